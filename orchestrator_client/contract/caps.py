@@ -1,0 +1,40 @@
+"""A cap on everything that a user can make large. Each is named in the error that enforces it."""
+
+PLAN_BYTES = 4 * 1024 * 1024
+"""Size of a plan file. A file of 10,000 one-line steps is about 1 MB."""
+
+PLAN_DEPTH = 64
+"""Nesting of mappings and lists in a plan file."""
+
+STEPS = 20_000
+"""Steps of one plan."""
+
+EDGES = 1_000_000
+"""Dependencies of one plan, all told."""
+
+ID_CHARACTERS = 64
+"""Length of a step's or pipeline's id: ids stand in every message, and a message stays under 1 KB."""
+
+INPUT_BYTES = 16 * 1024 * 1024
+"""Size of a run's inputs as JSON."""
+
+VALUE_BYTES = 32 * 1024 * 1024
+"""Size of what one step may leave in the store, as JSON. A worker may lower it."""
+
+INLINE_VALUE_BYTES = 256 * 1024
+"""Above this a value is compressed into a key of its own, so that reading a run's small values stays cheap."""
+
+TEMPLATE_BYTES = 1024 * 1024
+"""Size of a template's source."""
+
+RENDERED_BYTES = 8 * 1024 * 1024
+"""Size of what one template may render to."""
+
+RENDER_SECONDS = 5.0
+"""Time that one template may take."""
+
+TIMEOUT_SECONDS = 24 * 3600
+"""Longest `timeout` of a step."""
+
+ATTEMPTS = 100
+"""Most attempts that a plan may ask for."""

@@ -1,0 +1,242 @@
+"""The tools and model actions that every worker has: their names, their parameters and what may be done twice.
+
+A plan is checked against this page before it is submitted, and a worker checks the rendered parameters against the
+same records before it calls anything. Parameters that a record does not name are ignored, as existing files expect;
+`orchestrator validate` warns of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+from orchestrator_client.contract.plan import Json
+
+
+class Parameters(BaseModel):
+    """Base of all parameter records."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True, frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """One action of a tool. `idempotent`: doing it twice leaves what doing it once leaves, so it may be retried."""
+
+    name: str
+    parameters: type[Parameters]
+    description: str
+    idempotent: bool = False
+
+
+class PathParameters(Parameters):
+    path: str
+
+
+class WriteParameters(PathParameters):
+    content: Json = ""
+    """Text; anything else is written as JSON."""
+
+
+class TransferParameters(Parameters):
+    source: str = Field(validation_alias=AliasChoices("source", "path", "src"))
+    destination: str = Field(validation_alias=AliasChoices("destination", "dest", "target"))
+
+
+class ListParameters(Parameters):
+    path: str = "."
+    pattern: str = "*"
+    """Glob, matched against names; `**/*.py` descends."""
+
+
+class HttpParameters(Parameters):
+    url: str
+    headers: dict[str, str] = Field(default_factory=dict)
+    query: dict[str, Json] = Field(default_factory=dict, validation_alias=AliasChoices("query", "params"))
+    json_body: Json = Field(default=None, validation_alias=AliasChoices("json", "json_body"))
+    body: str | None = Field(default=None, validation_alias=AliasChoices("body", "data", "content"))
+    timeout: float = 30.0
+    """Seconds for the whole exchange."""
+    follow_redirects: bool = True
+
+
+class RequestParameters(HttpParameters):
+    method: str = "GET"
+
+
+class TerminalParameters(Parameters):
+    command: str | list[str]
+    """A line for the shell, or a list that is executed as it stands."""
+    working_dir: str = "."
+    timeout: float = 30.0
+    """Seconds; the command and all its children are killed then."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Added to PATH, HOME, LANG and TZ; the worker's own environment is not passed on."""
+
+
+class PythonParameters(Parameters):
+    function: str
+    """`package.module:function`, importable by the worker."""
+    args: list[Json] = Field(default_factory=list)
+    kwargs: dict[str, Json] = Field(default_factory=dict)
+
+
+class DataParameters(Parameters):
+    data: Json
+    """Rows (a list of mappings), a mapping, or text in JSON or CSV."""
+    operation: dict[str, Json] = Field(default_factory=dict)
+
+
+class AggregateParameters(DataParameters):
+    group_by: Json = None
+    aggregations: dict[str, Json] = Field(default_factory=dict)
+
+
+class PivotParameters(DataParameters):
+    index: Json = None
+    columns: str | None = None
+    values: str | None = None
+    aggfunc: str = "sum"
+
+
+class ConvertParameters(DataParameters):
+    output_format: str = Field(default="json", validation_alias=AliasChoices("output_format", "format"))
+
+
+class MergeParameters(Parameters):
+    datasets: list[Json]
+    merge_strategy: str = "combine"
+    join_on: Json = None
+    join_type: str = "inner"
+
+
+class CleanParameters(DataParameters):
+    remove_duplicates: bool = True
+    handle_missing: str = "drop"
+
+
+class ValidationParameters(Parameters):
+    data: Json
+    schema_: Json = Field(validation_alias=AliasChoices("schema", "schema_"))
+    mode: Literal["strict", "lenient", "permissive", "report_only"] = Field(
+        default="strict", validation_alias=AliasChoices("mode", "validation_level")
+    )
+
+
+class GenerateParameters(Parameters):
+    """Parameters of a model step."""
+
+    prompt: str = ""
+    messages: list[dict[str, Json]] = Field(default_factory=list)
+    system: str = Field(default="", validation_alias=AliasChoices("system", "system_prompt"))
+    model: str | None = None
+    max_tokens: int | None = Field(
+        default=None, validation_alias=AliasChoices("max_tokens", "max_completion_tokens", "max_output_tokens")
+    )
+    temperature: float | None = None
+
+
+class AnalyzeParameters(GenerateParameters):
+    text: Json = ""
+    analysis_type: str = "general"
+
+
+def _specs(tool: str, *specs: tuple[str, type[Parameters], str, bool]) -> dict[str, ToolSpec]:
+    return {
+        f"{tool}.{action}": ToolSpec(f"{tool}.{action}", parameters, description, idempotent)
+        for action, parameters, description, idempotent in specs
+    }
+
+
+TOOLS: Mapping[str, ToolSpec] = {
+    **_specs(
+        "filesystem",
+        ("read", PathParameters, "Read a text file", True),
+        ("write", WriteParameters, "Write a file, creating its folders", True),
+        ("append", WriteParameters, "Append to a file, creating it", False),
+        ("copy", TransferParameters, "Copy a file", True),
+        ("move", TransferParameters, "Move or rename a file", False),
+        ("delete", PathParameters, "Delete a file, or an empty folder", False),
+        ("list", ListParameters, "List a folder", True),
+        ("exists", PathParameters, "Say whether a path exists, and what it is", True),
+    ),
+    **_specs(
+        "http",
+        ("get", HttpParameters, "HTTP GET", True),
+        ("head", HttpParameters, "HTTP HEAD", True),
+        ("post", HttpParameters, "HTTP POST", False),
+        ("put", HttpParameters, "HTTP PUT", True),
+        ("patch", HttpParameters, "HTTP PATCH", False),
+        ("delete", HttpParameters, "HTTP DELETE", True),
+        ("request", RequestParameters, "HTTP request with any method", False),
+    ),
+    **_specs("terminal", ("execute", TerminalParameters, "Run a command", False)),
+    **_specs("python", ("call", PythonParameters, "Call an importable Python function", False)),
+    **_specs(
+        "data-processing",
+        ("filter", DataParameters, "Keep the rows whose fields equal the criteria", True),
+        ("transform", DataParameters, "Apply a list of transformations to rows", True),
+        ("aggregate", AggregateParameters, "Group rows and aggregate columns", True),
+        ("pivot", PivotParameters, "Pivot rows into a table", True),
+        ("convert", ConvertParameters, "Convert between JSON and CSV", True),
+        ("profile", DataParameters, "Describe columns: types, missing and distinct values", True),
+        ("merge", MergeParameters, "Combine or join datasets", True),
+        ("clean", CleanParameters, "Drop duplicates and missing values", True),
+    ),
+    **_specs("validation", ("validate", ValidationParameters, "Validate data against a JSON Schema", True)),
+}
+"""By registry name, `<tool>.<action>`."""
+
+MODEL_ACTIONS: Mapping[str, type[Parameters]] = {"generate": GenerateParameters, "analyze": AnalyzeParameters}
+"""Actions of model steps, by the name that a plan keeps."""
+
+TOOL_ALIASES: Mapping[str, str] = {
+    "file": "filesystem",
+    "http-client": "http",
+    "external-api": "http",
+    "process": "data-processing",
+    "validate": "validation",
+}
+
+ACTION_ALIASES: Mapping[str, str] = {
+    "generate_text": "generate",
+    "generate-text": "generate",
+    "llm_call": "generate",
+    "llm_generate": "generate",
+    "generate_code": "generate",
+    "analyze_text": "analyze",
+    "analyze-text": "analyze",
+}
+
+PYTHON_PREFIX = "python:"
+"""`tool: python:package.module:function` calls the function with the step's parameters as keyword arguments."""
+
+ATTEMPTS_IF_REPEATABLE = 3
+"""Attempts of a step that may be done twice and whose plan does not say; the predecessor's default."""
+
+
+def default_action(tool: str) -> str | None:
+    """The one action of a tool that has only one."""
+    actions = actions_of(tool)
+    return actions[0] if len(actions) == 1 else None
+
+
+def actions_of(tool: str) -> list[str]:
+    """Actions of a tool, without its name; empty where there is no such tool."""
+    return [name.rpartition(".")[2] for name in TOOLS if name.rpartition(".")[0] == tool]
+
+
+def idempotent(uses: str) -> bool:
+    """Whether a tool step may be done twice. Unknown tools may not."""
+    spec = TOOLS.get(uses)
+    return spec is not None and spec.idempotent
+
+
+def suggestion(word: str, known: Any) -> str:
+    """`did you mean 'x'?`, or nothing where no known word comes near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,63 @@
+"""Events: what happened in a run, in order, in one Redis Stream a run. Written inside the scripts, read by clients."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+
+from pydantic import Field
+
+from orchestrator_client.contract.plan import Json, Record
+
+
+class EventKind(StrEnum):
+    """Every kind of event. The fields beyond the common ones are in `Event.data`."""
+
+    RUN_SUBMITTED = "run_submitted"
+    """The run is recorded. `data`: pipeline, steps."""
+    RUN_STARTED = "run_started"
+    """A worker opened its chord."""
+    CANCEL_REQUESTED = "cancel_requested"
+    """A client asked for the end."""
+    STEP_STARTED = "step_started"
+    """An attempt holds its lease. `data`: worker."""
+    STEP_PARKED = "step_parked"
+    """The instance waits in Redis. `data`: reason, until_ms (since 1970), error (of the attempt before, if any)."""
+    STEP_SUCCEEDED = "step_succeeded"
+    """`data`: started_ms, usage."""
+    STEP_FAILED = "step_failed"
+    """No attempt is left. `data`: started_ms, error {type, message}."""
+    STEP_SKIPPED = "step_skipped"
+    """`data`: reason."""
+    STEP_CANCELLED = "step_cancelled"
+    """`data`: reason."""
+    RUN_CLOSED = "run_closed"
+    """The last event of every run. `data`: state, error."""
+
+
+class Event(Record):
+    """One event. `id` is the stream's: pass it to continue behind it."""
+
+    id: str
+    kind: EventKind
+    run: str
+    at_ms: int
+    """Milliseconds since 1970, by Redis's clock."""
+    instance: str = ""
+    """Empty for events of the run itself."""
+    attempt: int = 0
+    data: dict[str, Json] = Field(default_factory=dict)
+
+    @classmethod
+    def from_stream(cls, run: str, entry_id: str, fields: Mapping[str, str]) -> Event:
+        """From a stream entry whose fields are kind, at, instance, attempt and data (JSON)."""
+        return cls(
+            id=entry_id,
+            kind=EventKind(fields["kind"]),
+            run=run,
+            at_ms=int(fields["at"]),
+            instance=fields.get("instance", ""),
+            attempt=int(fields.get("attempt") or 0),
+            data=json.loads(fields.get("data") or "{}"),
+        )

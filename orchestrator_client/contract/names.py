@@ -1,0 +1,95 @@
+"""Every name that two processes must spell alike: tasks, queues and Redis keys."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from dataclasses import dataclass
+
+RUN_TASK = "orchestrator.run_pipeline"
+"""Starts a run. Its Celery task id is the run's id."""
+STEP_TASK = "orchestrator.step"
+"""Runs one attempt of one instance. Arguments: run, instance, attempt. Task id: `task_id(run, instance)`."""
+CLOSE_TASK = "orchestrator.close"
+"""Body (and errback) of a run's chord. Argument: run."""
+
+TOOL_QUEUE = "tool"
+CONTROL_QUEUE = "control"
+
+
+def model_queue(provider: str) -> str:
+    """Queue of the calls that go to one provider."""
+    return f"model.{provider}"
+
+
+def task_id(run: str, instance: str) -> str:
+    """Celery's id of a step: fixed, because a chord counts a part once per task id."""
+    return f"{run}:{instance}"
+
+
+def new_run_id(pipeline: str) -> str:
+    """`<pipeline, at most 24 characters>_<seconds since 1970>_<8 hex digits>`."""
+    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", pipeline)[:24].strip("-_") or "run"
+    return f"{slug}_{int(time.time())}_{secrets.token_hex(4)}"
+
+
+TIMETABLE = "orc:timetable"
+"""Sorted set: what `sweep` must look at, and when (ms since 1970). Members: `timetable_member(run, instance)`."""
+RUNS = "orc:runs"
+"""Sorted set: run ids by the time of their submission (ms since 1970)."""
+SWEEPER = "orc:sweeper"
+"""String with a short TTL: somebody is sweeping now."""
+CLOCK = "orc:clock"
+"""String, only ever set by a test: what the scripts take for the time (ms since 1970)."""
+
+
+def timetable_member(run: str, instance: str = "") -> str:
+    """Member of the timetable for an instance, or for the run itself."""
+    return f"{run}|{instance}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunKeys:
+    """The Redis keys of one run. All carry the run as their hash tag, and all have a TTL."""
+
+    run: str
+
+    @property
+    def record(self) -> str:
+        """Hash: the run's record, see `run.RunRecord`."""
+        return f"orc:{{{self.run}}}"
+
+    @property
+    def plan(self) -> str:
+        """String: the plan, zlib-compressed JSON."""
+        return f"orc:{{{self.run}}}:plan"
+
+    @property
+    def instances(self) -> str:
+        """Hash: instance -> `state|attempt|since ms|dead|queue` of every instance that is open."""
+        return f"orc:{{{self.run}}}:instances"
+
+    @property
+    def values(self) -> str:
+        """Hash: instance -> JSON, or empty where the value is in `value(instance)`."""
+        return f"orc:{{{self.run}}}:values"
+
+    def value(self, instance: str) -> str:
+        """String: one large value, zlib-compressed JSON."""
+        return f"orc:{{{self.run}}}:value:{instance}"
+
+    @property
+    def receipts(self) -> str:
+        """Hash: instance -> `ended ms` + space + JSON of its receipt."""
+        return f"orc:{{{self.run}}}:receipts"
+
+    @property
+    def arrivals(self) -> str:
+        """Hash: instance -> arrivals so far; `!instance` -> dead order edges; `+instance` -> live routes."""
+        return f"orc:{{{self.run}}}:arrivals"
+
+    @property
+    def events(self) -> str:
+        """Stream: what happened, see `event.Event`."""
+        return f"orc:{{{self.run}}}:events"

@@ -1,0 +1,319 @@
+"""The plan: a pipeline validated and compiled, immutable, named by the hash of its content.
+
+A YAML file and a StateGraph give the same records. Templates stand in a plan as they were written; they are rendered
+by the worker when the step starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator_client.contract import names
+from orchestrator_client.contract.errors import InputsInvalid
+
+Json = Any
+"""Anything that JSON can say: None, bool, int, float, str, list of Json, dict of str to Json."""
+
+END = "__end__"
+"""Target of a route that ends its branch."""
+
+
+class Record(BaseModel):
+    """A frozen record that ignores fields it does not know, so that an older reader can take a newer plan."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class StepKind(StrEnum):
+    """What performs a step, and so which workers may take it."""
+
+    TOOL = "tool"
+    """A tool of the registry, on the queue `tool`."""
+    MODEL = "model"
+    """A call of a model, on the queue `model.<provider>`."""
+    CONTROL = "control"
+    """A decision about the run itself, on the queue `control`."""
+
+
+class OnFailure(StrEnum):
+    """What a failed step means for the rest of its run."""
+
+    FAIL = "fail"
+    """Nothing new starts; the run fails once the running steps have ended."""
+    CONTINUE = "continue"
+    """The steps behind it run; the run goes on, and ends without success."""
+    SKIP = "skip"
+    """The steps behind it are skipped, and those behind them."""
+
+
+class Retry(Record):
+    """How often an attempt is tried, and how long to wait between two.
+
+    `attempts` counts all of them; None leaves it to the kind of step (3 for models and idempotent tools, else 1). The
+    wait before attempt n + 1 is `initial_seconds * factor ** (n - 1)`, at most `max_seconds`, of which a random half
+    is taken off so that steps which failed together do not come back together.
+    """
+
+    attempts: int | None = None
+    initial_seconds: float = 1.0
+    factor: float = 2.0
+    max_seconds: float = 60.0
+
+
+class InputType(StrEnum):
+    """Types that a plan may declare for an input."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    ARRAY = "array"
+    OBJECT = "object"
+    ANY = "any"
+
+
+class Input(Record):
+    """One declared input of a pipeline."""
+
+    type: InputType = InputType.ANY
+    default: Json = None
+    required: bool = False
+    choices: tuple[Json, ...] | None = None
+    description: str = ""
+
+
+class Step(Record):
+    """One node of a plan."""
+
+    id: str
+    kind: StepKind
+    uses: str
+    """Name of the tool (`filesystem.read`, `python:package.module:function`), model action (`generate`) or control."""
+    parameters: dict[str, Json] = Field(default_factory=dict)
+    """Templates and constants, rendered late."""
+    name: str = ""
+    model: str | None = None
+    """The model as written: a name, `provider/model`, or a template. None: the worker's default."""
+    provider: str = "openai"
+    """For model steps: whose queue the step goes to."""
+    after: tuple[str, ...] = ()
+    """Steps that must have ended: those declared and those that the templates imply."""
+    routed_from: tuple[str, ...] = ()
+    """Routers that may lead here. With any, the step runs if at least one of them took this way."""
+    reads: tuple[str, ...] = ()
+    """Steps whose values the templates name."""
+    routes: dict[str, str] | None = None
+    """For a router: what its function may return, to the step that it leads to (or `END`)."""
+    writes: str | None = None
+    """Graphs: channel that receives the step's result. None with channels declared: the result is a mapping of
+    channels to updates."""
+    condition: Json = None
+    """Template or bool; false skips the step."""
+    timeout_seconds: float | None = None
+    retry: Retry = Retry()
+    on_failure: OnFailure = OnFailure.FAIL
+    line: int = 0
+    """Line in the file, for messages; 0 where there is none."""
+
+    @property
+    def queue(self) -> str:
+        """The queue that this step's messages go to."""
+        match self.kind:
+            case StepKind.TOOL:
+                return names.TOOL_QUEUE
+            case StepKind.MODEL:
+                return names.model_queue(self.provider)
+            case StepKind.CONTROL:
+                return names.CONTROL_QUEUE
+
+    @property
+    def label(self) -> str:
+        """What Flower lists: few names, by kind (`tool · filesystem.read`, `model · gpt-5`)."""
+        what = (self.model if self.kind is StepKind.MODEL else None) or self.uses
+        return f"{self.kind} · {'templated' if '{{' in what else what[:48]}"
+
+    @property
+    def predecessors(self) -> Iterator[str]:
+        """Sources of all edges into this step, order and route."""
+        yield from self.after
+        yield from self.routed_from
+
+
+class Channel(Record):
+    """One channel of a graph's state: how the updates of several writers become one value."""
+
+    reducer: str = "last"
+    """`last`, `add`, `append`, `merge`, or an importable function `package.module:function(current, update)`."""
+    default: Json = None
+
+
+class Plan(Record):
+    """A pipeline, ready to run."""
+
+    id: str
+    name: str = ""
+    description: str = ""
+    version: str = ""
+    inputs: dict[str, Input] = Field(default_factory=dict)
+    steps: tuple[Step, ...]
+    outputs: dict[str, Json] = Field(default_factory=dict)
+    channels: dict[str, Channel] | None = None
+    """Graphs only: the state. Its inputs are channels too."""
+    metadata: dict[str, Json] = Field(default_factory=dict)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the content, hexadecimal."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @cached_property
+    def step_by_id(self) -> Mapping[str, Step]:
+        return {step.id: step for step in self.steps}
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """Step ids so that every step stands behind its predecessors; ties in the order of the file.
+
+        Steps of a cycle, and those behind one, are left out: a plan whose order is shorter than its steps is cyclic.
+        """
+        waiting = {step.id: sum(1 for _ in step.predecessors) for step in self.steps}
+        ready = [step.id for step in self.steps if not waiting[step.id]]
+        order: list[str] = []
+        for step in ready:
+            order.append(step)
+            for follower in self.followers.get(step, ()):
+                waiting[follower] -= 1
+                if not waiting[follower]:
+                    ready.append(follower)
+        return tuple(order)
+
+    @cached_property
+    def followers(self) -> Mapping[str, tuple[str, ...]]:
+        """Step -> the steps with an edge from it, in the order of the file; once for each edge."""
+        followers: dict[str, list[str]] = {}
+        for step in self.steps:
+            for predecessor in step.predecessors:
+                followers.setdefault(predecessor, []).append(step.id)
+        return {step: tuple(behind) for step, behind in followers.items()}
+
+    @cached_property
+    def levels(self) -> tuple[tuple[str, ...], ...]:
+        """Steps by the length of the longest path that leads to them. For showing only: there is no barrier."""
+        depth: dict[str, int] = {}
+        levels: list[list[str]] = []
+        for step in self.order:
+            depth[step] = 1 + max((depth[p] for p in self.step_by_id[step].predecessors), default=-1)
+            if depth[step] == len(levels):
+                levels.append([])
+            levels[depth[step]].append(step)
+        return tuple(tuple(level) for level in levels)
+
+    def to_json(self) -> str:
+        """Canonical: the same plan always gives the same text."""
+        return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Plan:
+        return cls.model_validate_json(text)
+
+    def bind(self, given: Mapping[str, Json]) -> dict[str, Json]:
+        """The inputs of a run: what the caller gave, coerced to the declared types, and the defaults of the rest.
+
+        Names that the plan does not declare are kept as they are, because existing pipelines use them.
+
+        Raises:
+            InputsInvalid: an input is missing, of another type, or none of its choices; all of them are named.
+        """
+        bound, problems = dict(given), []
+        for name, declared in self.inputs.items():
+            if name not in given:
+                if declared.required and declared.default is None:
+                    problems.append(f"input '{name}' ({declared.type}) is required; give it with -i {name}=…")
+                bound[name] = declared.default
+                continue
+            try:
+                bound[name] = coerce(given[name], declared.type)
+            except ValueError:
+                problems.append(f"input '{name}': expected {declared.type}, found {_shown(given[name])}")
+                continue
+            if declared.choices is not None and bound[name] not in declared.choices:
+                allowed = ", ".join(_shown(choice) for choice in declared.choices)
+                problems.append(f"input '{name}': {_shown(given[name])} is none of {allowed}")
+        if problems:
+            raise InputsInvalid(problems)
+        return bound
+
+
+def coerce(value: Json, wanted: InputType) -> Json:
+    """`value` as the declared type, where nothing is lost by it: text to the number it spells, not 2.5 to 2.
+
+    Raises:
+        ValueError: it is not of that type.
+    """
+    match wanted:
+        case InputType.ANY:
+            return value
+        case InputType.STRING:
+            return value if isinstance(value, str) else _only(value, (bool, int, float), lambda v: json.dumps(v))
+        case InputType.BOOLEAN:
+            return _boolean(value)
+        case InputType.INTEGER:
+            return _number(value, whole=True)
+        case InputType.NUMBER:
+            return _number(value, whole=False)
+        case InputType.ARRAY:
+            return _container(value, list)
+        case InputType.OBJECT:
+            return _container(value, dict)
+
+
+def _only(value: Json, types: tuple[type, ...], convert: Any) -> Json:
+    if not isinstance(value, types):
+        raise ValueError(value)
+    return convert(value)
+
+
+def _boolean(value: Json) -> bool:
+    if isinstance(value, bool):
+        return value
+    spelled = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if isinstance(value, str | int) and str(value).strip().lower() in spelled:
+        return spelled[str(value).strip().lower()]
+    raise ValueError(value)
+
+
+def _number(value: Json, whole: bool) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(value)
+    number = json.loads(value) if isinstance(value, str) else value
+    if (
+        isinstance(number, bool)
+        or not isinstance(number, int | float)
+        or number != number
+        or abs(number) == float("inf")
+    ):
+        raise ValueError(value)
+    if whole and isinstance(number, float):
+        if not number.is_integer():
+            raise ValueError(value)
+        return int(number)
+    return number
+
+
+def _container(value: Json, wanted: type) -> Json:
+    parsed = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(parsed, wanted):
+        raise ValueError(value)
+    return parsed
+
+
+def _shown(value: Json) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= 80 else text[:79] + "…"

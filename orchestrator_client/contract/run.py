@@ -1,0 +1,293 @@
+"""A run and what is recorded of it: states, receipts, and the document in which it all comes to rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from orchestrator_client.contract.plan import Json, Plan, Record
+from orchestrator_client.contract.usage import NO_USAGE, Usage
+
+
+class RunState(StrEnum):
+    """What a run is. Written by workers only."""
+
+    SUBMITTED = "submitted"
+    """Recorded; no worker has started it yet."""
+    RUNNING = "running"
+    """Its chord is open."""
+    SUCCEEDED = "succeeded"
+    """Every step that should run has succeeded."""
+    FAILED = "failed"
+    """A step failed, or the outputs could not be rendered."""
+    CANCELLED = "cancelled"
+    """Somebody asked for it, and nothing of it runs any more."""
+
+    @property
+    def ended(self) -> bool:
+        return self in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+
+
+class Wish(StrEnum):
+    """What was asked of a run. Written by clients only."""
+
+    RUN = "run"
+    CANCEL = "cancel"
+
+
+class InstanceState(StrEnum):
+    """Where an open instance is. An instance with a receipt is not open any more."""
+
+    READY = "ready"
+    """All it waits for has ended; its message is under way."""
+    RUNNING = "running"
+    """An attempt holds its lease."""
+    PARKED = "parked"
+    """It waits in Redis until its time comes, holding no worker."""
+
+
+class Outcome(StrEnum):
+    """How an instance ended. Recorded once."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    """Its condition was false, or nothing led to it."""
+    CANCELLED = "cancelled"
+    """The run was cancelled or had failed before the instance could end."""
+
+
+STATUS_WORDS: Mapping[str, str] = {Outcome.SUCCEEDED: "completed", RunState.SUCCEEDED: "completed"}
+"""Existing pipelines and result documents say `completed`; every other state goes by its own name."""
+
+
+def status_word(state: str) -> str:
+    """The word that templates (`{{ step.status }}`) and result documents use for a state or outcome."""
+    return STATUS_WORDS.get(state, str(state))
+
+
+class ErrorInfo(Record):
+    """An error as data: what a receipt keeps of an exception."""
+
+    type: str
+    message: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> ErrorInfo:
+        return cls(type=type(error).__name__, message=str(error)[:4000] or type(error).__name__)
+
+
+class Receipt(Record):
+    """The recorded outcome of an instance. Times are milliseconds since 1970, by Redis's clock."""
+
+    outcome: Outcome
+    attempt: int
+    started_ms: int | None = None
+    ended_ms: int = 0
+    """Set by the store; 0 in a receipt that is not stored yet."""
+    worker: str = ""
+    reason: str = ""
+    """Why it was skipped or cancelled."""
+    error: ErrorInfo | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def from_stored(cls, stored: str) -> Receipt:
+        """From the store's form: `ended ms`, a space, JSON."""
+        ended, _, text = stored.partition(" ")
+        return cls.model_validate({**json.loads(text), "ended_ms": int(ended)})
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended_ms - self.started_ms) / 1000 if self.started_ms else 0.0
+
+
+class Submission(Record):
+    """What a client records when it submits a run: written once, never changed."""
+
+    run: str
+    plan: Plan
+    inputs: dict[str, Json] = Field(default_factory=dict)
+    """Bound: coerced, with defaults."""
+    tags: tuple[str, ...] = ()
+    idempotency_key: str | None = None
+
+
+class RunRecord(Record):
+    """The run's record in the store, as read back."""
+
+    run: str
+    pipeline: str
+    plan_hash: str
+    state: RunState
+    wish: Wish = Wish.RUN
+    tags: tuple[str, ...] = ()
+    steps: int = 0
+    """Steps of the plan."""
+    open: int = 0
+    """Instances that are ready, running or parked."""
+    submitted_ms: int = 0
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    halt: str = ""
+    """The instance whose failure stopped the run; empty while nothing has."""
+    error: ErrorInfo | None = None
+    outputs: dict[str, Json] | None = None
+
+    @classmethod
+    def from_hash(cls, run: str, stored: Mapping[str, str]) -> RunRecord:
+        """From the store's hash, whose values are text."""
+        parsed: dict[str, Any] = {key: value for key, value in stored.items() if value != ""}
+        for key in ("tags", "error", "outputs"):
+            if key in parsed:
+                parsed[key] = json.loads(parsed[key])
+        return cls.model_validate({**parsed, "run": run})
+
+    @property
+    def success(self) -> bool:
+        return self.state is RunState.SUCCEEDED
+
+
+class OpenInstance(Record):
+    """An instance without a receipt: where it is, and since when."""
+
+    state: InstanceState
+    attempt: int
+    since_ms: int
+
+    @classmethod
+    def from_stored(cls, stored: str) -> OpenInstance:
+        state, attempt, since, *_ = stored.split("|")
+        return cls(state=InstanceState(state), attempt=int(attempt), since_ms=int(since))
+
+
+class StepDocument(Record):
+    """One step in the result document. Field names are those that existing readers expect; times are ISO 8601, UTC."""
+
+    id: str
+    action: str
+    status: str
+    success: bool
+    value: Json = None
+    error: str | None = None
+    error_type: str | None = None
+    reason: str | None = None
+    tool: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    started_at: str | None = None
+    completed_at: str | None = None
+    duration: float = 0.0
+    retries: int = 0
+    timed_out: bool = False
+    worker: str | None = None
+    usage: Usage | None = None
+    dependencies: list[str] = Field(default_factory=list)
+
+
+class RunDocument(Record):
+    """All that is known of a run. It exists from submission on, in whatever state the run is, and is never lost."""
+
+    pipeline_id: str
+    execution_id: str
+    status: str
+    success: bool
+    steps: dict[str, StepDocument]
+    outputs: dict[str, Json] = Field(default_factory=dict)
+    execution_order: list[str] = Field(default_factory=list)
+    execution_levels: list[list[str]] = Field(default_factory=list)
+    started_at: str | None = None
+    completed_at: str | None = None
+    duration: float = 0.0
+    error: str | None = None
+    error_type: str | None = None
+    usage: Usage = NO_USAGE
+
+    @classmethod
+    def build(
+        cls,
+        plan: Plan,
+        record: RunRecord,
+        receipts: Mapping[str, Receipt],
+        open_instances: Mapping[str, OpenInstance],
+        values: Mapping[str, Json],
+    ) -> RunDocument:
+        """Join what the store holds of one run. Values may be left out; their steps then show none."""
+        finished = sorted(receipts, key=lambda instance: receipts[instance].ended_ms)
+        usages = [receipt.usage for receipt in receipts.values() if receipt.usage]
+        ended = record.ended_ms or (record.started_ms or 0)
+        return cls(
+            pipeline_id=record.pipeline,
+            execution_id=record.run,
+            status=status_word(record.state),
+            success=record.success,
+            steps={
+                step.id: _step_document(plan, step.id, record, receipts, open_instances, values) for step in plan.steps
+            },
+            outputs=record.outputs or {},
+            execution_order=finished,
+            execution_levels=[list(level) for level in plan.levels],
+            started_at=iso(record.started_ms),
+            completed_at=iso(record.ended_ms),
+            duration=(ended - record.started_ms) / 1000 if record.started_ms else 0.0,
+            error=record.error.message if record.error else None,
+            error_type=record.error.type if record.error else None,
+            usage=sum(usages, NO_USAGE),
+        )
+
+
+def _step_document(
+    plan: Plan,
+    instance: str,
+    record: RunRecord,
+    receipts: Mapping[str, Receipt],
+    open_instances: Mapping[str, OpenInstance],
+    values: Mapping[str, Json],
+) -> StepDocument:
+    step = plan.step_by_id[instance]
+    common: dict[str, Any] = {
+        "id": step.id,
+        "action": step.uses.rpartition(".")[2] if step.kind == "tool" else step.uses,
+        "tool": step.uses if step.kind == "tool" else None,
+        "provider": step.provider if step.kind == "model" else None,
+        "model": step.model,
+        "dependencies": list(step.predecessors),
+    }
+    if (receipt := receipts.get(instance)) is not None:
+        return StepDocument(
+            **{
+                **common,
+                "status": status_word(receipt.outcome),
+                "success": receipt.outcome is Outcome.SUCCEEDED,
+                "value": values.get(instance),
+                "error": receipt.error.message if receipt.error else None,
+                "error_type": receipt.error.type if receipt.error else None,
+                "reason": receipt.reason or None,
+                "model": receipt.model or step.model,
+                "started_at": iso(receipt.started_ms),
+                "completed_at": iso(receipt.ended_ms),
+                "duration": receipt.seconds,
+                "retries": max(0, receipt.attempt - 1),
+                "timed_out": bool(receipt.error and receipt.error.type == "StepTimeout"),
+                "worker": receipt.worker or None,
+                "usage": receipt.usage,
+            }
+        )
+    if (waiting := open_instances.get(instance)) is not None:
+        return StepDocument(**common, status=waiting.state, success=False, retries=waiting.attempt - 1)
+    if record.state.ended:
+        reason = f"not reached: {record.halt} failed" if record.halt else "not reached before the run ended"
+        return StepDocument(**common, status=Outcome.CANCELLED, success=False, reason=reason)
+    return StepDocument(**common, status="pending", success=False)
+
+
+def iso(milliseconds: int | None) -> str | None:
+    """ISO 8601 in UTC, or None."""
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()
