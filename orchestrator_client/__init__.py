@@ -1,0 +1,55 @@
+"""Submit pipelines of model and tool calls to a fleet of Celery workers, and follow their runs.
+
+Names are imported when they are first used, so that importing the package costs little.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator_client.announce import run_pipeline
+    from orchestrator_client.client import AsyncClient, AsyncRun, Client, Run
+    from orchestrator_client.contract.errors import (
+        InputsInvalid,
+        OrchestratorError,
+        PlanInvalid,
+        RunConflict,
+        RunFailed,
+        RunNotFound,
+        StoreUnavailable,
+    )
+    from orchestrator_client.contract.event import Event, EventKind
+    from orchestrator_client.contract.plan import Plan
+    from orchestrator_client.contract.run import RunDocument, RunRecord, RunState
+    from orchestrator_client.graph import END, START, StateGraph, model, tool
+    from orchestrator_client.loader import load, loads
+
+_WHERE = {
+    "announce": ("run_pipeline",),
+    "client": ("AsyncClient", "AsyncRun", "Client", "Run"),
+    "contract.errors": (
+        "InputsInvalid",
+        "OrchestratorError",
+        "PlanInvalid",
+        "RunConflict",
+        "RunFailed",
+        "RunNotFound",
+        "StoreUnavailable",
+    ),
+    "contract.event": ("Event", "EventKind"),
+    "contract.plan": ("Plan",),
+    "contract.run": ("RunDocument", "RunRecord", "RunState"),
+    "graph": ("END", "START", "StateGraph", "model", "tool"),
+    "loader": ("load", "loads"),
+}
+_MODULE_OF = {name: module for module, exported in _WHERE.items() for name in exported}
+
+__all__ = list(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

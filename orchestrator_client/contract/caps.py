@@ -6,13 +6,16 @@ PLAN_BYTES = 4 * 1024 * 1024
 PLAN_DEPTH = 64
 """Nesting of mappings and lists in a plan file."""
 
+PLAN_NODES = 400_000
+"""Keys and values of a plan file, which bounds the time it takes to read: 20 for each of the most steps there can be."""
+
 STEPS = 20_000
 """Steps of one plan."""
 
 EDGES = 1_000_000
 """Dependencies of one plan, all told."""
 
-ID_CHARACTERS = 64
+ID_CHARACTERS = 48
 """Length of a step's or pipeline's id: ids stand in every message, and a message stays under 1 KB."""
 
 INPUT_BYTES = 16 * 1024 * 1024

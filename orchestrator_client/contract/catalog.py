@@ -12,15 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
+from orchestrator_client.contract.caps import TIMEOUT_SECONDS
 from orchestrator_client.contract.plan import Json
 
 
 class Parameters(BaseModel):
-    """Base of all parameter records."""
+    """Base of all parameter records. Templates are typed natively, so a number may stand where text is wanted."""
 
-    model_config = ConfigDict(extra="ignore", populate_by_name=True, frozen=True)
+    model_config = ConfigDict(extra="ignore", populate_by_name=True, frozen=True, coerce_numbers_to_str=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class HttpParameters(Parameters):
     query: dict[str, Json] = Field(default_factory=dict, validation_alias=AliasChoices("query", "params"))
     json_body: Json = Field(default=None, validation_alias=AliasChoices("json", "json_body"))
     body: str | None = Field(default=None, validation_alias=AliasChoices("body", "data", "content"))
-    timeout: float = 30.0
+    timeout: float = Field(default=30.0, gt=0, le=TIMEOUT_SECONDS)
     """Seconds for the whole exchange."""
     follow_redirects: bool = True
 
@@ -72,10 +73,12 @@ class TerminalParameters(Parameters):
     command: str | list[str]
     """A line for the shell, or a list that is executed as it stands."""
     working_dir: str = "."
-    timeout: float = 30.0
+    timeout: float = Field(default=30.0, gt=0, le=TIMEOUT_SECONDS)
     """Seconds; the command and all its children are killed then."""
     env: dict[str, str] = Field(default_factory=dict)
-    """Added to PATH, HOME, LANG and TZ; the worker's own environment is not passed on."""
+    """Added to PATH, HOME, LANG, LC_ALL, TZ and TMPDIR; the worker's own environment is not passed on."""
+    capture_output: bool = True
+    """Whether stdout and stderr are kept."""
 
 
 class PythonParameters(Parameters):
@@ -86,37 +89,48 @@ class PythonParameters(Parameters):
 
 
 class DataParameters(Parameters):
-    data: Json
-    """Rows (a list of mappings), a mapping, or text in JSON or CSV."""
+    data: Json = Field(validation_alias=AliasChoices("data", "input_data"))
+    """Rows (a list of mappings), a mapping that holds them, one mapping, or text in JSON or CSV."""
     operation: dict[str, Json] = Field(default_factory=dict)
+    output_format: str | None = Field(default=None, validation_alias=AliasChoices("output_format", "format"))
+    """`csv` leaves the result's `data` as CSV text; otherwise it is rows."""
+
+
+class TransformParameters(DataParameters):
+    transformations: list[Json] = Field(
+        default_factory=list, validation_alias=AliasChoices("transformations", "operations")
+    )
+    """As in `operation.transformations`, after which they come."""
 
 
 class AggregateParameters(DataParameters):
     group_by: Json = None
+    """A column or a list of them; also as `operation.group_by`."""
     aggregations: dict[str, Json] = Field(default_factory=dict)
+    """Column to function, or name to `{column, function}`; also as `operation.aggregations`."""
 
 
 class PivotParameters(DataParameters):
     index: Json = None
-    columns: str | None = None
-    values: str | None = None
+    columns: Json = None
+    values: Json = None
+    """Each a column or a list of them."""
     aggfunc: str = "sum"
-
-
-class ConvertParameters(DataParameters):
-    output_format: str = Field(default="json", validation_alias=AliasChoices("output_format", "format"))
+    fill_value: Json = None
 
 
 class MergeParameters(Parameters):
     datasets: list[Json]
-    merge_strategy: str = "combine"
+    """Each `{name, data}`."""
+    merge_strategy: Literal["combine", "join"] = "combine"
     join_on: Json = None
-    join_type: str = "inner"
+    join_type: Literal["inner", "left", "right", "outer"] = "inner"
 
 
 class CleanParameters(DataParameters):
     remove_duplicates: bool = True
-    handle_missing: str = "drop"
+    handle_missing: Literal["drop", "fill", "forward_fill", "backward_fill", "keep"] = "drop"
+    fill_value: Json = ""
 
 
 class ValidationParameters(Parameters):
@@ -125,6 +139,11 @@ class ValidationParameters(Parameters):
     mode: Literal["strict", "lenient", "permissive", "report_only"] = Field(
         default="strict", validation_alias=AliasChoices("mode", "validation_level")
     )
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _lower_case(cls, mode: Json) -> Json:
+        return mode.lower() if isinstance(mode, str) else mode
 
 
 class GenerateParameters(Parameters):
@@ -179,10 +198,10 @@ TOOLS: Mapping[str, ToolSpec] = {
     **_specs(
         "data-processing",
         ("filter", DataParameters, "Keep the rows whose fields equal the criteria", True),
-        ("transform", DataParameters, "Apply a list of transformations to rows", True),
+        ("transform", TransformParameters, "Apply a list of transformations to rows", True),
         ("aggregate", AggregateParameters, "Group rows and aggregate columns", True),
         ("pivot", PivotParameters, "Pivot rows into a table", True),
-        ("convert", ConvertParameters, "Convert between JSON and CSV", True),
+        ("convert", DataParameters, "Convert between JSON and CSV", True),
         ("profile", DataParameters, "Describe columns: types, missing and distinct values", True),
         ("merge", MergeParameters, "Combine or join datasets", True),
         ("clean", CleanParameters, "Drop duplicates and missing values", True),

@@ -4,6 +4,7 @@
     ├── PlanInvalid                 the file cannot run; carries every problem that was found     (exit code 2)
     ├── InputsInvalid               the caller's inputs do not fit the plan                       (exit code 2)
     ├── StoreUnavailable            Redis cannot be reached, or is not one that we run on         (exit code 3)
+    ├── FleetFailed                 an embedded Redis or worker could not start, or died          (exit code 3)
     ├── RunNotFound                 no run of that id
     ├── RunConflict                 an idempotency key was used before, for another submission
     ├── RunFailed                   the run ended, and not well                                   (exit code 1)
@@ -92,6 +93,10 @@ class InputsInvalid(OrchestratorError):
 
 class StoreUnavailable(OrchestratorError):
     """Redis cannot be reached, or refuses, or is not one that runs can be trusted to."""
+
+
+class FleetFailed(OrchestratorError):
+    """An embedded Redis or worker could not be started, or has died."""
 
 
 class RunNotFound(OrchestratorError):

@@ -23,7 +23,7 @@ class EventKind(StrEnum):
     STEP_STARTED = "step_started"
     """An attempt holds its lease. `data`: worker."""
     STEP_PARKED = "step_parked"
-    """The instance waits in Redis. `data`: reason, until_ms (since 1970), error (of the attempt before, if any)."""
+    """The instance waits in Redis. `data`: reason, delay_ms, error (of the attempt before, if any)."""
     STEP_SUCCEEDED = "step_succeeded"
     """`data`: started_ms, usage."""
     STEP_FAILED = "step_failed"

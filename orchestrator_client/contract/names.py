@@ -6,13 +6,14 @@ import re
 import secrets
 import time
 from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
 
 RUN_TASK = "orchestrator.run_pipeline"
 """Starts a run. Its Celery task id is the run's id."""
 STEP_TASK = "orchestrator.step"
 """Runs one attempt of one instance. Arguments: run, instance, attempt. Task id: `task_id(run, instance)`."""
 CLOSE_TASK = "orchestrator.close"
-"""Body (and errback) of a run's chord. Argument: run."""
+"""Body (and errback) of a run's chord. Its task id, or as errback its argument, is the run."""
 
 TOOL_QUEUE = "tool"
 CONTROL_QUEUE = "control"
@@ -28,10 +29,23 @@ def task_id(run: str, instance: str) -> str:
     return f"{run}:{instance}"
 
 
+def slug(pipeline: str) -> str:
+    """The part of a run's id that a person recognises: at most 20 characters of the pipeline's."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", pipeline)[:20].strip("-_") or "run"
+
+
 def new_run_id(pipeline: str) -> str:
-    """`<pipeline, at most 24 characters>_<seconds since 1970>_<8 hex digits>`."""
-    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", pipeline)[:24].strip("-_") or "run"
-    return f"{slug}_{int(time.time())}_{secrets.token_hex(4)}"
+    """`<slug>_<seconds since 1970>_<8 hex digits>`."""
+    return f"{slug(pipeline)}_{int(time.time())}_{secrets.token_hex(4)}"
+
+
+def celery_url(redis_url: str) -> str:
+    """Celery's spelling of a Redis URL: `unix:///path?db=1` is `redis+socket:///path?virtual_host=1`."""
+    parts = urlsplit(redis_url)
+    if parts.scheme != "unix":
+        return redis_url
+    database = parse_qs(parts.query).get("db", ["0"])[0]
+    return f"redis+socket://{parts.path}?virtual_host={database}"
 
 
 TIMETABLE = "orc:timetable"

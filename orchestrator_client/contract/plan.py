@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
@@ -137,7 +138,7 @@ class Step(Record):
     def label(self) -> str:
         """What Flower lists: few names, by kind (`tool · filesystem.read`, `model · gpt-5`)."""
         what = (self.model if self.kind is StepKind.MODEL else None) or self.uses
-        return f"{self.kind} · {'templated' if '{{' in what else what[:48]}"
+        return f"{self.kind} · {'templated' if '{{' in what else what[:25]}"
 
     @property
     def predecessors(self) -> Iterator[str]:
@@ -293,12 +294,7 @@ def _number(value: Json, whole: bool) -> int | float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(value)
     number = json.loads(value) if isinstance(value, str) else value
-    if (
-        isinstance(number, bool)
-        or not isinstance(number, int | float)
-        or number != number
-        or abs(number) == float("inf")
-    ):
+    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
         raise ValueError(value)
     if whole and isinstance(number, float):
         if not number.is_integer():

@@ -131,6 +131,8 @@ class RunRecord(Record):
     tags: tuple[str, ...] = ()
     steps: int = 0
     """Steps of the plan."""
+    failed: int = 0
+    """Instances whose outcome is a failure."""
     open: int = 0
     """Instances that are ready, running or parked."""
     submitted_ms: int = 0

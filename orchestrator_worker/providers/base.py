@@ -38,13 +38,15 @@ class ModelReply:
     model: str
     """The model that answered, as the provider names it."""
     finish_reason: str
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     raw_usage: dict[str, Json] = field(default_factory=dict)
     """The provider's own usage record, for pricing."""
+    warnings: tuple[str, ...] = ()
+    """What the provider was asked for and not given, such as a temperature that the model does not take."""
 
 
 class Provider(Protocol):
-    """Calls one vendor's models. Safe to share between threads; runs on the worker's loop, where it can be cancelled."""
+    """Calls one vendor's models. Runs on the worker's loop, where a call can be cancelled."""
 
     name: str
 

@@ -1,0 +1,38 @@
+# Two commands for a user: `make demo` and `make test`. Everything runs in .venv, which is made when it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench wheel clean
+
+help:  ## This list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 14
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $(READY)
+
+demo: $(READY)  ## Run the example pipeline, with nothing but this checkout
+	$(BIN)/orchestrator run examples/repo_report.yaml
+
+test: $(READY)  ## All tests
+	$(BIN)/python -m pytest -n 4 --dist loadgroup
+
+check: $(READY)  ## Lint, types, and the arrows between modules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## The engine against hand-written Celery canvas: a table, and bench.json
+	$(BIN)/python -m tests.bench
+
+wheel: $(READY)  ## Build the wheel, install it without extras elsewhere, and import the client
+	sh deploy/check_wheel.sh $(PYTHON)
+
+clean:  ## Remove what was built
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

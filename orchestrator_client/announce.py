@@ -1,0 +1,52 @@
+"""Tell the fleet of a recorded run. Celery is imported when the first run is announced, not before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchestrator_client.contract import names
+from orchestrator_client.contract.plan import Json
+
+if TYPE_CHECKING:
+    from orchestrator_client.client import Pipeline
+
+
+class Announcer:
+    """Sends the message that starts a run. It is only a hint: `sweep` finds a recorded run without one."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._app: Any = None
+
+    def announce(self, run: str) -> None:
+        if self._app is None:
+            from celery import Celery
+
+            self._app = Celery("orchestrator", broker=names.celery_url(self._url), set_as_current=False)
+            self._app.conf.broker_transport_options = {"socket_timeout": 10, "socket_connect_timeout": 3}
+        self._app.send_task(names.RUN_TASK, args=[run], task_id=run, queue=names.CONTROL_QUEUE, ignore_result=True)
+
+    def close(self) -> None:
+        if self._app is not None:
+            self._app.close()
+
+
+def run_pipeline(pipeline: Pipeline, inputs: Mapping[str, Json] | None = None) -> Any:
+    """A Celery signature that stands for a whole run, for use inside a canvas.
+
+    Its result is `{"run": id, "state": …, "outputs": {…}}`; a run that fails fails the canvas. The application that
+    sends it needs the fleet's broker and result backend, and nothing else.
+
+    Raises:
+        PlanInvalid, InputsInvalid: as `Client.submit`.
+    """
+    from celery import signature
+
+    from orchestrator_client.client import plan_of
+
+    plan = plan_of(pipeline)
+    # As text: what a user's values look like is none of the transport's business.
+    arguments = {"plan": plan.to_json(), "inputs": json.dumps(plan.bind(inputs or {}))}
+    return signature(names.RUN_TASK, kwargs=arguments, queue=names.CONTROL_QUEUE, immutable=True)

@@ -1,0 +1,426 @@
+"""Jinja, bounded: what parses, what is refused at sight, and what generated code must go through.
+
+A template is read by Jinja's own lexer and parser with caps on tokens and nesting, its syntax tree is judged, and then
+rewritten so that everything which loops, builds or reads passes the guards. Nothing is computed at compile time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import MethodType
+from typing import Any, TypeVar
+
+from jinja2 import TemplateSyntaxError, nodes, pass_context
+from jinja2.lexer import Lexer
+from jinja2.parser import Parser
+from jinja2.runtime import Context, LoopContext, Macro, Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+
+from orchestrator_client.contract import caps, filters, guards
+from orchestrator_client.contract.errors import TemplateError, TemplateForbidden, TemplateSyntax, TemplateTooLarge
+from orchestrator_client.contract.guards import BUDGET, Iteration, Method, Wrapped
+from orchestrator_client.contract.views import MISSING, Absent, StepView, lenient, suggestion, unwrapped
+
+TOKENS = 20_000
+"""Tokens of one template, blanks included: ten times the largest that existing pipelines hold, 0.3 s to compile."""
+
+NESTING = 30
+"""Brackets within brackets: each takes thirteen frames of the parser's stack."""
+
+DEPTH = 64
+"""Depth of the syntax tree: the code made from it nests twice as deep, and Python compiles 200 brackets."""
+
+LOOPS = 10
+"""Loops within loops; Python compiles 20."""
+
+_LOOP_FIELDS = frozenset(
+    "cycle changed depth depth0 first index index0 last length nextitem previtem revindex revindex0".split()
+)
+_REFUSED: dict[type[nodes.Node], str] = {
+    nodes.Include: "{% include %}",
+    nodes.Import: "{% import %}",
+    nodes.FromImport: "{% from … import %}",
+    nodes.Extends: "{% extends %}",
+    nodes.Block: "{% block %}",
+    nodes.ScopedEvalContextModifier: "{% autoescape %}",
+    nodes.NSRef: "assignment to a field",
+}
+
+
+class _BoundedLexer(Lexer):
+    """Jinja's lexer, for which `$item` is `item`, and which gives up early."""
+
+    def __init__(self, environment: BoundedEnvironment) -> None:
+        super().__init__(environment)
+        for rules in self.rules.values():
+            rules[:] = [rule._replace(pattern=filters.NAME) if rule.tokens == "name" else rule for rule in rules]
+
+    def tokeniter(
+        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
+    ) -> Iterator[tuple[int, str, str]]:
+        nesting = 0
+        for count, (line, token, text) in enumerate(super().tokeniter(source, name, filename, state)):
+            if token == "operator":  # noqa: S105
+                nesting += (text in "([{") - (text in ")]}")
+            if count > TOKENS or nesting > NESTING:
+                raise TemplateTooLarge("the template is too large or nests too deep; compute this in a step", line)
+            yield line, token, text.removeprefix("$") if token == "name" else text  # noqa: S105
+
+
+class _ScopeContext(Context):
+    """Looks names up in the caller's mapping, which is neither copied nor changed."""
+
+    def resolve_or_missing(self, key: str) -> Any:
+        found = super().resolve_or_missing(key)
+        return self.environment.globals.get(key, found) if key not in self.parent and key not in self.vars else found
+
+
+@pass_context
+def _shown(_: Context, value: Any) -> str:
+    """What an expression writes. Takes the context because Jinja then evaluates no constant while it compiles."""
+    BUDGET.get().step()
+    return filters.text(value)
+
+
+class BoundedEnvironment(ImmutableSandboxedEnvironment):
+    """The one environment in which templates and conditions run."""
+
+    context_class = _ScopeContext
+    intercepted_binops = frozenset(guards.OPERATORS)
+    concat = staticmethod(guards.concat)  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__(
+            undefined=Absent,
+            finalize=_shown,
+            autoescape=False,
+            optimized=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        self.globals = {"range": guards.bounded_range, "dict": _mapping, "null": None}
+        self.filters = {**filters.filters(), **_GUARD_FILTERS}
+        self.tests = filters.tests()
+        self.bounded_lexer = _BoundedLexer(self)
+
+    @property
+    def lexer(self) -> Lexer:
+        return self.bounded_lexer
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """What is about to be called: a method before data of the same name."""
+        owner = unwrapped(obj) if not isinstance(obj, StepView) or obj.field(attribute) is MISSING else obj
+        return guards.method_of(owner, attribute) or self.getitem(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """What is read: data before a method of the same name."""
+        if isinstance(obj, Undefined):
+            return obj
+        argument = unwrapped(argument)
+        if isinstance(obj, StepView) and isinstance(argument, str):
+            found = obj.field(argument)
+            if found is not MISSING:
+                return found
+            return self._attribute(obj, unwrapped(obj), argument)
+        plain = unwrapped(obj)
+        if isinstance(plain, dict | list | tuple | str):
+            try:
+                return plain[argument]
+            except (TypeError, LookupError):
+                pass
+        return self._attribute(obj, plain, argument)
+
+    def _attribute(self, obj: Any, plain: Any, name: Any) -> Any:
+        """A method of a text, list or mapping; a field of a loop or group; nothing of anything else."""
+        if not isinstance(name, str):
+            return self.undefined(obj=obj, name=str(name))
+        if method := guards.method_of(plain, name):
+            return method
+        if isinstance(plain, LoopContext):
+            if name in _LOOP_FIELDS:
+                return getattr(plain, name)
+        elif isinstance(plain, tuple) and name in getattr(plain, "_fields", ()):
+            return getattr(plain, name)
+        if name.startswith("_") or hasattr(plain, name):
+            raise TemplateForbidden(f"not allowed in templates: attribute '{name}' of {type(plain).__name__}")
+        return self.undefined(obj=obj, name=name)
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+        """Call a method, a macro or a global function; nothing else that is callable ever reaches a template."""
+        if isinstance(__obj, Undefined):
+            return __obj()
+        of_loop = isinstance(__obj, MethodType) and isinstance(__obj.__self__, LoopContext)
+        if not (isinstance(__obj, Method | Macro) or of_loop or __obj in (guards.bounded_range, _mapping)):
+            raise TemplateForbidden(f"not allowed in templates: calling a value that is {type(__obj).__name__}")
+        BUDGET.get().step()
+        return __context.call(__obj, *map(unwrapped, args), **{name: unwrapped(value) for name, value in kwargs.items()})
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        for side in (left, right):
+            if isinstance(side, Undefined):
+                return side + 0  # an error, or the lenient absence itself
+        return guards.OPERATORS[operator](unwrapped(left), unwrapped(right))
+
+
+def _mapping(*pairs: Any, **fields: Any) -> dict[str, Any]:
+    built: dict[str, Any] = guards.paid(dict(*pairs, **fields))
+    return built
+
+
+# ---- guards that the rewritten syntax tree calls
+
+
+def _iterated(value: Any) -> Iteration:
+    value = unwrapped(value)
+    if isinstance(value, Undefined):
+        return Iteration(list(value))
+    if value is None or isinstance(value, bool | int | float | Method | Macro):
+        raise TemplateError(f"cannot loop over {type(value).__name__}; a list, mapping or text is needed")
+    return Iteration(value)
+
+
+def _sliced(value: Any, start: Any, stop: Any, step: Any) -> Any:
+    if isinstance(value, Undefined):
+        return value
+    BUDGET.get().step()
+    return unwrapped(value)[unwrapped(start) : unwrapped(stop) : unwrapped(step)]
+
+
+def _concatenated(*values: Any) -> str:
+    return guards.concat(map(filters.text, values))
+
+
+def _result_of_result(value: Any) -> Any:
+    """`.result` behind `.result`: existing pipelines write it twice, and a result that has none is meant itself."""
+    if isinstance(value, dict):
+        return value.get("result", value)
+    return value
+
+
+_GUARD_FILTERS: dict[str, Callable[..., Any]] = {
+    "_iterated": _iterated,
+    "_sliced": _sliced,
+    "_concatenated": _concatenated,
+    "_paid": guards.paid,
+    "_lenient": lenient,
+    "_result": _result_of_result,
+}
+"""Names that no template can write, because the judge refuses filters that begin with an underscore."""
+
+Expression = TypeVar("Expression", bound=nodes.Node)
+
+
+class _Rewriter(NodeTransformer):
+    """Lets everything that loops, builds or reads pass the guards above."""
+
+    def __init__(self) -> None:
+        self.lenient = False
+
+    def _tolerant(self, node: Expression) -> Expression:
+        """Rewrite a part in which names may be missing."""
+        outer, self.lenient = self.lenient, True
+        rewritten: Expression = self.visit(node)
+        self.lenient = outer
+        return rewritten
+
+    def _read(self, node: nodes.Expr) -> nodes.Expr:
+        return _guard(node, "_lenient") if self.lenient else node
+
+    def visit_Name(self, node: nodes.Name) -> nodes.Expr:
+        return self._read(node) if node.ctx == "load" else node
+
+    def visit_Getattr(self, node: nodes.Getattr) -> nodes.Expr:
+        twice = node.attr == "result" and isinstance(node.node, nodes.Getattr) and node.node.attr == "result"
+        inner = self.visit(node.node)
+        if twice:
+            return _guard(inner, "_result")
+        return self._read(nodes.Getitem(inner, nodes.Const(node.attr), "load", lineno=node.lineno))
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:
+        inner = self.visit(node.node)
+        if isinstance(node.arg, nodes.Slice):
+            ends = (self.visit(end) if end else nodes.Const(None) for end in (node.arg.start, node.arg.stop, node.arg.step))
+            return _guard(inner, "_sliced", *ends)
+        return self._read(nodes.Getitem(inner, self.visit(node.arg), "load", lineno=node.lineno))
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Expr:
+        called = node.node
+        if not isinstance(called, nodes.Getattr):
+            self.generic_visit(node)
+            return node
+        # Only here does an attribute stay one: a method is wanted, not data.
+        called.node = self.visit(called.node)
+        node.node = nodes.Const(None)
+        self.generic_visit(node)
+        node.node = called
+        return node
+
+    def visit_If(self, node: nodes.If) -> nodes.If:
+        test, node.test = node.test, nodes.Const(None)
+        self.generic_visit(node)
+        node.test = self._tolerant(test)
+        return node
+
+    def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.CondExpr:
+        node.test = self._tolerant(node.test)
+        node.expr1 = self.visit(node.expr1)
+        node.expr2 = self.visit(node.expr2) if node.expr2 is not None else nodes.Const("")
+        return node
+
+    def visit_For(self, node: nodes.For) -> nodes.For:
+        self.generic_visit(node)
+        node.iter = _guard(node.iter, "_iterated")
+        return node
+
+    def visit_Filter(self, node: nodes.Filter) -> nodes.Filter:
+        return self._judged(node, node.name in ("default", "d"))
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Test:
+        return self._judged(node, node.name in ("defined", "undefined"))
+
+    def _judged(self, node: Any, tolerant: bool) -> Any:
+        subject, node.node = node.node, nodes.Const(None)
+        self.generic_visit(node)
+        if subject is not None:
+            subject = self._tolerant(subject) if tolerant else self.visit(subject)
+        node.node = subject
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:
+        first, *rest = (self.visit(part) for part in node.nodes)
+        return _guard(first, "_concatenated", *rest)
+
+    def _built(self, node: Any) -> nodes.Expr:
+        self.generic_visit(node)
+        stored = getattr(node, "ctx", "load") != "load"
+        return node if stored or _constant(node) else _guard(node, "_paid")
+
+    visit_List = visit_Tuple = visit_Dict = _built
+
+
+def _constant(node: nodes.Node) -> bool:
+    """Nothing but constants, which are no larger than the source."""
+    return all(isinstance(child, nodes.Const) for child in node.iter_child_nodes())
+
+
+def _guard(node: nodes.Expr, name: str, *arguments: nodes.Expr) -> nodes.Filter:
+    return nodes.Filter(node, name, list(arguments), [], None, None, lineno=node.lineno)
+
+
+ENVIRONMENT = BoundedEnvironment()
+
+
+# ---- reading and judging
+
+
+def parse(source: str, expression: bool = False) -> nodes.Template:
+    """The syntax tree of a template, or of a bare expression as a template that writes it.
+
+    Raises:
+        TemplateSyntax: it does not parse.
+        TemplateTooLarge: it passes a cap on size or nesting.
+    """
+    if len(source) > caps.TEMPLATE_BYTES:
+        raise TemplateTooLarge(f"a template of {len(source):,} characters is larger than {caps.TEMPLATE_BYTES:,}")
+    try:
+        return _parse_expression(source) if expression else Parser(ENVIRONMENT, source).parse()
+    except TemplateSyntaxError as error:
+        raise TemplateSyntax(f"template does not parse: {error.message}", error.lineno) from None
+    except RecursionError:
+        raise TemplateTooLarge("the template nests too deep") from None
+    except ValueError as error:
+        raise TemplateTooLarge(f"the template holds a number that is too large: {error}") from None
+
+
+def _parse_expression(source: str) -> nodes.Template:
+    parser = Parser(ENVIRONMENT, source, state="variable")
+    expression = parser.parse_expression()
+    if not parser.stream.eos:
+        parser.fail(f"unexpected {parser.stream.current.value!r}", parser.stream.current.lineno)
+    template = nodes.Template([nodes.Output([expression], lineno=1)], lineno=1)
+    return template.set_environment(ENVIRONMENT)
+
+
+def judge(tree: nodes.Template) -> list[TemplateError]:
+    """Everything wrong with a template that can be seen without running it."""
+    problems: list[TemplateError] = []
+    waiting: list[tuple[nodes.Node, int, int]] = [(tree, 0, 0)]
+    while waiting:
+        node, depth, loops = waiting.pop()
+        loops += isinstance(node, nodes.For)
+        if depth > DEPTH or loops > LOOPS:
+            return [TemplateTooLarge("the template nests too deep; compute this in a step", node.lineno)]
+        if found := _problem(node):
+            problems.append(found)
+        waiting.extend((child, depth + 1, loops) for child in node.iter_child_nodes())
+    # Only now, because the search for macros within macros is itself recursive.
+    problems.extend(_recursions(tree))
+    return sorted(problems, key=lambda problem: problem.line)
+
+
+def _problem(node: nodes.Node) -> TemplateError | None:
+    if refused := _REFUSED.get(type(node)):
+        return TemplateForbidden(f"{refused} is not available in a pipeline's templates", node.lineno)
+    match node:
+        case nodes.For(recursive=True):
+            return TemplateForbidden("a recursive loop is not available in a pipeline's templates", node.lineno)
+        case nodes.Getattr(attr=name) if name.startswith("_"):
+            return TemplateForbidden(f"not allowed in templates: attribute '{name}'", node.lineno)
+        case nodes.Getitem(arg=nodes.Const(value=str() as name)) if name.startswith("__"):
+            return TemplateForbidden(f"not allowed in templates: attribute '{name}'", node.lineno)
+        case nodes.Filter(name="attr", args=[nodes.Const(value=str() as name)]) if name.startswith("_"):
+            return TemplateForbidden(f"not allowed in templates: attribute '{name}'", node.lineno)
+        case nodes.Filter(name=name):
+            return _unknown("filter", name, ENVIRONMENT.filters, node.lineno)
+        case nodes.Test(name=name):
+            return _unknown("test", name, ENVIRONMENT.tests, node.lineno)
+    return None
+
+
+def _unknown(kind: str, name: str, known: dict[str, Callable[..., Any]], line: int) -> TemplateError | None:
+    if name in known and not name.startswith("_"):
+        return None
+    return TemplateSyntax(f"{kind} '{name}' is unknown{suggestion(name, known)}", line)
+
+
+def _recursions(tree: nodes.Template) -> Iterator[TemplateError]:
+    """A macro may use those that end above it; then none can come back to itself."""
+    macros = list(tree.find_all(nodes.Macro))
+    for place, macro in enumerate(macros):
+        closed = {earlier.name for earlier in macros[:place]}
+        open_names = {later.name for later in macros[place:]} - closed
+        for name in macro.find_all(nodes.Name):
+            if name.ctx == "load" and name.name in open_names:
+                yield TemplateForbidden(f"macro '{macro.name}' leads back to itself through '{name.name}'", name.lineno)
+
+
+def rewritten(tree: nodes.Template) -> nodes.Template:
+    """The tree with every guard in place."""
+    guarded: nodes.Template = _Rewriter().visit(tree)
+    return guarded.set_environment(ENVIRONMENT)
+
+
+def native(value: Any) -> Any:
+    """The JSON of what an expression gave.
+
+    Raises:
+        Unresolved: it is not there.
+        TemplateError: it is something that has no JSON, such as a method that was not called.
+    """
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, Absent):
+        value.refuse()
+    if isinstance(value, Wrapped):
+        return value.json
+    if isinstance(value, float):
+        if value - value != 0:
+            raise TemplateTooLarge(f"{value} is no number that JSON can hold")
+        return value
+    if isinstance(value, dict):
+        return {str(key): native(item) for key, item in value.items()}
+    if isinstance(value, Method | Macro | LoopContext) or callable(value):
+        raise TemplateError(f"the template gives {type(value).__name__.lower()}, not a value; call it with ()")
+    return [native(item) for item in value]

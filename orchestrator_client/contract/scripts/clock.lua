@@ -1,0 +1,21 @@
+-- Stands in front of every script: the time, the lives of keys, and the one way to write an event.
+-- orc:clock  string, ms since 1970: set by tests only; otherwise the time is Redis's own.
+
+local function now_ms()
+  local set = redis.call('GET', 'orc:clock')
+  if set then return tonumber(set) end
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- Give a key its life if it has none yet: no key of ours is without a TTL.
+local function keep(key, ttl_s)
+  if redis.call('TTL', key) == -1 then redis.call('EXPIRE', key, ttl_s) end
+end
+
+local function event(stream, ttl_s, kind, at, instance, attempt, data)
+  redis.call('XADD', stream, 'MAXLEN', '~', 100000, '*',
+    'kind', kind, 'at', at, 'instance', instance, 'attempt', attempt, 'data', data)
+  keep(stream, ttl_s)
+end
+

@@ -1,0 +1,50 @@
+"""Turns what users write into plans.
+
+    source -> nodes -> document -> declarations, steps -> edges
+
+`source` gives text, `nodes` places every value in the file, `document` reads the whole and leaves inputs and outputs
+to `declarations` and steps to `steps`. `dialect` says what the keys mean. Everything that is wrong is collected in
+`problems` and raised once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator_client.contract.errors import Problem
+from orchestrator_client.contract.plan import Plan
+from orchestrator_client.loader import document, source
+from orchestrator_client.loader.nodes import compose
+from orchestrator_client.loader.problems import Problems
+from orchestrator_client.loader.schema import schema
+
+__all__ = ["Loaded", "load", "loads", "schema"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A plan, and what a person should know of its file."""
+
+    plan: Plan
+    warnings: list[Problem]
+
+
+def load(path: str | Path) -> Loaded:
+    """Load a pipeline file.
+
+    Raises:
+        PlanInvalid: with every problem that was found, in the order of the file.
+    """
+    return loads(source.read(Path(path)), str(path))
+
+
+def loads(text: str | bytes, file: str = "plan.yaml") -> Loaded:
+    """Load a pipeline from its text; `file` is what messages call it, and gives an id to a plan without one.
+
+    Raises:
+        PlanInvalid: with every problem that was found, in the order of the file.
+    """
+    problems = Problems(file)
+    plan = document.read(compose(source.decode(text, problems), problems), problems)
+    return Loaded(plan, problems.warnings)

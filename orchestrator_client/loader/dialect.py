@@ -1,0 +1,135 @@
+"""The keys and names of the YAML dialect: which are read, which say nothing to this release, which come later.
+
+Whoever adds a feature moves its keys from the later tables to the known ones; nothing else decides what is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from orchestrator_client.contract import catalog
+from orchestrator_client.loader.problems import Place, Problems
+
+TOP_KEYS = frozenset(
+    {"id", "name", "description", "version", "parameters", "inputs", "outputs", "metadata", "model", "steps"}
+)
+
+TOP_INERT: Mapping[str, str] = {
+    **dict.fromkeys(("config", "variables", "data", "env"), "templates cannot read it; declare an input instead"),
+    "context": "set timeout and retry on the steps",
+    **dict.fromkeys(
+        ("enhanced_inputs", "enhanced_outputs", "enhanced_steps", "advanced_steps", "pipeline", "experts"),
+        "only inputs, steps and outputs are run",
+    ),
+    **dict.fromkeys(("error_handling", "global_error_handlers"), "set on_failure and retry on the steps"),
+    **dict.fromkeys(("type", "monitoring", "optimization", "selection", "personalities", "tags", "author"), ""),
+}
+"""Top-level keys of existing files that have no effect, with what to do instead."""
+
+TOP_INERT_PATTERN = re.compile(r"v\d+_\w+")
+"""Documentation files carry whole pipelines under keys such as `v1_simple_generation`."""
+
+INPUT_KEYS = frozenset({"type", "default", "required", "choices", "enum", "description"})
+INPUT_INERT = frozenset(
+    {"validation", "example", "examples", "range", "min", "max", "minimum", "maximum", "pattern", "format", "items"}
+    | {"properties", "schema", "title", "name"}
+)
+"""Keys of an input's declaration that are not enforced."""
+
+INPUT_TYPES: Mapping[str, str] = {
+    **{name: name for name in ("string", "integer", "number", "boolean", "array", "object", "any")},
+    **{"str": "string", "text": "string", "file": "string", "int": "integer", "float": "number", "bool": "boolean"},
+    **{"list": "array", "dict": "object", "map": "object", "mapping": "object", "json": "any"},
+}
+
+OUTPUT_KEYS = frozenset({"value", "source", "type", "description", "schema", "format", "location", "name"})
+"""Keys of an output's long form; `value` or `source` is the template, the others are labels."""
+
+STEP_KEYS = frozenset(
+    {"id", "name", "description", "metadata", "tool", "action", "model", "parameters", "dependencies", "depends_on"}
+    | {"condition", "if", "timeout", "retry", "max_retries", "on_failure", "continue_on_error"}
+)
+
+STEP_INERT = frozenset({"produces", "location", "requires_model", "tags"})
+
+STEP_LATER: Mapping[str, str] = {
+    **dict.fromkeys(("for_each", "foreach"), "map over items"),
+    **dict.fromkeys(("while", "until", "action_loop", "loop_condition", "while_condition"), "loop"),
+    **dict.fromkeys(("create_parallel_queue", "parallel_queue", "parallel"), "parallel queue"),
+    "steps": "steps inside a step",
+    **dict.fromkeys(("goto", "on_false", "on_success", "else", "dynamic_routing"), "jump"),
+    **dict.fromkeys(("on_error", "error_handlers", "fallback_data"), "error handler"),
+    **dict.fromkeys(("inputs", "outputs", "items"), "typed step"),
+    **dict.fromkeys(("retry_config", "backoff_strategy"), "use `retry`"),
+}
+"""Step keys of the dialect that are refused, by what they belong to."""
+
+STEP_COMPANIONS = frozenset(
+    {"max_parallel", "max_concurrent", "max_iterations", "loop_name", "loop_var", "add_completion_task"}
+    | {"break_on_error", "iteration_timeout", "collect_results"}
+)
+"""Keys that only qualify one of the above; named alone, they are refused like them."""
+
+STEP_TYPES_LATER = frozenset({"loop", "parallel_map", "workflow", "sub_pipeline", "subgraph"})
+
+POLICIES: Mapping[str, str] = {"fail": "fail", "continue": "continue", "skip": "skip", "retry": "continue"}
+"""`on_failure` as written, to what it means. `retry` goes on, because attempts have their own key."""
+
+RETRY_KEYS: Mapping[str, str] = {
+    **dict.fromkeys(("attempts", "max_attempts", "max_retries"), "attempts"),
+    **dict.fromkeys(("delay", "initial_seconds"), "initial_seconds"),
+    **dict.fromkeys(("factor", "backoff_factor"), "factor"),
+    **dict.fromkeys(("max_delay", "max_seconds"), "max_seconds"),
+}
+"""Keys of the long form of `retry`, to the field of the plan's record."""
+
+TOOLS_LATER = frozenset(
+    {"web-search", "pipeline-executor", "mcp-memory", "mcp-server", "report-generator", "image-generation"}
+    | {"visualization", "image-analysis", "python-executor", "headless-browser", "pdf-compiler", "user-prompt"}
+    | {"multi-model-routing", "prompt-optimization", "task-delegation", "audio-processing", "video-processing"}
+    | {"fact-checker", "markdown-to-html", "approval-gate", "feedback-collection", "database"}
+)
+
+ACTIONS_LATER = frozenset(
+    {"generate_structured", "debug", "calculate", "count_words", "web_search", "evaluate_condition", "control_flow"}
+    | {"loop_complete", "capture_result", "create_parallel_queue", "action_loop", "echo", "print"}
+)
+"""Actions of steps without a tool."""
+
+RESERVED_IDS = frozenset(
+    {"inputs", "parameters", "steps", "outputs", "execution", "state", "config", "env", "variables"}
+    | {"timestamp", "current_timestamp", "current_date", "output_path", "pipeline_id", "execution_id"}
+    | {"item", "index", "loop", "iteration", "self", "true", "false", "none", "null"}
+    | {"and", "or", "not", "in", "is", "if", "else", "for", "set"}
+    | {"items", "keys", "values", "get"}
+)
+"""Ids that a template would read as something else, compared without case."""
+
+RUN_NAMES = frozenset(
+    {"execution", "timestamp", "current_timestamp", "current_date", "output_path", "pipeline_id", "execution_id"}
+    | {"parameters", "inputs", "steps", "item", "index", "iteration", "loop", "null", "none", "true", "false"}
+)
+"""Names that templates may read beside steps and declared inputs."""
+
+ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
+
+AUTO = "<AUTO"
+"""How a tag starts that asks a model to fill a value in."""
+AUTO_NAME = "an <AUTO> tag"
+
+
+def not_yet(problems: Problems, what: str, at: Place, remedy: str = "") -> None:
+    """Refuse a part of the dialect that this release does not have."""
+    problems.error("not-yet", f"{what} is not in this release", at, remedy)
+
+
+def canonical_tool(written: str) -> str:
+    """A tool's name with hyphens and without its aliases: `file` and `http_client` have one spelling each."""
+    name = written.strip().lower().replace("_", "-")
+    return catalog.TOOL_ALIASES.get(name, name)
+
+
+def tools() -> frozenset[str]:
+    """Tools of this release."""
+    return frozenset(name.rpartition(".")[0] for name in catalog.TOOLS)

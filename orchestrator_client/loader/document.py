@@ -1,0 +1,136 @@
+"""From the node of a whole file to its plan."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from orchestrator_client.contract import caps
+from orchestrator_client.contract.plan import Json, Plan, Step
+from orchestrator_client.loader import declarations, dialect, edges, policy, steps
+from orchestrator_client.loader.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
+from orchestrator_client.loader.problems import Problems, quoted
+from orchestrator_client.loader.references import Scope, refuse_auto
+
+SMALLEST = "steps: [{id: hello, tool: terminal, action: execute, parameters: {command: date}}]"
+"""The smallest plan that does something."""
+
+
+def read(root: Node | None, problems: Problems) -> Plan:
+    """The plan that a file describes.
+
+    Raises:
+        PlanInvalid: the file has errors, those found earlier included.
+    """
+    if root is None or (isinstance(root, Scalar) and root.value is None):
+        problems.raise_if_any()
+        problems.error("empty", "the plan is empty", remedy=f"the smallest valid one is: {SMALLEST}")
+    elif not isinstance(root, Mapping):
+        problems.error("wrong-type", f"expected a mapping at the top, found {kind_of(root)}", root.place)
+    else:
+        return _plan(root, problems)
+    problems.raise_if_any()
+    raise AssertionError("a file without a mapping has a problem")
+
+
+def _plan(root: Mapping, problems: Problems) -> Plan:
+    _check_keys(root, problems)
+    inputs = declarations.inputs(root, problems)
+    nodes = _step_nodes(root, problems)
+    scope = Scope(steps.ids_of(nodes, problems), inputs)
+    _warn_of_hidden_inputs(scope, problems)
+    plan = Plan(
+        id=_id(root, problems),
+        name=_text(root, "name", problems),
+        description=_text(root, "description", problems),
+        version=_text(root, "version", problems),
+        inputs=inputs,
+        steps=_steps(nodes, scope, _defaults(root, problems), problems),
+        outputs=declarations.outputs(root, scope, problems),
+        metadata=_metadata(root, problems),
+    )
+    edges.check(plan, problems)
+    problems.raise_if_any()
+    return plan
+
+
+def _check_keys(root: Mapping, problems: Problems) -> None:
+    for key in root.entries:
+        at = root.place_of(key)
+        if key in dialect.TOP_KEYS:
+            continue
+        if key in dialect.TOP_INERT or dialect.TOP_INERT_PATTERN.fullmatch(key):
+            problems.warn("no-effect", f"{quoted(key)} has no effect", at, dialect.TOP_INERT.get(key, ""))
+        else:
+            remedy = problems.did_you_mean(key, dialect.TOP_KEYS)
+            problems.error("unknown-key", f"unknown key {quoted(key)}", at, remedy)
+
+
+def _step_nodes(root: Mapping, problems: Problems) -> list[Node]:
+    node = root.get("steps")
+    if isinstance(node, Sequence) and node.items:
+        if len(node.items) > caps.STEPS:
+            problems.error("too-large", f"{len(node.items):,} steps; {caps.STEPS:,} are allowed", node.place)
+            return []
+        return node.items
+    if node is None or isinstance(node, Sequence):
+        problems.error("no-steps", "the plan has no steps", root.place_of("steps"), f"the smallest has: {SMALLEST}")
+    else:
+        problems.error("wrong-type", f"steps must be a list, found {kind_of(node)}", node.place, "start each with '- id:'")
+    return []
+
+
+def _steps(nodes: list[Node], scope: Scope, defaults: steps.Defaults, problems: Problems) -> tuple[Step, ...]:
+    """The steps that could be read; of two with one id, the first."""
+    found: dict[str, Step] = {}
+    for node in nodes:
+        if (step := steps.read(node, scope, defaults, problems)) is not None:
+            found.setdefault(step.id, step)
+    return tuple(found.values())
+
+
+def _defaults(root: Mapping, problems: Problems) -> steps.Defaults:
+    """The model of `model:`, and the timeout of `metadata.default_timeout`, the one entry there that has a meaning."""
+    model, metadata = root.get("model"), root.get("metadata")
+    if model is not None:
+        refuse_auto(model, problems)
+    timeout = metadata.get("default_timeout") if isinstance(metadata, Mapping) else None
+    return steps.Defaults(
+        model=steps.model_name(model, problems) if model is not None else None,
+        timeout_seconds=policy.timeout_seconds(timeout, problems),
+    )
+
+
+def _warn_of_hidden_inputs(scope: Scope, problems: Problems) -> None:
+    for name in scope.inputs:
+        if name in scope.steps:
+            at = scope.steps[name]
+            remedy = f"read the input as inputs.{name}"
+            problems.warn("hidden-input", f"step {quoted(name)} hides the input of that name", at, remedy)
+
+
+def _id(root: Mapping, problems: Problems) -> str:
+    """The pipeline's id: as written, or made from its name, or from the file's."""
+    node = root.get("id")
+    if node is None:
+        return steps.slug(_text(root, "name", problems) or PurePath(problems.file).stem)
+    written = node.text if isinstance(node, Scalar) else kind_of(node)
+    steps.check_id(written, node.place, "pipeline", problems)
+    return written
+
+
+def _text(root: Mapping, key: str, problems: Problems) -> str:
+    """A label, as it stands in the file: version 1.10 is not 1.1."""
+    node = root.get(key)
+    if node is None or isinstance(node, Scalar):
+        return node.text if isinstance(node, Scalar) else ""
+    problems.error("wrong-type", f"{key} must be text, found {kind_of(node)}", node.place)
+    return ""
+
+
+def _metadata(root: Mapping, problems: Problems) -> dict[str, Json]:
+    node = root.get("metadata")
+    if isinstance(node, Mapping):
+        return {key: plain(entry.value) for key, entry in node.entries.items()}
+    if node is not None:
+        problems.error("wrong-type", f"metadata must be a mapping, found {kind_of(node)}", node.place)
+    return {}

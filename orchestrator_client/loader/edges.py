@@ -1,0 +1,51 @@
+"""Checks the edges of a plan: few enough, and no step that waits for itself."""
+
+from __future__ import annotations
+
+from orchestrator_client.contract import caps
+from orchestrator_client.contract.plan import Plan
+from orchestrator_client.loader.problems import Place, Problems, quoted
+
+_SHOWN = 12
+"""Steps of a cycle that a message spells out."""
+
+
+def check(plan: Plan, problems: Problems) -> None:
+    """Add every cycle, and the excess over `caps.EDGES`."""
+    if (edges := sum(len(step.after) for step in plan.steps)) > caps.EDGES:
+        problems.error("too-large", f"{edges:,} dependencies; {caps.EDGES:,} are allowed")
+        return
+    for cycle in cycles(plan):
+        first = plan.step_by_id[cycle[0]]
+        at = Place(first.line, 1) if first.line else Place()
+        message = f"{quoted(cycle[0])} waits for itself: {_spelled(cycle)}"
+        problems.within(first.id).error("cycle", message, at, "remove one of these dependencies")
+
+
+def cycles(plan: Plan) -> list[list[str]]:
+    """Cycles that share no step, each from its first step in the file, in the direction in which the steps would run."""
+    in_order = set(plan.order)
+    # Every step that is left has a predecessor that is left, so walking back must come round.
+    seen, found = set(in_order), []
+    for step in plan.steps:
+        path: dict[str, None] = {}
+        at = step.id
+        while at not in seen:
+            seen.add(at)
+            path[at] = None
+            at = next(p for p in plan.step_by_id[at].predecessors if p in plan.step_by_id and p not in in_order)
+        if at in path:
+            walked = list(path)
+            found.append(_from_first(walked[walked.index(at) :][::-1], plan))
+    return found
+
+
+def _from_first(cycle: list[str], plan: Plan) -> list[str]:
+    members = set(cycle)
+    start = cycle.index(next(step.id for step in plan.steps if step.id in members))
+    return cycle[start:] + cycle[:start]
+
+
+def _spelled(cycle: list[str]) -> str:
+    shown = cycle if len(cycle) <= _SHOWN else [*cycle[: _SHOWN - 1], "…"]
+    return " → ".join([*shown, cycle[0]])

@@ -1,0 +1,277 @@
+"""From text to nodes: YAML 1.2 as far as JSON goes, every node with its place in the file.
+
+The parser's events are taken one by one, so a file is refused at the first thing that is too much of anything, and no
+alias is ever expanded.
+"""
+
+from __future__ import annotations
+
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ruamel.yaml import YAML
+from ruamel.yaml import events as yaml
+from ruamel.yaml.error import MarkedYAMLError
+
+from orchestrator_client.contract import caps
+from orchestrator_client.contract.plan import Json
+from orchestrator_client.loader import scalars, syntax
+from orchestrator_client.loader.problems import Place, Problems, quoted
+
+
+@dataclass(slots=True)
+class Scalar:
+    """A single value. `text` is what stands in the file, without quotes; `literal` marks a block that starts with |."""
+
+    line: int
+    column: int
+    text: str
+    value: Json
+    literal: bool = False
+
+    @property
+    def place(self) -> Place:
+        return Place(self.line, self.column)
+
+    def place_of_line(self, line: int) -> Place:
+        """Where a line of the text (from 1) stands in the file; exact for a literal block, else where it starts."""
+        return Place(self.line + line, 1) if self.literal and line else self.place
+
+
+@dataclass(slots=True)
+class Sequence:
+    line: int
+    column: int
+    items: list[Node] = field(default_factory=list)
+
+    @property
+    def place(self) -> Place:
+        return Place(self.line, self.column)
+
+
+class Entry(NamedTuple):
+    """A key and its value."""
+
+    key: Scalar
+    value: Node
+
+
+@dataclass(slots=True)
+class Mapping:
+    line: int
+    column: int
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    @property
+    def place(self) -> Place:
+        return Place(self.line, self.column)
+
+    def get(self, key: str) -> Node | None:
+        """The value of a key. A key without a value, or with `null`, counts as absent."""
+        entry = self.entries.get(key)
+        return None if entry is None or is_null(entry.value) else entry.value
+
+    def place_of(self, key: str) -> Place:
+        """Where a key stands; where the mapping starts if it has no such key."""
+        return self.entries[key].key.place if key in self.entries else self.place
+
+
+Node = Scalar | Sequence | Mapping
+
+
+def is_null(node: Node) -> bool:
+    """Whether the file says `null`, or nothing."""
+    return isinstance(node, Scalar) and node.value is None
+
+
+def plain(node: Node) -> Json:
+    """The JSON that a node stands for."""
+    match node:
+        case Scalar():
+            return node.value
+        case Sequence():
+            return [plain(item) for item in node.items]
+        case Mapping():
+            return {key: plain(entry.value) for key, entry in node.entries.items()}
+
+
+def kind_of(node: Node) -> str:
+    """What a person would call the node."""
+    match node:
+        case Sequence():
+            return "a list"
+        case Mapping():
+            return "a mapping"
+        case Scalar(value=None):
+            return "nothing"
+        case Scalar(value=bool()):
+            return f"the boolean {node.text}"
+        case Scalar(value=str()):
+            return f"the text {quoted(node.text)}"
+        case Scalar():
+            return f"the number {quoted(node.text)[1:-1]}"
+
+
+def scalars_in(node: Node) -> Iterator[Scalar]:
+    """Every scalar below a node, keys left out, in the order of the file."""
+    match node:
+        case Scalar():
+            yield node
+        case Sequence():
+            for item in node.items:
+                yield from scalars_in(item)
+        case Mapping():
+            for entry in node.entries.values():
+                yield from scalars_in(entry.value)
+
+
+def compose(text: str, problems: Problems) -> Node | None:
+    """The document of a file, or None where there is none or it cannot be read; `problems` says which."""
+    composer = _Composer(problems)
+    parser: Any = YAML(typ="safe", pure=True)
+    try:
+        for event in parser.parse(text):
+            composer.take(event)
+    except MarkedYAMLError as error:
+        syntax.report(error, text, problems)
+        return None
+    except _TooMuchError:
+        return None
+    return composer.root
+
+
+class _TooMuchError(Exception):
+    """The rest of the file is not worth reading; the reason is in the problems."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A collection whose end has not come. `key`: of a mapping, the key whose value comes next."""
+
+    node: Sequence | Mapping
+    key: Scalar | None = None
+
+
+_NO_KEY = Scalar(0, 0, "", "")
+"""Stands for a key that was refused; its value is read and dropped."""
+
+
+class _Composer:
+    def __init__(self, problems: Problems) -> None:
+        self.root: Node | None = None
+        self._problems = problems
+        self._open: list[_Open] = []
+        self._nodes = 0
+        self._documents = 0
+
+    def take(self, event: Any) -> None:
+        match event:
+            case yaml.ScalarEvent():
+                self._add(self._scalar(event), event)
+            case yaml.MappingStartEvent():
+                self._start(Mapping(*_place(event)), event)
+            case yaml.SequenceStartEvent():
+                self._start(Sequence(*_place(event)), event)
+            case yaml.CollectionEndEvent():
+                self._open.pop()
+            case yaml.AliasEvent():
+                self._refuse(event, "alias", f"alias *{event.anchor}", "write the value out")
+                self._add(Scalar(*_place(event), "", ""), event)
+            case yaml.DocumentStartEvent():
+                self._start_document(event)
+
+    def _start_document(self, event: Any) -> None:
+        self._documents += 1
+        if self._documents > 1:
+            self._stop("documents", "a second document starts here", _place(event), "put each plan in its own file")
+
+    def _start(self, node: Sequence | Mapping, event: Any) -> None:
+        self._check_tag(event, scalars.COLLECTION_TAGS)
+        self._add(node, event)
+        self._open.append(_Open(node))
+        if len(self._open) > caps.PLAN_DEPTH:
+            self._stop("too-deep", f"nested deeper than {caps.PLAN_DEPTH} levels", node.place)
+
+    def _scalar(self, event: Any) -> Scalar:
+        self._check_tag(event, scalars.SCALAR_TAGS)
+        at = _place(event)
+        is_plain = event.style is None or event.style == ""
+        value = scalars.resolve(event.value, event.tag, is_plain, at, self._problems)
+        return Scalar(*at, value if isinstance(value, str) else event.value, value, literal=event.style == "|")
+
+    def _add(self, node: Node, event: Any) -> None:
+        self._nodes += 1
+        if self._nodes > caps.PLAN_NODES:
+            self._stop("too-large", f"more than {caps.PLAN_NODES:,} values", node.place)
+        if event.anchor is not None and not isinstance(event, yaml.AliasEvent):
+            self._refuse(event, "anchor", f"anchor &{event.anchor}", "remove it; plans are written out in full")
+        if not self._open:
+            self.root = node
+            return
+        parent = self._open[-1]
+        if isinstance(parent.node, Sequence):
+            parent.node.items.append(node)
+        elif parent.key is None:
+            parent.key = self._key(node, parent.node)
+        else:
+            self._enter(parent.node, parent.key, node)
+            parent.key = None
+
+    def _key(self, node: Node, owner: Mapping) -> Scalar:
+        if not isinstance(node, Scalar):
+            self._refuse_key(node, owner)
+            return _NO_KEY
+        if node.text == "<<" and node.value == "<<":
+            self._problems.error("merge-key", "merge key <<", node.place, "write the merged keys out")
+            return _NO_KEY
+        if not isinstance(node.value, str):
+            self._problems.error(
+                "key-not-text", f"keys must be text, found {kind_of(node)}", node.place, f'quote it: "{node.text}"'
+            )
+        return node
+
+    def _refuse_key(self, node: Node, owner: Mapping) -> None:
+        """A collection as key: nearly always a template without quotes, which YAML reads as two mappings."""
+        if isinstance(node, Mapping) and node.place == (owner.line, owner.column + 1):
+            syntax.refuse_unquoted_template(owner.place, self._problems)
+            self._replace(owner, Scalar(*owner.place, "", "{{ }}"))
+        else:
+            self._problems.error("key-not-text", f"keys must be text, found {kind_of(node)}", node.place)
+
+    def _replace(self, old: Node, new: Scalar) -> None:
+        """Put `new` where `old`, the innermost open collection, stands, so that it causes no further problems."""
+        if len(self._open) < 2:
+            return
+        parent = self._open[-2].node
+        if isinstance(parent, Sequence):
+            parent.items[-1] = new
+            return
+        for key, entry in reversed(parent.entries.items()):
+            if entry.value is old:
+                parent.entries[key] = Entry(entry.key, new)
+                return
+
+    def _enter(self, mapping: Mapping, key: Scalar, value: Node) -> None:
+        if key is _NO_KEY:
+            return
+        if (first := mapping.entries.get(key.text)) is not None:
+            message = f"key {quoted(key.text)} stands here and on line {first.key.line}"
+            self._problems.error("duplicate-key", message, key.place, "remove one of them")
+            return
+        mapping.entries[key.text] = Entry(key, value)
+
+    def _check_tag(self, event: Any, allowed: frozenset[str]) -> None:
+        if event.tag is not None and event.tag not in allowed:
+            self._refuse(event, "tag", f"tag {quoted(event.tag)}", "only text, numbers, booleans, null, lists, mappings")
+
+    def _refuse(self, event: Any, code: str, what: str, remedy: str) -> None:
+        self._problems.error(code, f"{what} is not allowed in a plan", _place(event), remedy)
+
+    def _stop(self, code: str, message: str, at: Place, remedy: str = "") -> None:
+        self._problems.error(code, message, at, remedy)
+        raise _TooMuchError
+
+
+def _place(event: Any) -> Place:
+    return Place(event.start_mark.line + 1, event.start_mark.column + 1)

@@ -1,0 +1,106 @@
+"""What is wrong with a file: collected while it is read, so that one pass shows all of it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+from typing import NamedTuple
+
+from orchestrator_client.contract import catalog
+from orchestrator_client.contract.errors import PlanInvalid, Problem
+from orchestrator_client.loader import secret
+
+MOST = 1000
+"""Errors, and as many warnings, that are kept of one file. A person is shown the first twenty."""
+
+COMPARISONS = 200_000
+"""Words that one file may be compared with in search of what a misspelt one meant; about two seconds of difflib."""
+
+NEARLY = 0.8
+"""Likeness (difflib's ratio) from which an unknown name is taken for a misspelt step, and so for an error."""
+
+QUOTED_CHARACTERS = 80
+"""Length at which quoted text of the file is cut."""
+
+
+class Place(NamedTuple):
+    """Line and column in the file, both from 1; zeros where there is no place."""
+
+    line: int = 0
+    column: int = 0
+
+
+NOWHERE = Place()
+
+
+class Problems:
+    """Errors and warnings of one file. `within` gives a view that names the step which each belongs to."""
+
+    def __init__(self, file: str, step: str = "", shared: Problems | None = None) -> None:
+        self.file = file
+        self._step = step
+        self._errors: list[Problem] = shared._errors if shared else []
+        self._warnings: list[Problem] = shared._warnings if shared else []
+        self._spelling = shared._spelling if shared else _Spelling()
+
+    def within(self, step: str) -> Problems:
+        """The same collection, for the problems of one step."""
+        return Problems(self.file, step, self)
+
+    def error(self, code: str, message: str, at: Place = NOWHERE, remedy: str = "") -> None:
+        """Add a problem that keeps the plan from running."""
+        self._add(self._errors, code, message, at, remedy, warning=False)
+
+    def warn(self, code: str, message: str, at: Place = NOWHERE, remedy: str = "") -> None:
+        """Add a problem that a person should know of."""
+        self._add(self._warnings, code, message, at, remedy, warning=True)
+
+    def did_you_mean(self, word: str, known: Collection[str]) -> str:
+        """A remedy for a misspelt word, or nothing where no known word comes near."""
+        return catalog.suggestion(word, known) if self._spelling.may_compare(word, known) else ""
+
+    def nearest(self, word: str, known: Collection[str]) -> str | None:
+        """The known word that `word` almost certainly means."""
+        if not self._spelling.may_compare(word, known):
+            return None
+        return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=NEARLY)), None)
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """Warnings in the order of the file."""
+        return sorted(self._warnings, key=lambda problem: (problem.line, problem.column))
+
+    def raise_if_any(self) -> None:
+        """Refuse the file if anything in it is an error.
+
+        Raises:
+            PlanInvalid: with every error, in the order of the file.
+        """
+        if self._errors:
+            raise PlanInvalid(sorted(self._errors, key=lambda problem: (problem.line, problem.column)), self.file)
+
+    def _add(self, to: list[Problem], code: str, message: str, at: Place, remedy: str, warning: bool) -> None:
+        if len(to) < MOST:
+            message, remedy = secret.masked(message), secret.masked(remedy)
+            to.append(Problem(code, message, at.line, at.column, remedy, self._step, warning))
+
+
+class _Spelling:
+    """Keeps the search for misspelt words within bounds, whatever the file says."""
+
+    def __init__(self) -> None:
+        self._left = COMPARISONS
+
+    def may_compare(self, word: str, known: Collection[str]) -> bool:
+        self._left -= len(known)
+        return self._left >= 0 and len(word) <= QUOTED_CHARACTERS
+
+
+def quoted(text: str) -> str:
+    """Text of the file in quotes: cut, and with what cannot be seen written as an escape."""
+    cut = text if len(text) <= QUOTED_CHARACTERS else text[: QUOTED_CHARACTERS - 1] + "…"
+    return "'" + "".join(character if character.isprintable() else _escaped(character) for character in cut) + "'"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()

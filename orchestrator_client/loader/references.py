@@ -1,0 +1,155 @@
+"""What the templates of a plan name: the steps that they wait for, and the names that nobody will provide."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from orchestrator_client.contract import template
+from orchestrator_client.contract.errors import TemplateError
+from orchestrator_client.loader import dialect
+from orchestrator_client.loader.nodes import Node, Scalar, scalars_in
+from orchestrator_client.loader.problems import Place, Problems, quoted
+
+_HYPHENATED = re.compile(r"[A-Za-z]\w*(?:-\w+)+")
+_INCLUSION = re.compile(r"\{\{\s*file:")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The names that a template may read. `outputs` is None where outputs cannot be read."""
+
+    steps: Mapping[str, Place]
+    inputs: Collection[str]
+    outputs: Collection[str] | None = None
+
+
+def steps_named(node: Node | None, scope: Scope, problems: Problems) -> list[str]:
+    """Steps that the templates below a node read, in order and once each; what is wrong with them is added."""
+    named: dict[str, None] = {}
+    for scalar in scalars_in(node) if node is not None else ():
+        if isinstance(scalar.value, str) and template.is_template(scalar.value):
+            named.update(dict.fromkeys(_in_text(scalar, scope, problems)))
+    return list(named)
+
+
+def steps_in_condition(scalar: Scalar, scope: Scope, problems: Problems) -> list[str]:
+    """The same for a condition, which may be an expression without braces."""
+    if template.is_template(scalar.text):
+        return steps_named(scalar, scope, problems)
+    try:
+        found = template.references_of_condition(scalar.text)
+    except TemplateError as error:
+        problems.error("template", f"condition {quoted(scalar.text)}: {error}", scalar.place_of_line(error.line))
+        return []
+    return list(dict.fromkeys(_resolved(found, scalar, scope, problems)))
+
+
+def outputs_named(node: Node) -> list[str]:
+    """Outputs that the templates below a node read as `outputs.<name>`."""
+    return [
+        reference.field
+        for scalar in scalars_in(node)
+        if isinstance(scalar.value, str) and "outputs" in scalar.value and not template.check(scalar.value)
+        for reference in template.references(scalar.value)
+        if reference.name == "outputs" and reference.field
+    ]
+
+
+def has_template(node: Node) -> bool:
+    """Whether anything below a node is only known at run time."""
+    return any(isinstance(scalar.value, str) and template.is_template(scalar.value) for scalar in scalars_in(node))
+
+
+def refuse_auto(node: Node, problems: Problems) -> None:
+    """Refuse the tags that ask a model to fill in a value."""
+    for scalar in scalars_in(node):
+        if isinstance(scalar.value, str) and (offset := scalar.value.find(dialect.AUTO)) >= 0:
+            at = scalar.place_of_line(scalar.value.count("\n", 0, offset) + 1)
+            dialect.not_yet(problems, dialect.AUTO_NAME, at, "write the value, or compute it in a step of its own")
+
+
+def _in_text(scalar: Scalar, scope: Scope, problems: Problems) -> Iterator[str]:
+    if dialect.AUTO in scalar.text:
+        return
+    if found := _INCLUSION.search(scalar.text):
+        line = scalar.text.count("\n", 0, found.start()) + 1
+        dialect.not_yet(problems, "including a file in a template", scalar.place_of_line(line), "read it in a step")
+        return
+    if errors := template.check(scalar.text):
+        for error in errors:
+            problems.error("template", f"template: {error}", scalar.place_of_line(error.line))
+        return
+    yield from _resolved(template.references(scalar.text), scalar, scope, problems)
+
+
+def _resolved(
+    found: list[template.Reference], scalar: Scalar, scope: Scope, problems: Problems
+) -> Iterator[str]:
+    seen: set[tuple[str, str | None]] = set()
+    for reference in found:
+        key = (reference.name, reference.field if reference.name in _NAMESPACES else None)
+        if key in seen:
+            continue
+        seen.add(key)
+        if step := _step_of(reference, scope):
+            yield step
+        elif not _is_known(reference, scope):
+            _report(reference, scalar, scope, problems)
+
+
+_NAMESPACES = frozenset({"steps", "parameters", "inputs", "outputs"})
+
+
+def _step_of(reference: template.Reference, scope: Scope) -> str | None:
+    name = reference.field if reference.name == "steps" else reference.name
+    return name if name in scope.steps else None
+
+
+def _is_known(reference: template.Reference, scope: Scope) -> bool:
+    match reference.name:
+        case "steps":
+            return False
+        case "parameters" | "inputs":
+            return reference.field is None or reference.field in scope.inputs or reference.field == "output_path"
+        case "outputs" if scope.outputs is not None:
+            return reference.field is None or reference.field in scope.outputs
+        case name:
+            return name in scope.inputs or name in dialect.RUN_NAMES
+
+
+def _report(reference: template.Reference, scalar: Scalar, scope: Scope, problems: Problems) -> None:
+    """Say what is wrong with a name that nothing provides: an error where it surely is a mistake, else a warning."""
+    at = scalar.place_of_line(reference.line)
+    add = problems.warn if reference.guarded else problems.error
+    match reference.name:
+        case "steps" if reference.field is None:
+            add("unresolved-name", "'steps' alone cannot be read", at, "name the step, as in {{ steps.fetch.result }}")
+        case "steps":
+            remedy = problems.did_you_mean(reference.field or "", scope.steps)
+            add("unknown-step", f"no step {quoted(reference.field or '')}", at, remedy)
+        case "parameters" | "inputs":
+            _undeclared(reference.field or "", at, scope, problems)
+        case "outputs" if scope.outputs is not None:
+            remedy = problems.did_you_mean(reference.field or "", scope.outputs)
+            add("unknown-output", f"no output {quoted(reference.field or '')}", at, remedy)
+        case name if step := _hyphenated(name, scalar.text, scope):
+            remedy = f"rename the step {step.replace('-', '_')}, or write steps['{step}']"
+            add("hyphen-in-id", f"in a template, {quoted(step)} is a subtraction", at, remedy)
+        case name if (step := problems.nearest(name, scope.steps)) and name not in scope.inputs:
+            add("unknown-step", f"{quoted(name)} is neither a step nor an input", at, f"did you mean '{step}'?")
+        case name:
+            _undeclared(name, at, scope, problems)
+
+
+def _hyphenated(name: str, text: str, scope: Scope) -> str | None:
+    """The hyphenated step that a subtraction in the text was meant for."""
+    words = _HYPHENATED.findall(text)
+    return next((word for word in words if word in scope.steps and name in word.split("-")), None)
+
+
+def _undeclared(name: str, at: Place, scope: Scope, problems: Problems) -> None:
+    hint = problems.did_you_mean(name, scope.inputs)
+    remedy = hint or f"declare it under parameters, or give it with -i {name}=…"
+    problems.warn("unresolved-name", f"{quoted(name)} is neither a step nor a declared input", at, remedy)

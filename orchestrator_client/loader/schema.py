@@ -1,0 +1,150 @@
+"""The JSON Schema of a pipeline file, for editors: made from the tables and records that the loader itself uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestrator_client.contract import caps, catalog
+from orchestrator_client.contract.plan import Json
+from orchestrator_client.loader import dialect
+from orchestrator_client.loader.parameters import spellings_of
+
+_TEXT: Json = {"type": "string"}
+_TEMPLATE: Json = {"type": "string", "pattern": r"\{[{%]"}
+_STEP_NAMES: Json = {"anyOf": [{"type": "array", "items": _TEXT}, _TEXT]}
+
+
+def schema() -> dict[str, Json]:
+    """JSON Schema 2020-12 of the YAML file. It knows no graph: cycles and missing steps only the loader finds."""
+    top = dict.fromkeys((*dialect.TOP_KEYS, *dialect.TOP_INERT), {})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Pipeline",
+        "type": "object",
+        "required": ["steps"],
+        "additionalProperties": False,
+        "properties": {
+            **top,
+            "id": _id(),
+            **dict.fromkeys(("name", "description", "model"), _TEXT),
+            "version": {"type": ["string", "number"]},
+            **dict.fromkeys(("parameters", "inputs"), {"type": "object", "additionalProperties": _input()}),
+            "outputs": {"type": ["object", "array"]},
+            "metadata": {"type": "object"},
+            "steps": {"type": "array", "minItems": 1, "maxItems": caps.STEPS, "items": {"$ref": "#/$defs/step"}},
+        },
+        "patternProperties": {f"^{dialect.TOP_INERT_PATTERN.pattern}$": {}},
+        "$defs": {"step": _step(), **_parameter_records()},
+    }
+
+
+def _id() -> Json:
+    return {"type": "string", "pattern": f"^{dialect.ID.pattern}$", "maxLength": caps.ID_CHARACTERS}
+
+
+def _input() -> Json:
+    """A direct value, or the long form."""
+    return {
+        "if": {"type": "object", "anyOf": [{"required": [key]} for key in sorted(dialect.INPUT_KEYS)]},
+        "then": {
+            "additionalProperties": False,
+            "properties": {
+                **dict.fromkeys((*dialect.INPUT_INERT, "default"), {}),
+                "type": {"enum": sorted(dialect.INPUT_TYPES)},
+                "description": _TEXT,
+                "required": {"type": ["boolean", "string"]},
+                **dict.fromkeys(("choices", "enum"), {"type": "array", "minItems": 1}),
+            },
+        },
+    }
+
+
+def _step() -> Json:
+    properties: dict[str, Json] = {
+        **dict.fromkeys((*dialect.STEP_KEYS, *dialect.STEP_INERT), {}),
+        "id": {**_id(), "not": {"enum": sorted(dialect.RESERVED_IDS)}},
+        "tool": {"anyOf": [{"enum": _tool_spellings()}, {"pattern": f"^{catalog.PYTHON_PREFIX}"}]},
+        "action": {"type": "string", "examples": [*catalog.MODEL_ACTIONS, *catalog.ACTION_ALIASES]},
+        "model": _TEXT,
+        "parameters": {"type": "object"},
+        **dict.fromkeys(("dependencies", "depends_on"), _STEP_NAMES),
+        **dict.fromkeys(("condition", "if"), {"type": ["string", "boolean"]}),
+        "timeout": {"type": "number", "exclusiveMinimum": 0, "maximum": caps.TIMEOUT_SECONDS},
+        "retry": {"anyOf": [_whole(0, caps.ATTEMPTS - 1), _retry()]},
+        "max_retries": _whole(1, caps.ATTEMPTS),
+        "on_failure": {"enum": sorted(dialect.POLICIES)},
+        "continue_on_error": {"type": "boolean"},
+    }
+    return {
+        "type": "object",
+        "required": ["id"],
+        "anyOf": [{"required": ["tool"]}, {"required": ["action"]}],
+        "additionalProperties": False,
+        "properties": properties,
+        "allOf": [*_by_tool(), *_by_action()],
+    }
+
+
+def _retry() -> Json:
+    limits = {"attempts": _whole(1, caps.ATTEMPTS)}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            key: limits.get(field, {"type": "number", "minimum": 0}) for key, field in dialect.RETRY_KEYS.items()
+        },
+    }
+
+
+def _whole(low: int, high: int) -> Json:
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
+def _tool_spellings() -> list[str]:
+    """Names of tools as they may be written."""
+    names = {*dialect.tools(), *catalog.TOOL_ALIASES}
+    return sorted(names | {name.replace("-", "_") for name in names} | catalog.TOOLS.keys())
+
+
+def _by_tool() -> Iterable[Json]:
+    """If a step names this tool and this action, its parameters are of this record."""
+    for name in catalog.TOOLS:
+        tool, _, action = name.rpartition(".")
+        spelled = [word for word in _tool_spellings() if dialect.canonical_tool(word) == tool]
+        when = {"tool": {"enum": spelled}, "action": {"const": action}}
+        yield _when(when, f"#/$defs/{name}")
+
+
+def _by_action() -> Iterable[Json]:
+    """If a step without a tool names this action, its parameters are a model's."""
+    for name in catalog.MODEL_ACTIONS:
+        spelled = [name, *(alias for alias, meant in catalog.ACTION_ALIASES.items() if meant == name)]
+        yield _when({"action": {"enum": spelled}, "tool": False}, f"#/$defs/{name}")
+
+
+def _when(properties: dict[str, Json], record: str) -> Json:
+    required = [key for key, condition in properties.items() if condition is not False]
+    return {
+        "if": {"properties": properties, "required": required},
+        "then": {"properties": {"parameters": {"$ref": record}}},
+    }
+
+
+def _parameter_records() -> dict[str, Json]:
+    tools = {name: _record(spec.parameters, spec.description) for name, spec in catalog.TOOLS.items()}
+    return {**tools, **{name: _record(record, "Call a model") for name, record in catalog.MODEL_ACTIONS.items()}}
+
+
+def _record(record: type[catalog.Parameters], description: str) -> Json:
+    """One record: each field under all its spellings, and a template wherever a value may stand."""
+    fields = record.model_json_schema(by_alias=False)["properties"]
+    spellings = spellings_of(record)
+    required = [spellings[name] for name, field in record.model_fields.items() if field.is_required()]
+    return {
+        "type": "object",
+        "description": description,
+        "properties": {
+            spelling: {"anyOf": [_TEMPLATE, fields[field]]} for field, names in spellings.items() for spelling in names
+        },
+        "allOf": [{"anyOf": [{"required": [name]} for name in names]} for names in required],
+    }

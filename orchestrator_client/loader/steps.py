@@ -1,0 +1,266 @@
+"""From the node of a step to the step of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestrator_client.contract import caps, template
+from orchestrator_client.contract.models import DEFAULT_PROVIDER, provider_of
+from orchestrator_client.contract.plan import Json, Step, StepKind
+from orchestrator_client.loader import dialect, parameters, policy, uses
+from orchestrator_client.loader.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
+from orchestrator_client.loader.problems import Place, Problems, quoted
+from orchestrator_client.loader.references import Scope, refuse_auto, steps_in_condition, steps_named
+
+_MODEL_CHARACTERS = 200
+_LABELS = frozenset({"description", "name", "metadata"})
+"""Keys that no template engine ever reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What steps inherit from the top of the file."""
+
+    model: Scalar | None = None
+    timeout_seconds: float | None = None
+
+
+def ids_of(nodes: list[Node], problems: Problems) -> dict[str, Place]:
+    """The ids of all steps, with their places; what is wrong with them is added."""
+    ids: dict[str, Place] = {}
+    by_folded: dict[str, str] = {}
+    for node in nodes:
+        step_id = _id(node, problems)
+        if step_id is None:
+            continue
+        at = _place_of_id(node)
+        if step_id in ids:
+            message = f"step id {quoted(step_id)} stands here and on line {ids[step_id].line}"
+            problems.error("duplicate-id", message, at, "give each step an id of its own")
+        elif (twin := by_folded.setdefault(step_id.lower(), step_id)) != step_id:
+            problems.warn("similar-id", f"step ids {quoted(step_id)} and {quoted(twin)} differ by case only", at)
+        ids.setdefault(step_id, at)
+    return ids
+
+
+def read(node: Node, scope: Scope, defaults: Defaults, problems: Problems) -> Step | None:
+    """The step that a node describes, or None where it has no id; what is wrong with it is added."""
+    if not isinstance(node, Mapping) or not isinstance(written := node.get("id"), Scalar):
+        return None
+    return _Reader(node, scope, problems.within(written.text[: caps.ID_CHARACTERS])).step(written.text, defaults)
+
+
+class _Reader:
+    """Reads one step."""
+
+    def __init__(self, node: Mapping, scope: Scope, problems: Problems) -> None:
+        self._node, self._scope, self._problems = node, scope, problems
+        self._refused = _check_keys(node, problems)
+        self._settings = _parameters(node, problems)
+
+    def step(self, step_id: str, defaults: Defaults) -> Step:
+        use = self._use()
+        model = _model(self._node, self._settings, defaults, use, self._problems)
+        condition = _condition(self._node, self._problems)
+        reads = self._reads(model, condition)
+        after = tuple(dict.fromkeys([*_declared(self._node, self._scope, self._problems), *reads]))
+        return Step(
+            id=step_id,
+            kind=use.kind if use else StepKind.CONTROL,
+            uses=use.uses if use else "",
+            parameters=_passed_on(self._settings, use),
+            name=_label(self._node),
+            model=model.text.strip() if model else None,
+            provider=_provider(model),
+            after=after,
+            reads=tuple(reads),
+            condition=condition.value if condition else None,
+            timeout_seconds=policy.timeout_seconds(self._node.get("timeout"), self._problems)
+            or defaults.timeout_seconds,
+            retry=policy.retry(self._node, self._problems),
+            on_failure=policy.on_failure(self._node, self._scope.steps, self._problems),
+            line=self._node.line,
+        )
+
+    def _use(self) -> uses.Use | None:
+        """What performs the step. A refused step may lack it, and its parameters may name what is not there yet."""
+        if self._refused and not {"tool", "action"} & self._node.entries.keys():
+            return None
+        use = uses.of(self._node, self._settings, self._problems)
+        if use is not None and not self._refused:
+            parameters.check(self._settings, use, self._problems)
+        return use
+
+    def _reads(self, model: Scalar | None, condition: Scalar | None) -> list[str]:
+        """Steps that the templates name; none of a refused step, whose loop has names of its own."""
+        if self._refused:
+            return []
+        # The parameter `model` is read as the step's model.
+        reads = [
+            *steps_named(_without_model(self._settings), self._scope, self._problems),
+            *steps_named(model, self._scope, self._problems),
+        ]
+        if condition is not None and isinstance(condition.value, str) and dialect.AUTO not in condition.text:
+            reads += steps_in_condition(condition, self._scope, self._problems)
+        return list(dict.fromkeys(reads))
+
+
+def _id(node: Node, problems: Problems) -> str | None:
+    if not isinstance(node, Mapping):
+        problems.error("wrong-type", f"a step must be a mapping, found {kind_of(node)}", node.place)
+        return None
+    written = node.get("id")
+    if written is None:
+        problems.error("no-id", "the step has no id", node.place, "add id: some_name")
+        return None
+    if not isinstance(written, Scalar) or not isinstance(written.value, str):
+        message = f"a step's id must be text, found {kind_of(written)}"
+        problems.error("wrong-type", message, written.place, "start it with a letter")
+        return None
+    check_id(written.value, written.place, "step", problems)
+    return written.value
+
+
+def check_id(text: str, at: Place, what: str, problems: Problems) -> None:
+    """Refuse an id that is too long, has other characters than the grammar's, or means something in a template."""
+    if len(text) > caps.ID_CHARACTERS:
+        message = f"{what} id of {len(text):,} characters; {caps.ID_CHARACTERS} are allowed: {quoted(text[:20])}"
+        problems.error("bad-id", message, at)
+    elif not dialect.ID.fullmatch(text):
+        odd = next((character for character in text if not character.isascii()), "")
+        found = f" has {quoted(odd)} (U+{ord(odd):04X})" if odd else " is not an id"
+        remedy = f"letters, digits, _ and -, a letter first: {slug(text)}"
+        problems.error("bad-id", f"{what} id {quoted(text)}{found}", at, remedy)
+    elif what == "step" and text.lower() in dialect.RESERVED_IDS:
+        remedy = f"rename it, for example {text}_step"
+        problems.error("reserved-id", f"step id {quoted(text)} means something else in a template", at, remedy)
+
+
+def slug(text: str) -> str:
+    """The nearest id to a text, or `pipeline` where nothing of it is left."""
+    kept = "".join(character if character.isascii() and character.isalnum() else "_" for character in text)
+    kept = "_".join(part for part in kept.split("_") if part)[: caps.ID_CHARACTERS].strip("_")
+    return kept if kept[:1].isalpha() else f"p_{kept}"[: caps.ID_CHARACTERS] if kept else "pipeline"
+
+
+def _place_of_id(node: Node) -> Place:
+    return node.entries["id"].value.place if isinstance(node, Mapping) else node.place
+
+
+def _check_keys(step: Mapping, problems: Problems) -> bool:
+    """Whether the step is refused for a key that comes in a later release."""
+    keys = step.entries.keys()
+    later = [key for key in step.entries if key in dialect.STEP_LATER or _is_later_type(key, step)]
+    later = later or [key for key in step.entries if key in dialect.STEP_COMPANIONS]
+    for key in later:
+        dialect.not_yet(problems, f"{quoted(key)} of a step", step.place_of(key), dialect.STEP_LATER.get(key, ""))
+    for key in keys - _LABELS:
+        refuse_auto(step.entries[key].value, problems)
+    known = dialect.STEP_KEYS | dialect.STEP_LATER.keys() | dialect.STEP_COMPANIONS
+    for key in keys & dialect.STEP_INERT:
+        problems.warn("no-effect", f"{quoted(key)} has no effect", step.place_of(key))
+    for key in keys - known - dialect.STEP_INERT - {"type"}:
+        remedy = problems.did_you_mean(key, known)
+        problems.error("unknown-key", f"unknown key {quoted(key)} in a step", step.place_of(key), remedy)
+    if "type" in step.entries and "type" not in later:
+        problems.warn("no-effect", "'type' of a step has no effect", step.place_of("type"))
+    return bool(later)
+
+
+def _is_later_type(key: str, step: Mapping) -> bool:
+    node = step.get("type") if key == "type" else None
+    return isinstance(node, Scalar) and node.text in dialect.STEP_TYPES_LATER
+
+
+def _parameters(step: Mapping, problems: Problems) -> Mapping:
+    node = step.get("parameters")
+    if isinstance(node, Mapping):
+        return node
+    if node is not None:
+        problems.error("wrong-type", f"parameters must be a mapping, found {kind_of(node)}", node.place)
+    return Mapping(*step.place_of("parameters"))
+
+
+def _model(
+    step: Mapping, settings: Mapping, defaults: Defaults, use: uses.Use | None, problems: Problems
+) -> Scalar | None:
+    """The model as written: the parameter's, else the step's, else the pipeline's."""
+    if use is None or use.kind is not StepKind.MODEL:
+        if use is not None and "model" in step.entries:
+            problems.warn("no-effect", f"{use.uses} uses no model", step.place_of("model"))
+        return None
+    node = settings.get("model") or step.get("model")
+    return defaults.model if node is None else model_name(node, problems)
+
+
+def model_name(node: Node, problems: Problems) -> Scalar | None:
+    """The node, if it can be the name of a model, or a template of one."""
+    if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value.strip():
+        problems.error("wrong-type", f"model must be a name, found {kind_of(node)}", node.place)
+        return None
+    if len(node.value) > _MODEL_CHARACTERS and not template.is_template(node.value):
+        problems.error("wrong-value", f"no model has a name of {len(node.value):,} characters", node.place)
+        return None
+    return node
+
+
+def _provider(model: Scalar | None) -> str:
+    return DEFAULT_PROVIDER if model is None or template.is_template(model.text) else provider_of(model.text)
+
+
+def _condition(step: Mapping, problems: Problems) -> Scalar | None:
+    if step.get("condition") is not None and step.get("if") is not None:
+        problems.warn("two-spellings", "both condition and if", step.place_of("if"), "condition is used")
+    node = step.get("condition") or step.get("if")
+    if node is None:
+        return None
+    if not isinstance(node, Scalar) or not isinstance(node.value, str | bool):
+        problems.error("wrong-type", f"condition must be text or a boolean, found {kind_of(node)}", node.place)
+        return None
+    return node
+
+
+def _without_model(settings: Mapping) -> Mapping:
+    kept = {key: entry for key, entry in settings.entries.items() if key != "model"}
+    return Mapping(settings.line, settings.column, kept)
+
+
+def _passed_on(settings: Mapping, use: uses.Use | None) -> dict[str, Json]:
+    kept = _without_model(settings) if use and use.kind is StepKind.MODEL else settings
+    return {key: plain(entry.value) for key, entry in kept.entries.items()}
+
+
+def _declared(step: Mapping, scope: Scope, problems: Problems) -> list[str]:
+    """The dependencies that the step names, which must exist."""
+    if step.get("dependencies") is not None and step.get("depends_on") is not None:
+        at = step.place_of("depends_on")
+        problems.warn("two-spellings", "both dependencies and depends_on", at, "dependencies is used")
+    key = "dependencies" if step.get("dependencies") is not None else "depends_on"
+    node, declared = step.get(key), []
+    for name, at in _names(node, key, problems) if node is not None else ():
+        if name in scope.steps:
+            declared.append(name)
+        elif dialect.AUTO not in name:
+            remedy = problems.did_you_mean(name, scope.steps)
+            problems.error("unknown-step", f"no step {quoted(name)}", at, remedy or "add it, or remove it here")
+    return declared
+
+
+def _names(node: Node, key: str, problems: Problems) -> Iterator[tuple[str, Place]]:
+    match node:
+        case Scalar(value=str() as text):
+            yield from ((name.strip(), node.place) for name in text.split(",") if name.strip())
+        case Sequence():
+            for item in node.items:
+                if isinstance(item, Scalar) and isinstance(item.value, str):
+                    yield item.value.strip(), item.place
+                else:
+                    problems.error("wrong-type", f"{key} must name steps, found {kind_of(item)}", item.place)
+        case _:
+            problems.error("wrong-type", f"{key} must be a list of steps, found {kind_of(node)}", node.place)
+
+
+def _label(step: Mapping) -> str:
+    node = step.get("name")
+    return node.text if isinstance(node, Scalar) else ""

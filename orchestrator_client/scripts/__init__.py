@@ -1,0 +1,1 @@
+"""Lua that only clients run: one verb a file."""

@@ -1,0 +1,12 @@
+-- Wish a run's end. After this reply no step of it starts.
+-- KEYS 1 record (hash)  2 events (stream)  3 orc:timetable (zset)
+-- ARGV 1 ttl (s)  2 run
+-- Reply: the run's state (an ended run stays as it is) · false: no such run
+local state, wish = unpack(redis.call('HMGET', KEYS[1], 'state', 'wish'))
+if (state == 'submitted' or state == 'running') and wish ~= 'cancel' then
+  local now = now_ms()
+  redis.call('HSET', KEYS[1], 'wish', 'cancel')
+  event(KEYS[2], ARGV[1], 'cancel_requested', now, '', 0, '{}')
+  redis.call('ZADD', KEYS[3], now, ARGV[2] .. '|')
+end
+return state

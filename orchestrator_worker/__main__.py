@@ -1,0 +1,80 @@
+"""`python -m orchestrator_worker`: one worker of the fleet."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+
+from orchestrator_client.contract import names
+from orchestrator_client.contract.errors import StoreUnavailable
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser("orchestrator_worker", description="One worker of a fleet.")
+    default_queues = f"{names.TOOL_QUEUE},{names.CONTROL_QUEUE}"
+    parser.add_argument("--queues", default=default_queues, help="comma-separated; default %(default)s")
+    parser.add_argument(
+        "-c", "--concurrency", type=int, help="steps at a time; default: cores for tools, 64 for models"
+    )
+    parser.add_argument("--pool", choices=("prefork", "threads"), help="default: threads if all queues are of models")
+    parser.add_argument("--name", help="name of this worker in Flower; default: its queues and process id")
+    parser.add_argument("--log-level", default="WARNING")
+    return parser.parse_args(argv)
+
+
+def celery_arguments(options: argparse.Namespace) -> list[str]:
+    """The same for Celery's own worker command.
+
+    Models get threads, since a call waits for the network; tools get processes, since they may hang, hog or crash.
+    """
+    queues = [queue.strip() for queue in options.queues.split(",") if queue.strip()]
+    pool = options.pool or ("threads" if all(queue.startswith("model.") for queue in queues) else "prefork")
+    concurrency = options.concurrency or (64 if pool == "threads" else os.cpu_count() or 2)
+    name = options.name or f"{queues[0].replace('.', '-')}-{os.getpid()}"
+    return [
+        "worker",
+        f"--queues={','.join(queues)}",
+        f"--pool={pool}",
+        f"--concurrency={concurrency}",
+        f"--hostname={name}@%h",
+        f"--loglevel={options.log_level}",
+        "--without-gossip",
+        "--without-mingle",
+    ]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run until asked to stop. Exit code 3: the store is away, or not one that runs can be trusted to."""
+    options = arguments(argv)
+    logging.basicConfig(level=options.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+    # SIGTERM gives running steps `shutdown_seconds`, then hands them back. Celery reads this when it is imported.
+    os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+
+    from orchestrator_worker.readiness import inspect
+    from orchestrator_worker.settings import settings
+    from orchestrator_worker.store import connect
+
+    try:
+        readiness = inspect(connect(settings()))
+    except StoreUnavailable as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the one line that a person at a terminal needs
+        return 3
+    for line in (*readiness.refusals, *readiness.warnings):
+        print(line, file=sys.stderr)  # noqa: T201
+    if readiness.refusals:
+        return 3
+
+    import orchestrator_worker.tasks  # noqa: F401 - registers the tasks
+    from orchestrator_worker.app import app
+
+    app.worker_main(celery_arguments(options))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

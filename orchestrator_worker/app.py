@@ -1,0 +1,51 @@
+"""The Celery application: how messages travel. Nothing here knows what a run is."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from orchestrator_client.contract import names
+from orchestrator_worker.settings import Settings, settings
+
+
+def create_app(config: Settings) -> Celery:
+    """A Celery application on the store's own database.
+
+    Messages are acknowledged when a worker takes them, and the transport's own bookkeeping of unacknowledged ones is
+    off: the store knows what is lost, and a task costs half (0.55 ms against 1.1 on two cores).
+    """
+    url = names.celery_url(config.redis_url)
+    socket = {"socket_timeout": 30, "socket_connect_timeout": 5, "socket_keepalive": True}
+    if config.redis_url.startswith("unix:"):
+        socket = {"socket_timeout": 30}
+    app = Celery("orchestrator", broker=url, backend=url)
+    app.conf.update(
+        accept_content=["json"],
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        # Bodies are JSON text already: base64 would only make them a third longer.
+        broker_transport_options={
+            "ack_emulation": False,
+            "body_encoding": None,
+            "health_check_interval": 10,
+            **socket,
+        },
+        result_backend_transport_options={"health_check_interval": 10},
+        redis_socket_timeout=30,
+        result_expires=config.retention_seconds,
+        result_serializer="json",
+        task_create_missing_queues=True,
+        task_default_queue=names.CONTROL_QUEUE,
+        task_serializer="json",
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=False,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=config.events,
+        worker_soft_shutdown_timeout=config.shutdown_seconds,
+        worker_enable_soft_shutdown_on_idle=False,
+        worker_disable_rate_limits=True,
+    )
+    return app
+
+
+app = create_app(settings())

@@ -1,0 +1,179 @@
+"""The calls that this process has under way: each with its deadline, and a way to stop it.
+
+Coroutines run on one event loop a process, in a thread of its own, where stopping is cancellation. A plain function
+runs where it was called. In a process's main thread a timer interrupts it; in a thread of a pool an exception is
+raised in it, which takes effect when the function next executes Python: one that waits inside C notices late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import ctypes
+import os
+import signal
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, TypeVar
+
+from orchestrator_client.contract.errors import StepCancelled, StepError, StepTimeout
+
+T = TypeVar("T")
+
+Key = tuple[str, str, int]
+"""Run, instance, attempt."""
+
+
+class Interrupted(BaseException):
+    """Raised inside a call to stop it. Not an Exception, so that a step's own `except Exception` lets it pass."""
+
+
+@dataclass(slots=True)
+class UnderWay:
+    """One call."""
+
+    thread: int
+    deadline: float | None
+    """By the monotonic clock."""
+    stopped_by: StepError | None = None
+    future: concurrent.futures.Future[Any] | None = field(default=None)
+
+
+class Calls:
+    """The calls of one process."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[Key, UnderWay] = {}
+        self._current = threading.local()
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @contextmanager
+    def under_way(self, key: Key, seconds: float | None) -> Iterator[None]:
+        """Everything in this block is one call, stopped when its time is up or somebody asks.
+
+        Raises:
+            StepTimeout, StepCancelled: the call was stopped.
+        """
+        call = UnderWay(threading.get_ident(), time.monotonic() + seconds if seconds else None)
+        with self._lock:
+            self._under_way[key] = call
+        self._current.call = call
+        try:
+            with _alarm(seconds):
+                yield
+        except Interrupted:
+            raise (call.stopped_by or _timeout(seconds)) from None
+        finally:
+            self._current.call = None
+            with self._lock:
+                del self._under_way[key]
+            if call.stopped_by is not None:
+                _raise_in(call.thread, None)
+
+    def run(self, coroutine: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
+        """Run a coroutine on the loop, from within `under_way`, and wait for what it returns.
+
+        Raises:
+            StepTimeout: it took longer than `seconds`.
+        """
+        future = asyncio.run_coroutine_threadsafe(_within(coroutine, seconds), self._running_loop())
+        call: UnderWay | None = getattr(self._current, "call", None)
+        if call is not None:
+            call.future = future
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError:
+            raise Interrupted from None
+        except BaseException:
+            future.cancel()
+            raise
+        finally:
+            if call is not None:
+                call.future = None
+
+    def stop(self, key: Key, reason: StepError) -> None:
+        """Stop a call of this process; nothing if it is over."""
+        with self._lock:
+            call = self._under_way.get(key)
+            if call is None or call.stopped_by is not None:
+                return
+            call.stopped_by = reason
+            if call.future is not None:
+                call.future.cancel()
+            elif call.thread == threading.main_thread().ident:
+                signal.pthread_kill(call.thread, signal.SIGALRM)
+            else:
+                _raise_in(call.thread, Interrupted)
+
+    def stop_overdue(self) -> None:
+        """Stop the calls whose time is up: for threads of a pool, which no timer interrupts."""
+        now = time.monotonic()
+        with self._lock:
+            overdue = [key for key, call in self._under_way.items() if call.deadline and call.deadline < now]
+        for key in overdue:
+            self.stop(key, StepTimeout("the step took longer than its timeout"))
+
+    def stop_all(self, reason: str) -> None:
+        """Stop every call of this process."""
+        with self._lock:
+            keys = list(self._under_way)
+        for key in keys:
+            self.stop(key, StepCancelled(reason))
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="calls", daemon=True).start()
+            return self._loop
+
+
+async def _within(coroutine: Coroutine[Any, Any, T], seconds: float | None) -> T:
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await coroutine
+    except TimeoutError:
+        if limit.expired():
+            raise _timeout(seconds) from None
+        raise
+
+
+def _timeout(seconds: float | None) -> StepTimeout:
+    return StepTimeout(f"the step took longer than its timeout of {seconds:g} s" if seconds else "the step was stopped")
+
+
+@contextmanager
+def _alarm(seconds: float | None) -> Iterator[None]:
+    """In a main thread, raise `Interrupted` when the time is up, or when SIGALRM comes from elsewhere."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds or 0.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    """Raise an exception in a thread when it next executes Python; None takes one back that it has not met yet."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error) if error else None)
+
+
+_calls: dict[int, Calls] = {}
+
+
+def calls() -> Calls:
+    """The calls of this process. A fork begins with none: threads and loops do not survive it."""
+    return _calls.setdefault(os.getpid(), Calls())

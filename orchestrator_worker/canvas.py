@@ -1,0 +1,130 @@
+"""The growing chord: the one place that leans on how Celery keeps a chord in Redis.
+
+A run is one chord. Its header begins as the entry steps; whoever settles a step raises the chord's expected size by
+the steps that became ready, in the same script, and then publishes those steps into the same chord. It closes when the
+last of them has returned, and Celery calls the body, `close`. Four facts of Celery 5.7 carry this, and
+`tests/fundamentals/test_celery_contract.py` fails when one of them changes:
+
+1. the expected size is the key `.s` plus the key `.t` of the group;
+2. a part counts once per (task id, group index);
+3. a task that raises `Ignore` is not counted;
+4. a failed part leads to the body's errbacks, once all parts have returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Celery
+
+from orchestrator_client.contract import names
+
+GROUP_INDEX = 0
+"""One index for all steps of a run: parts differ by task id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """One message to send: this attempt of this instance may start."""
+
+    run: str
+    instance: str
+    attempt: int
+    queue: str
+    label: str
+    """What Flower lists as the task's name."""
+    timeout_seconds: float | None = None
+
+
+class Canvas:
+    """Publishes steps into their runs' chords."""
+
+    HARD_LIMIT_SECONDS = 5.0
+    """After a step's own timeout its process gets this long to notice, then it is killed."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def size_key(self, run: str) -> str:
+        """String: how many entry steps the chord began with."""
+        return self._key(run, ".s")
+
+    def growth_key(self, run: str) -> str:
+        """String: by how many steps the chord has grown."""
+        return self._key(run, ".t")
+
+    def _key(self, run: str, suffix: str) -> str:
+        key = self._app.backend.get_key_for_group(run, suffix)
+        return key.decode() if isinstance(key, bytes) else str(key)
+
+    def publish(self, hints: Iterable[Hint]) -> None:
+        """Send the messages of these steps, all in one round trip.
+
+        A process that dies here has lost hints, not steps: `sweep` finds every ready instance in the store.
+        """
+        with self._app.producer_pool.acquire(block=True) as producer, producer.batch():
+            for hint in hints:
+                body, headers = step_message(hint)
+                # The anonymous exchange puts a message into the queue that it names, without looking up bindings.
+                producer.publish(body, exchange="", routing_key=hint.queue, headers=headers, serializer="json")
+
+    def publish_start(self, run: str) -> None:
+        """Ask a worker to open this run's chord."""
+        self._app.send_task(names.RUN_TASK, args=[run], task_id=run, queue=names.CONTROL_QUEUE, ignore_result=True)
+
+    def publish_close(self, run: str) -> None:
+        """Ask a worker to close this run, which its chord did not."""
+        self._app.send_task(names.CLOSE_TASK, args=[run], task_id=run, queue=names.CONTROL_QUEUE)
+
+
+CARRIED = ("callbacks", "errbacks", "chain", "chord", "group", "group_index")
+"""What Celery does after a task: for a run in somebody's canvas, it is done after `close` instead."""
+
+
+def carried_by(request: Any) -> dict[str, Any] | None:
+    """What the canvas around this `run_pipeline` expects; None where nobody reads its result."""
+    if request.ignore_result:
+        return None
+    return {name: getattr(request, name, None) for name in CARRIED}
+
+
+def resume(request: Any, carried: dict[str, Any] | None) -> None:
+    """Let `close` answer for the run's task: with its callbacks, chain and chord, or with no result at all."""
+    if carried is None:
+        request.ignore_result = True
+    else:
+        request.update(carried)
+
+
+def close_signature(run: str) -> dict[str, Any]:
+    """The chord's body, and by its bare name the errback: their id is the run."""
+    return {
+        "task": names.CLOSE_TASK,
+        "args": [],
+        "kwargs": {},
+        "options": {"task_id": run, "link_error": [names.CLOSE_TASK]},
+        "immutable": True,
+    }
+
+
+def step_message(hint: Hint) -> tuple[list[Any], dict[str, Any]]:
+    """Body and headers of a step's message, in Celery's task protocol 2 without the fields that would say nothing.
+
+    Under 1 KB whatever the plan: it names a run, an instance and an attempt.
+    """
+    soft = hint.timeout_seconds
+    headers = {
+        "lang": "py",
+        "task": names.STEP_TASK,
+        "id": names.task_id(hint.run, hint.instance),
+        "group": hint.run,
+        "group_index": GROUP_INDEX,
+        "shadow": hint.label,
+        "argsrepr": f"{hint.run} {hint.instance}",
+        "retries": hint.attempt - 1,
+        "timelimit": [soft + Canvas.HARD_LIMIT_SECONDS if soft else None, soft],
+    }
+    body = [[hint.run, hint.instance, hint.attempt], {}, {"chord": close_signature(hint.run)}]
+    return body, headers

@@ -1,0 +1,128 @@
+"""What a provider's refusal, silence or nonsense means for the attempt: its message, and whether to try again.
+
+Shared by all providers, and free of any SDK: an SDK's exceptions do not pickle, so only their text gets here.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+
+from orchestrator_client.contract.errors import ModelFailed
+
+EXCERPT_CHARACTERS = 300
+"""Of a vendor's words in a message: enough for its longest errors, too little to fill a record."""
+
+RETRY_AFTER_CAP_SECONDS = 3600.0
+"""A longer wait is a mistake of the server's, or outlives the run."""
+
+EXHAUSTED = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+"""Codes of a 429 that waiting does not cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Words and verdicts for one call of one provider. No text that passes here keeps the key."""
+
+    provider: str
+    key_variable: str
+    """Environment variable that holds the key."""
+    key: str = field(repr=False)
+
+    def excerpt(self, text: str) -> str:
+        """`text` on one line, without the key, at most `EXCERPT_CHARACTERS` long."""
+        line = " ".join(text.replace(self.key, "[key]").split())
+        return line if len(line) <= EXCERPT_CHARACTERS else line[: EXCERPT_CHARACTERS - 1] + "…"
+
+    def refused(self, status: int, code: str, text: str, headers: Mapping[str, str]) -> ModelFailed:
+        """An answer with an HTTP status other than success. `code` is the vendor's, or empty."""
+        retryable = _passes(status, code)
+        said = f"({status}{' ' + code if code else ''}): {self.excerpt(text) or 'no explanation'}"
+        return ModelFailed(
+            f"{self.provider} {self._refusal(status, code)} {said}{self._remedy(status, code)}",
+            retryable,
+            retry_after_seconds(headers) if retryable else None,
+        )
+
+    def bad_response(self, what: str, body: str) -> ModelFailed:
+        """An answer that claims success and is not one: nothing of it can be used, and the next may be whole."""
+        return ModelFailed(f"{self.provider} sent a bad response, {what}: {self.excerpt(body) or 'an empty body'}")
+
+    def unreachable(self, host: str, text: str) -> ModelFailed:
+        """The exchange broke off, or never began."""
+        return ModelFailed(
+            f"{self.provider} was not reached at {host}, or hung up: {self.excerpt(text)};"
+            " check the worker's network if it persists"
+        )
+
+    def late(self, seconds: float) -> ModelFailed:
+        """No complete answer came in time."""
+        return ModelFailed(
+            f"{self.provider} gave no complete answer within {seconds:g} s; if the model needs longer, raise the"
+            " step's timeout"
+        )
+
+    def unsent(self, text: str) -> ModelFailed:
+        """The request cannot be made at all, today or tomorrow."""
+        return ModelFailed(f"the call of {self.provider} could not be made: {self.excerpt(text)}", retryable=False)
+
+    def _refusal(self, status: int, code: str) -> str:
+        """What the provider did, for the reader who does not know its status codes by heart."""
+        if status in (401, 403):
+            return "refused the key"
+        if code in EXHAUSTED:
+            return "says that the account's quota is used up"
+        if status == 429:
+            return "limits the rate"
+        return "is in trouble" if _passes(status, code) else "refused the request"
+
+    def _remedy(self, status: int, code: str) -> str:
+        """What a person can do about it; nothing where waiting or the vendor's words say it."""
+        if status in (401, 403):
+            return f"; check {self.key_variable} on the workers"
+        if code in EXHAUSTED:
+            return f"; add credit, or give the workers another {self.key_variable}"
+        return "; check the step's model" if status == 404 else ""
+
+
+def _passes(status: int, code: str) -> bool:
+    """Whether the same call may go better a moment later: timeouts, conflicts, rate limits and all server errors."""
+    return code not in EXHAUSTED and (status in (408, 409, 429) or status >= 500)
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """The wait that the answer asks for, at most `RETRY_AFTER_CAP_SECONDS`; None if it asks for none, or nonsense.
+
+    `retry-after-ms` counts milliseconds and is the more exact; `retry-after` is seconds or an HTTP date.
+    """
+    for name, read in (("retry-after-ms", _milliseconds), ("retry-after", _seconds_or_date)):
+        seconds = read(headers[name]) if name in headers else None
+        if seconds is not None and math.isfinite(seconds) and seconds >= 0:
+            return min(seconds, RETRY_AFTER_CAP_SECONDS)
+    return None
+
+
+def _milliseconds(text: str) -> float | None:
+    seconds = _seconds(text)
+    return None if seconds is None else seconds / 1000
+
+
+def _seconds_or_date(text: str) -> float | None:
+    """Seconds from now, by this machine's clock where a date is given; None for nonsense."""
+    seconds = _seconds(text)
+    if seconds is not None:
+        return seconds
+    try:
+        return parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

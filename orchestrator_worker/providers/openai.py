@@ -1,0 +1,295 @@
+"""OpenAI's models, by the Responses API.
+
+The one file that imports `openai`, and only when the first call is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from orchestrator_client.contract.errors import CredentialMissing, ModelFailed
+from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.usage import Usage
+from orchestrator_worker.providers.base import ModelReply, ModelRequest
+from orchestrator_worker.providers.failures import Failures
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+"""Environment variable with the key: the SDK's own name for it."""
+
+URL_VARIABLE = "OPENAI_BASE_URL"
+"""Environment variable with the address of a gateway or test server; ends in `/v1` as a rule."""
+
+FIXED_TEMPERATURE = re.compile(r"(ft:)?(o\d|gpt-[5-9](?!.*-chat))")
+"""Models that reason answer 400 to a temperature; their chat variants, which do not reason, take one."""
+
+PLAUSIBLE_TOKENS = 1_000_000_000
+"""A count beyond this was not counted."""
+
+
+class OpenAI:
+    """Calls OpenAI, or a server that speaks its Responses API at `base_url` or OPENAI_BASE_URL.
+
+    May be shared between event loops, threads and forked processes: each loop of each process has a pool of its own.
+    """
+
+    name = "openai"
+
+    def __init__(self, base_url: str | None = None) -> None:
+        self._base_url = base_url
+        self._clients: dict[tuple[int, asyncio.AbstractEventLoop], AsyncOpenAI] = {}
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """Make the call, once: retries belong to the run.
+
+        Raises:
+            CredentialMissing: OPENAI_API_KEY is not there, or is no key.
+            ModelFailed: OpenAI refused, failed, was not reached, or its answer is not complete.
+        """
+        failures = Failures(self.name, KEY_VARIABLE, _key())
+        try:
+            async with asyncio.timeout(request.timeout_seconds):
+                body = await self._exchange(request, failures.key)
+        except TimeoutError:
+            raise failures.late(request.timeout_seconds) from None
+        except Exception as error:  # noqa: BLE001
+            # Whatever the SDK raises stays here: its exceptions do not pickle, and some hold the request's headers.
+            raise _failure(error, failures, request.timeout_seconds) from None
+        return _reply(body, request, failures)
+
+    async def close(self) -> None:
+        """Close the running loop's connections. The next call opens new ones."""
+        client = self._clients.pop((os.getpid(), asyncio.get_running_loop()), None)
+        if client is not None:
+            await client.close()
+
+    async def _exchange(self, request: ModelRequest, key: str) -> bytes:
+        """Send the request and read the whole body of a successful answer."""
+        from orchestrator_worker.providers import http
+
+        create = self._client(key).responses.with_streaming_response.create
+        async with create(**_call(request), timeout=http.timeouts(request.timeout_seconds)) as response:
+            return await http.read_capped(response.iter_bytes())
+
+    def _client(self, key: str) -> AsyncOpenAI:
+        """The running loop's client. Connections cannot be shared between loops, nor carried over a fork."""
+        here = os.getpid(), asyncio.get_running_loop()
+        client = self._clients.get(here)
+        if client is None:
+            self._forget_the_gone()
+            client = self._clients[here] = self._connect(key)
+        return client
+
+    def _connect(self, key: str) -> AsyncOpenAI:
+        """A client that tries once. The first in a process takes about a second, to import the SDK."""
+        import openai
+
+        from orchestrator_worker.providers import http
+
+        return openai.AsyncOpenAI(
+            api_key=key,
+            base_url=self._base_url or os.environ.get(URL_VARIABLE, "").strip() or "https://api.openai.com/v1",
+            max_retries=0,
+            http_client=http.pooled_client(),
+        )
+
+    def _forget_the_gone(self) -> None:
+        """Drop the clients of closed loops, and those that a fork copied: their sockets belong to the parent."""
+        for pid, loop in list(self._clients):
+            if pid != os.getpid() or loop.is_closed():
+                self._clients.pop((pid, loop), None)
+
+
+def _key() -> str:
+    """The key in the worker's environment.
+
+    Raises:
+        CredentialMissing: there is none, or one that no HTTP header can carry. The message never shows it.
+    """
+    key = os.environ.get(KEY_VARIABLE, "")
+    if not key.strip():
+        raise CredentialMissing(f"this worker has no key for openai: set {KEY_VARIABLE} in the environment of workers")
+    if not (key.isascii() and key.isprintable() and key == key.strip()):
+        raise CredentialMissing(
+            f"{KEY_VARIABLE} of this worker cannot be sent: it holds a newline, a blank at an end or other characters"
+            " that no key has; set it again, without them"
+        )
+    return key
+
+
+def _takes_temperature(model: str) -> bool:
+    """Whether the model may be sent a temperature. Tuned models go by what they were tuned from."""
+    return FIXED_TEMPERATURE.match(model) is None
+
+
+def _call(request: ModelRequest) -> dict[str, Any]:
+    """The request in OpenAI's words. Nothing is stored there: runs keep their own record."""
+    system = list(takewhile(lambda message: message.role == "system", request.messages))
+    conversation = request.messages[len(system) :]
+    optional = {
+        "instructions": "\n\n".join(message.text for message in system) or None,
+        "max_output_tokens": request.max_tokens,
+        "temperature": request.temperature if _takes_temperature(request.model) else None,
+    }
+    return {
+        "model": request.model,
+        "input": [{"role": message.role, "content": message.text} for message in conversation],
+        "store": False,
+        **{name: value for name, value in optional.items() if value is not None},
+    }
+
+
+def _failure(error: Exception, failures: Failures, seconds: float) -> ModelFailed:
+    """What `error`, of the SDK or the HTTP library below it, means for the attempt.
+
+    The SDK wraps what goes wrong up to the headers; while the body is read, the HTTP library's errors come as they are.
+    """
+    try:
+        import httpx2
+        import openai
+    except ImportError as missing:
+        return failures.unsent(f"{missing}; install orchestrator[openai] on the workers")
+    from orchestrator_worker.providers.http import BodyTooLarge
+
+    match error:
+        case openai.APIStatusError():
+            code = str(error.code or error.type or "")
+            return failures.refused(error.status_code, code, _said(error), error.response.headers)
+        case openai.APITimeoutError() if isinstance(error.__cause__, httpx2.ConnectTimeout):
+            return failures.unreachable(_host(error.request), "connecting took too long")
+        case openai.APITimeoutError() | httpx2.TimeoutException():
+            return failures.late(seconds)
+        case openai.APIConnectionError() if not isinstance(error.__cause__, httpx2.UnsupportedProtocol):
+            return failures.unreachable(_host(error.request), str(error.__cause__ or error))
+        case httpx2.RequestError():
+            return failures.unreachable(_host(error.request), str(error) or type(error).__name__)
+        case BodyTooLarge():
+            return failures.bad_response("too large", str(error))
+    return failures.unsent(f"{type(error).__name__}: {error.__cause__ or error}")
+
+
+def _host(request: Any) -> str:
+    """Host and port, without the user and password that a URL may hold."""
+    return str(request.url.netloc.decode())
+
+
+def _said(error: Any) -> str:
+    """The vendor's own words in an error's body, or the body."""
+    message = _dict(error.body).get("message")
+    return message if isinstance(message, str) else str(error.response.text)
+
+
+def _reply(body: bytes, request: ModelRequest, failures: Failures) -> ModelReply:
+    """The answer in nobody's dialect.
+
+    Raises:
+        ModelFailed: the body is no answer, or one that did not end as it should.
+    """
+    answer = _answer(body, failures)
+    finish_reason = _finish_reason(answer, failures)
+    usage, raw_usage = _usage(answer.get("usage"))
+    warnings = []
+    if request.temperature is not None and not _takes_temperature(request.model):
+        warnings.append(f"model '{request.model}' takes no temperature; the one given was left out")
+    if not raw_usage:
+        warnings.append("openai sent no credible count of tokens; this call's usage and cost are unknown")
+    return ModelReply(
+        text=_text(answer, failures),
+        model=answer["model"] if isinstance(answer.get("model"), str) else request.model,
+        finish_reason=finish_reason,
+        usage=usage,
+        raw_usage=raw_usage,
+        warnings=tuple(warnings),
+    )
+
+
+def _answer(body: bytes, failures: Failures) -> dict[str, Json]:
+    """The response object in a body; proxies, and servers that stumble, answer 200 with something else."""
+    text = body.decode(errors="replace")
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        raise failures.bad_response("not JSON", text) from None
+    # A failed response may lack its output; it says why all the same.
+    if isinstance(answer, dict) and (isinstance(answer.get("output"), list) or answer.get("status") == "failed"):
+        return answer
+    raise failures.bad_response("no response object", text)
+
+
+def _finish_reason(answer: dict[str, Json], failures: Failures) -> str:
+    """`stop` or `length`; every other end is a failure."""
+    match answer.get("status"), _dict(answer.get("incomplete_details")).get("reason"):
+        case "completed", _:
+            return "stop"
+        case "incomplete", "max_output_tokens":
+            return "length"
+        case "incomplete", "content_filter":
+            raise ModelFailed("openai's content filter stopped the reply; change the prompt", retryable=False)
+        case status, _:
+            raise _unfinished(str(status), answer.get("error"), failures)
+
+
+def _unfinished(status: str, error: Json, failures: Failures) -> ModelFailed:
+    """A response that ended without success. What is wrong with the prompt stays wrong."""
+    code = str(_dict(error).get("code"))
+    failed = failures.bad_response(f"status '{status}'", json.dumps(error) if error else "no explanation")
+    if "policy" in code or code.startswith(("invalid_", "image_")):
+        return ModelFailed(failed.message, retryable=False)
+    return failed
+
+
+def _text(answer: dict[str, Json], failures: Failures) -> str:
+    """The answer's text, empty if it has none.
+
+    Raises:
+        ModelFailed: the model refused; asked the same again, it would again.
+    """
+    text = "".join(_parts(answer, "output_text", "text"))
+    refusal = " ".join(_parts(answer, "refusal", "refusal"))
+    if refusal and not text:
+        raise ModelFailed(f"the model refused: {failures.excerpt(refusal)}", retryable=False)
+    # JSON can spell half a surrogate pair, which UTF-8 cannot, so no store would take it.
+    return text.encode(errors="replace").decode()
+
+
+def _parts(answer: dict[str, Json], kind: str, field: str) -> Iterator[str]:
+    """Texts of one kind in the answer's messages. Reasoning and whatever else stands in the output has none."""
+    messages = (item for item in answer["output"] if isinstance(item, dict) and item.get("type") == "message")
+    for message in messages:
+        for part in _list(message.get("content")):
+            if isinstance(part, dict) and part.get("type") == kind and isinstance(part.get(field), str):
+                yield part[field]
+
+
+def _usage(raw: Json) -> tuple[Usage, dict[str, Json]]:
+    """Counts in our words and the record they came from, or nothing where they are missing or absurd.
+
+    Gateways leave the details out, or send null for them.
+    """
+    if not isinstance(raw, dict):
+        return Usage(), {}
+    read, written = _dict(raw.get("input_tokens_details")), _dict(raw.get("output_tokens_details"))
+    counts = {
+        "input_tokens": raw.get("input_tokens"),
+        "output_tokens": raw.get("output_tokens"),
+        "cached_input_tokens": read.get("cached_tokens") or 0,
+        "reasoning_tokens": written.get("reasoning_tokens") or 0,
+    }
+    credible = all(type(count) is int and 0 <= count <= PLAUSIBLE_TOKENS for count in counts.values())
+    return (Usage.model_validate(counts), raw) if credible else (Usage(), {})
+
+
+def _dict(value: Json) -> dict[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []

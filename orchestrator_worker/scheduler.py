@@ -1,0 +1,240 @@
+"""Advance a run: start it, act on what an attempt wants, repair it, close it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+from orchestrator_client.contract.template import references, render
+
+from orchestrator_client.contract.errors import (
+    OrchestratorError,
+    RunNotFound,
+    StepCancelled,
+    StoreUnavailable,
+    TemplateError,
+    ToolFailed,
+    ValueTooLarge,
+    WorkerLost,
+)
+from orchestrator_client.contract.plan import Json, Plan
+from orchestrator_client.contract.run import ErrorInfo, Outcome, RunRecord, RunState, Submission, Wish
+from orchestrator_worker import lifecycle
+from orchestrator_worker.canvas import Canvas, Hint
+from orchestrator_worker.compiler import Graph
+from orchestrator_worker.lifecycle import Again, Final
+from orchestrator_worker.runs import Runs
+from orchestrator_worker.scope import scope_of
+from orchestrator_worker.steps.base import Fail, Want
+from orchestrator_worker.store import Arrival, Due, OpenRun, Parking, Repair, Settlement, Store
+
+logger = logging.getLogger(__name__)
+
+QUIET_QUEUE_MS = 300_000
+"""A ready instance this old is sent again even if its queue is not empty: its message may be lost all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt that a worker holds, or held."""
+
+    run: OpenRun
+    graph: Graph
+    instance: str
+    number: int
+    started_ms: int | None = None
+    dead: bool = False
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The worker has nothing to answer for: parked, refused, or somebody else's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The instance has its receipt."""
+
+    outcome: Outcome
+    message: str = ""
+
+
+Verdict = Left | Ended
+
+
+class Scheduler:
+    """The thin one: what it decides is pure, what it does is a script and a publication."""
+
+    def __init__(self, store: Store, canvas: Canvas, runs: Runs) -> None:
+        self._store, self._canvas, self._runs = store, canvas, runs
+
+    def adopt(self, run_id: str, plan_json: str, inputs_json: str, carried: dict[str, Json] | None) -> None:
+        """Record a run whose plan came in a message, from a canvas that waits for it.
+
+        Raises:
+            InputsInvalid: the inputs do not fit the plan.
+        """
+        plan = Plan.from_json(plan_json)
+        self._store.submit(Submission(run=run_id, plan=plan, inputs=plan.bind(json.loads(inputs_json))))
+        if carried is not None:
+            self._store.carry(run_id, carried)
+
+    def start(self, run_id: str) -> None:
+        """Open the run's chord and publish its entry steps."""
+        run, graph = self._runs.open(run_id)
+        if self._store.start_run(run_id, graph.entries, self._canvas.size_key(run_id)) == "started":
+            self._publish(run, graph, [(step, 1) for step, _ in graph.entries])
+
+    def conclude(self, attempt: Attempt, want: Want) -> Verdict:
+        """Act on what an attempt wants: park it, or settle it and publish what became ready."""
+        match self._decide(attempt, want):
+            case Again() as again:
+                return self._park(attempt, again)
+            case Final() as final:
+                return self._settle(attempt, final)
+            case other:
+                assert_never(other)
+
+    def give_up(self, run_id: str, instance: str, number: int, error: OrchestratorError, worker: str = "") -> None:
+        """Conclude an attempt whose own process cannot: it died, was killed, or hangs.
+
+        The instance's message is sent once more afterwards, so that a part of the chord returns for it.
+        """
+        run, graph = self._runs.open(run_id)
+        attempt = Attempt(run, graph, instance, number, worker=worker)
+        if isinstance(self.conclude(attempt, Fail(error)), Ended):
+            self._publish(run, graph, [(instance, number)])
+
+    def hand_back(self, run_id: str, instance: str, number: int) -> None:
+        """Return an attempt that this worker can no longer finish; another one takes it at once."""
+        if self._store.park(run_id, instance, number, 0.0, "handed back by a worker that stops") is Parking.HALTED:
+            self.give_up(run_id, instance, number, StepCancelled("the run was halted while its worker stopped"))
+
+    def sweep(self, every_seconds: float = 0.0) -> list[Due]:
+        """Repair what the store says is due; returns what was found."""
+        found = self._store.sweep(every_seconds=every_seconds)
+        for due in found:
+            try:
+                self._repair(due)
+            except RunNotFound:
+                logger.warning("run %s: its plan is gone from the store; it cannot go on", due.run)
+            except StoreUnavailable:
+                raise
+            except OrchestratorError:
+                logger.exception(
+                    "run %s: %s of %r failed; the next sweep tries again", due.run, due.repair, due.instance
+                )
+        return found
+
+    def close(self, run_id: str) -> RunRecord | None:
+        """End a run of which nothing is open; None if something is, or the run has ended before."""
+        record = self._store.record(run_id)
+        if record.state is not RunState.RUNNING or record.open > 0:
+            return None
+        run, graph = self._runs.open(run_id)
+        outputs, problem = self._outputs(run, graph)
+        error = self._error_of(record, problem)
+        state = lifecycle.final_state(record, failed=record.failed > 0 or error is not None)
+        if self._store.close(run_id, state, outputs, error if state is RunState.FAILED else None) != "closed":
+            return None
+        return self._store.record(run_id)
+
+    # --- inside ------------------------------------------------------------------------------------------------
+
+    def _decide(self, attempt: Attempt, want: Want) -> Again | Final:
+        step = attempt.graph.steps[attempt.instance]
+        return lifecycle.decide(step, attempt.number, attempt.started_ms, attempt.worker, attempt.dead, want)
+
+    def _park(self, attempt: Attempt, again: Again) -> Verdict:
+        reason = f"attempt {attempt.number} failed"
+        run_id = attempt.run.run
+        parked = self._store.park(run_id, attempt.instance, attempt.number, again.wait_seconds, reason, again.error)
+        if parked is Parking.HALTED:
+            return self.conclude(attempt, Fail(StepCancelled(f"the run ended after {again.error.message}")))
+        return Left()
+
+    def _settle(self, attempt: Attempt, final: Final) -> Verdict:
+        graph, run = attempt.graph, attempt.run
+        arrivals = [
+            Arrival(edge.step, edge.need, edge.queue, edge.route, final.arrives_alive(edge))
+            for edge in graph.successors[attempt.instance]
+        ]
+        growth = self._canvas.growth_key(run.run)
+        try:
+            settled, ready = self._store.settle(
+                run.run, attempt.instance, final.receipt, final.value, arrivals, growth, final.halts
+            )
+        except ValueTooLarge as error:
+            return self.conclude(attempt, Fail(error))
+        except (TypeError, ValueError) as error:
+            return self.conclude(attempt, Fail(ToolFailed(f"step '{attempt.instance}' left what is not JSON: {error}")))
+        if settled is Settlement.REFUSED:
+            return Left()
+        self._publish(run, graph, [(instance, 1) for instance in ready])
+        return Ended(
+            final.receipt.outcome,
+            final.receipt.reason or (final.receipt.error or ErrorInfo(type="", message="")).message,
+        )
+
+    def _publish(self, run: OpenRun, graph: Graph, ready: Iterable[tuple[str, int]]) -> None:
+        hints = [
+            Hint(run.run, instance, attempt, step.queue, step.label, step.timeout_seconds)
+            for instance, attempt in ready
+            for step in (graph.steps[instance],)
+        ]
+        if hints:
+            self._canvas.publish(hints)
+
+    def _repair(self, due: Due) -> None:
+        match due.repair:
+            case Repair.START:
+                self._canvas.publish_start(due.run)
+            case Repair.CLOSE:
+                self._canvas.publish_close(due.run)
+            case Repair.LOST:
+                lost = WorkerLost(f"the worker of attempt {due.attempt} was not heard of for a whole lease")
+                self.give_up(due.run, due.instance, due.attempt, lost)
+            case Repair.PUBLISH:
+                self._publish(*self._runs.open(due.run), [(due.instance, due.attempt)])
+            case Repair.REPUBLISH:
+                if self._message_is_lost(due):
+                    self._publish(*self._runs.open(due.run), [(due.instance, due.attempt)])
+            case _:
+                assert_never(due.repair)
+
+    def _message_is_lost(self, due: Due) -> bool:
+        """Queues are first in, first out: with an empty one, an unclaimed message is nowhere."""
+        return self._store.queue_depth(due.queue) == 0 or due.age_ms > QUIET_QUEUE_MS
+
+    def _outputs(self, run: OpenRun, graph: Graph) -> tuple[dict[str, Json], ErrorInfo | None]:
+        """The plan's outputs, each rendered by itself; the first that cannot be is the problem."""
+        declared = graph.plan.outputs
+        names = {reference.name for reference in references(declared)}
+        reads = [step.id for step in graph.plan.steps if step.id in names or graph.plan.channels is not None]
+        outputs: dict[str, Json] = {}
+        problem: ErrorInfo | None = None
+        scope = scope_of(run, graph.plan, self._store.values(run.run, reads))
+        for name, template in declared.items():
+            try:
+                outputs[name] = render(template, {**scope, "outputs": outputs})
+            except TemplateError as error:
+                outputs[name] = None
+                problem = problem or ErrorInfo(type=type(error).__name__, message=f"output '{name}': {error}")
+        return outputs, problem
+
+    def _error_of(self, record: RunRecord, problem: ErrorInfo | None) -> ErrorInfo | None:
+        """Why the run failed: the step that halted it, else the output that could not be rendered."""
+        if record.wish is Wish.CANCEL and not record.halt:
+            return None
+        if not record.halt:
+            failed = ErrorInfo(
+                type="StepError", message=f"{record.failed} of its steps failed; the plan went on without"
+            )
+            return failed if record.failed else problem
+        receipt = self._store.receipt(record.run, record.halt)
+        cause = receipt.error if receipt and receipt.error else ErrorInfo(type="StepError", message="it failed")
+        return ErrorInfo(type=cause.type, message=f"step '{record.halt}' failed: {cause.message}")

@@ -1,0 +1,45 @@
+"""What a template sees: the run's inputs, the steps before it, and the constants of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator_client.contract.template import StepView
+
+from orchestrator_client.contract.plan import Json, Plan
+from orchestrator_worker.channels import fold
+from orchestrator_worker.store import OpenRun
+
+
+def scope_of(run: OpenRun, plan: Plan, values: Mapping[str, Json]) -> dict[str, Any]:
+    """The names that a step's templates may use. A step's id hides an input of the same name."""
+    views = {step: StepView.of(value) for step, value in values.items()}
+    scope = {**_constants(run, plan), **run.inputs, "parameters": run.inputs, "inputs": run.inputs}
+    scope.setdefault("output_path", f"outputs/{plan.id}")
+    if plan.channels is not None:
+        state = fold(plan, run.inputs, values)
+        scope |= {**state, "state": state}
+    return {**scope, **views, "steps": views}
+
+
+def _constants(run: OpenRun, plan: Plan) -> dict[str, Any]:
+    """One instant for the whole run: that of its submission."""
+    at = datetime.fromtimestamp(run.submitted_ms / 1000, UTC)
+    stamp = at.isoformat()
+    execution = {
+        "id": run.run,
+        "started_at": stamp,
+        "timestamp": stamp,
+        "date": f"{at:%Y-%m-%d}",
+        "time": f"{at:%H:%M:%S}",
+    }
+    return {
+        "execution": execution,
+        "execution_id": run.run,
+        "pipeline_id": plan.id,
+        "timestamp": stamp,
+        "current_timestamp": stamp,
+        "current_date": execution["date"],
+    }

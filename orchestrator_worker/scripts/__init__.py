@@ -1,0 +1,1 @@
+"""Lua that only workers run: one verb a file."""

@@ -1,0 +1,67 @@
+-- Record how an attempt ended, count its arrival at each successor, and grow the chord by those that became ready.
+-- KEYS 1 record (hash)  2 instances (hash)  3 values (hash)  4 receipts (hash)  5 arrivals (hash)  6 events (stream)
+--      7 orc:timetable (zset)  8 the chord's growth (string)  9 key of a large value (string)
+-- ARGV 1 ttl (s)  2 run  3 instance  4 attempt  5 receipt (JSON)  6 event kind  7 event data (JSON)
+--      8 value (JSON, or zlib if large)  9 value is large (0|1)  10 halts the run (0|1)  11 look again after (ms)
+--      12 the chord's ttl (s)  13 counts as a failure (0|1)
+--      14… for each successor: instance, need (arrivals), queue, edge ('order'|'route'), alive (0|1)
+-- Reply: {'settled', ready instance, …} · {'again'} this attempt was settled before · {'refused'} another attempt was, or will be
+local ttl_s, run, instance, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local open = redis.call('HGET', KEYS[2], instance)
+if not open then
+  local receipt = redis.call('HGET', KEYS[4], instance)
+  local same = receipt and receipt:match(' (.*)$') == ARGV[5]
+  return { same and 'again' or 'refused' }
+end
+local state, current = open:match('^(%a+)|(%d+)|')
+if state ~= 'running' or current ~= attempt then return { 'refused' } end
+
+local now = now_ms()
+redis.call('HSET', KEYS[4], instance, string.format('%.0f ', now) .. ARGV[5])
+if ARGV[9] == '1' then
+  redis.call('SET', KEYS[9], ARGV[8], 'EX', ttl_s * 4)
+  redis.call('HSET', KEYS[3], instance, '')
+else
+  redis.call('HSET', KEYS[3], instance, ARGV[8])
+end
+redis.call('HDEL', KEYS[2], instance)
+redis.call('ZREM', KEYS[7], run .. '|' .. instance)
+event(KEYS[6], ttl_s, ARGV[6], now, instance, attempt, ARGV[7])
+if ARGV[13] == '1' then redis.call('HINCRBY', KEYS[1], 'failed', 1) end
+
+local wish, halt = unpack(redis.call('HMGET', KEYS[1], 'wish', 'halt'))
+if ARGV[10] == '1' and halt == '' then
+  halt = instance
+  redis.call('HSET', KEYS[1], 'halt', instance)
+  redis.call('ZADD', KEYS[7], now, run .. '|')
+end
+
+local reply = { 'settled' }
+if wish ~= 'cancel' and halt == '' then
+  local since = string.format('%.0f', now)
+  for i = 14, #ARGV, 5 do
+    local successor, alive = ARGV[i], ARGV[i + 4] == '1'
+    local count = redis.call('HINCRBY', KEYS[5], successor, 1)
+    if ARGV[i + 3] == 'order' and not alive then redis.call('HSET', KEYS[5], '!' .. successor, 1) end
+    if ARGV[i + 3] == 'route' then redis.call('HINCRBY', KEYS[5], '+' .. successor, alive and 1 or 0) end
+    if count == tonumber(ARGV[i + 1]) then
+      local broken, live = unpack(redis.call('HMGET', KEYS[5], '!' .. successor, '+' .. successor))
+      local dead = (broken or live == '0') and '1' or '0'
+      redis.call('HSET', KEYS[2], successor, table.concat({ 'ready', '1', since, dead, ARGV[i + 2] }, '|'))
+      redis.call('ZADD', KEYS[7], now + ARGV[11], run .. '|' .. successor)
+      reply[#reply + 1] = successor
+    end
+  end
+  keep(KEYS[5], ttl_s)
+end
+keep(KEYS[2], ttl_s)
+keep(KEYS[3], ttl_s)
+keep(KEYS[4], ttl_s)
+
+local grown = #reply - 1
+if grown > 0 then
+  redis.call('INCRBY', KEYS[8], grown)
+  redis.call('EXPIRE', KEYS[8], ARGV[12])
+end
+if redis.call('HINCRBY', KEYS[1], 'open', grown - 1) == 0 then redis.call('ZADD', KEYS[7], now + 2000, run .. '|') end
+return reply

@@ -1,0 +1,26 @@
+-- Open a run's chord: its entry steps become ready.
+-- KEYS 1 record (hash)  2 instances (hash)  3 events (stream)  4 orc:timetable (zset)  5 the chord's size (string)
+-- ARGV 1 ttl (s)  2 run  3 look again after (ms)  4 the chord's ttl (s)  5… instance, queue, …
+-- Reply: 'started' · 'cancelled' (before it began) · the run's state if it was started before · false: no such run
+local ttl_s, run = ARGV[1], ARGV[2]
+local state, wish = unpack(redis.call('HMGET', KEYS[1], 'state', 'wish'))
+if state ~= 'submitted' then return state end
+
+local now = now_ms()
+if wish == 'cancel' then
+  redis.call('HSET', KEYS[1], 'state', 'cancelled', 'ended_ms', now)
+  event(KEYS[3], ttl_s, 'run_closed', now, '', 0, '{"state":"cancelled"}')
+  redis.call('ZREM', KEYS[4], run .. '|')
+  return 'cancelled'
+end
+
+local entries = (#ARGV - 4) / 2
+redis.call('HSET', KEYS[1], 'state', 'running', 'started_ms', now, 'open', entries)
+redis.call('SET', KEYS[5], entries, 'EX', ARGV[4])
+for i = 5, #ARGV, 2 do
+  redis.call('HSET', KEYS[2], ARGV[i], 'ready|1|' .. string.format('%.0f', now) .. '|0|' .. ARGV[i + 1])
+  redis.call('ZADD', KEYS[4], now + ARGV[3], run .. '|' .. ARGV[i])
+end
+keep(KEYS[2], ttl_s)
+event(KEYS[3], ttl_s, 'run_started', now, '', 0, '{}')
+return 'started'

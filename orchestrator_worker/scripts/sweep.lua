@@ -1,0 +1,70 @@
+-- Look at what is due: say which messages to send again, which attempts are lost, which runs to start or close.
+-- KEYS 1 orc:timetable (zset)  2 orc:sweeper (string); the runs' own keys are named from the members
+-- ARGV 1 ttl (s)  2 only if nobody swept for (ms)  3 at most (members)  4 look again after (ms)
+--      5 look at an open run again after (ms)
+-- Reply: flat: verb, run, instance, attempt, queue, age (ms in this state), …  with the verbs
+--   'publish' it has just become ready · 'republish' ready for a while, perhaps its message is lost
+--   'lost' its lease ran out · 'start' submitted, not started · 'close' nothing is open, not closed
+local ttl_s, grace, reply = tonumber(ARGV[1]), tonumber(ARGV[4]), {}
+if tonumber(ARGV[2]) > 0 and not redis.call('SET', KEYS[2], 1, 'NX', 'PX', ARGV[2]) then return reply end
+
+local now = now_ms()
+local function say(verb, run, instance, attempt, queue, age)
+  for _, field in ipairs({ verb, run, instance, attempt, queue, age }) do reply[#reply + 1] = field end
+end
+local function again(member, after) redis.call('ZADD', KEYS[1], now + after, member) end
+
+local function promote(run, instance, open)
+  local _, attempt, _, dead, queue = open:match('^(%a+)|(%d+)|(%d+)|(%d)|([^|]*)')
+  local since = string.format('%.0f', now)
+  redis.call('HSET', 'orc:{' .. run .. '}:instances', instance,
+    table.concat({ 'ready', attempt, since, dead, queue }, '|'))
+  again(run .. '|' .. instance, grace)
+  say('publish', run, instance, attempt, queue, 0)
+end
+
+local function look_at_instance(member, run, instance)
+  local open = redis.call('HGET', 'orc:{' .. run .. '}:instances', instance)
+  if not open then return redis.call('ZREM', KEYS[1], member) end
+  local state, attempt, since, _, queue = open:match('^(%a+)|(%d+)|(%d+)|(%d)|([^|]*)')
+  if state == 'parked' then return promote(run, instance, open) end
+  if state == 'ready' then
+    -- Twice as late each time: a long queue is no reason to fill it with copies.
+    local age = now - tonumber(since)
+    again(member, math.max(grace, age))
+    return say('republish', run, instance, attempt, queue, age)
+  end
+  again(member, grace)
+  say('lost', run, instance, attempt, queue, now - tonumber(since))
+end
+
+local function look_at_run(member, run)
+  local key = 'orc:{' .. run .. '}'
+  local state, open, wish, halt = unpack(redis.call('HMGET', key, 'state', 'open', 'wish', 'halt'))
+  if state == 'submitted' then
+    again(member, grace)
+    return say('start', run, '', 0, '', 0)
+  elseif state ~= 'running' then
+    return redis.call('ZREM', KEYS[1], member)
+  elseif tonumber(open) <= 0 then
+    again(member, grace)
+    return say('close', run, '', 0, '', 0)
+  end
+  for _, part in ipairs({ '', ':plan', ':instances', ':values', ':receipts', ':arrivals', ':events' }) do
+    redis.call('EXPIRE', key .. part, ttl_s)
+  end
+  again(member, tonumber(ARGV[5]))
+  if wish == 'cancel' or halt ~= '' then
+    local instances = redis.call('HGETALL', key .. ':instances')
+    for i = 1, #instances, 2 do
+      if instances[i + 1]:sub(1, 7) == 'parked|' then promote(run, instances[i], instances[i + 1]) end
+    end
+  end
+end
+
+redis.call('EXPIRE', KEYS[1], ttl_s)
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[3])) do
+  local run, instance = member:match('^([^|]*)|(.*)$')
+  if instance == '' then look_at_run(member, run) else look_at_instance(member, run, instance) end
+end
+return reply

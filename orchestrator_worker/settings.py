@@ -1,0 +1,63 @@
+"""What a worker is told by its environment: every setting, its unit and its default."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from orchestrator_client.contract import caps
+
+
+def _paths(value: object) -> object:
+    return [Path(part) for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """Each field is read from `ORCHESTRATOR_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="ORCHESTRATOR_", frozen=True, extra="ignore")
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """`redis://`, `rediss://` or `unix:///path?db=0`. Broker, chord and store share this one database."""
+    workdir: str = "orchestrator-runs/{run}"
+    """Working folder of a run; `{run}` stands for its id."""
+    allow_paths: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)] = ()
+    """Further folders that file tools may use, separated by `:`."""
+    default_model: str | None = None
+    """Model of steps that name none."""
+    lease_seconds: float = Field(default=10.0, ge=1.0)
+    """How long an attempt is believed alive without renewal. A dead worker's steps start elsewhere this much later."""
+    beat_seconds: float = Field(default=1.0, gt=0.0)
+    """How often a worker renews its leases, hears of cancellations and sweeps."""
+    hint_seconds: float = Field(default=5.0, gt=0.0)
+    """How long a message may be under way before `sweep` looks whether it was lost."""
+    shutdown_seconds: float = Field(default=10.0, ge=0.0)
+    """How long running steps may go on after the worker is asked to stop; then they are handed back."""
+    store_patience_seconds: float = Field(default=60.0, gt=0.0)
+    """How long a store that is away is waited for."""
+    retention_seconds: int = Field(default=7 * 24 * 3600, ge=60)
+    """Life of a run's keys after they were last needed."""
+    value_bytes: int = Field(default=caps.VALUE_BYTES, gt=0)
+    """Largest value of one step, as JSON."""
+    events: bool = False
+    """Send Celery's events, which Flower shows. Costs about a tenth of throughput."""
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(seconds=self.lease_seconds)
+
+    def folder(self, run: str) -> Path:
+        """Working folder of one run."""
+        return Path(self.workdir.replace("{run}", run)).absolute()
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

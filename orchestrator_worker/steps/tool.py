@@ -1,0 +1,62 @@
+"""Tool steps: a tool of the registry, called with rendered parameters."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed
+from orchestrator_client.contract.plan import END
+from orchestrator_worker.calls import Calls
+from orchestrator_worker.settings import Settings
+from orchestrator_worker.steps.base import Call, Fail, Output, Route, Want
+from orchestrator_worker.tools import registry
+from orchestrator_worker.tools.base import ToolContext, ToolResult
+
+ROUTER = "python.route"
+"""Calls a function and takes the branches that it names."""
+
+
+class ToolStep:
+    """Performs tool steps, and the routers of a graph, whose function is user code too."""
+
+    def __init__(self, config: Settings, calls: Calls) -> None:
+        self._config, self._calls = config, calls
+
+    def perform(self, call: Call) -> Want:
+        uses = "python.call" if call.step.uses == ROUTER else call.step.uses
+        result = self._invoke(uses, call)
+        if not result.success:
+            return Fail(ToolFailed(result.error or f"tool '{uses}' reported failure and did not say why"), result.value)
+        if call.step.routes is not None:
+            return Route(_targets(call, result))
+        return Output(result.value, warnings=result.warnings)
+
+    def _invoke(self, uses: str, call: Call) -> ToolResult:
+        context = ToolContext(
+            run=call.run,
+            instance=call.instance,
+            attempt=call.attempt,
+            folder=self._folder(call.run),
+            allowed=self._config.allow_paths,
+            timeout_seconds=call.step.timeout_seconds,
+        )
+        result = registry.invoke(uses, call.parameters, context)
+        return self._calls.run(result, call.step.timeout_seconds) if inspect.iscoroutine(result) else result
+
+    def _folder(self, run: str) -> Path:
+        folder = self._config.folder(run)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def _targets(call: Call, result: ToolResult) -> tuple[str, ...]:
+    """The steps behind a router's answer: one label or a list of them."""
+    routes = call.step.routes or {}
+    labels = result.output if isinstance(result.output, list) else [result.output]
+    unknown = [label for label in labels if str(label) not in routes]
+    if unknown:
+        raise ParametersInvalid(
+            f"router '{call.step.id}' returned {unknown[0]!r}; its path map knows {', '.join(routes)}"
+        )
+    return tuple(routes[str(label)] for label in labels if routes[str(label)] != END)

@@ -1,0 +1,177 @@
+"""The three Celery tasks, and what a worker does at its start, beat by beat, and at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from functools import lru_cache
+from typing import Any
+
+from celery import signals
+from celery.exceptions import Ignore, Terminated, TimeLimitExceeded, WorkerLostError
+from celery.worker import state as celery_state
+from celery.worker.request import Request
+
+from orchestrator_client.contract import names
+from orchestrator_client.contract.errors import (
+    OrchestratorError,
+    RunFailed,
+    StepCancelled,
+    StepTimeout,
+    StoreUnavailable,
+    WorkerLost,
+)
+from orchestrator_client.contract.run import Outcome
+from orchestrator_worker.app import app
+from orchestrator_worker.beat import Beat
+from orchestrator_worker.calls import calls
+from orchestrator_worker.canvas import carried_by, resume
+from orchestrator_worker.engine import Engine, build_engine
+from orchestrator_worker.scheduler import Ended, Left
+
+logger = logging.getLogger(__name__)
+
+
+class StepFailed(Exception):
+    """What Celery records of a step that failed: its message, and nothing that does not pickle."""
+
+
+@lru_cache(maxsize=1)
+def _engine_of(_pid: int) -> Engine:
+    return build_engine(app, calls())
+
+
+def engine() -> Engine:
+    """The engine of this process. A forked child builds its own: connections do not survive a fork."""
+    return _engine_of(os.getpid())
+
+
+class StepRequest(Request):  # type: ignore[misc]
+    """A step's message as the worker's parent process sees it, also when the child that had it is gone."""
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """The step ignored its timeout, and its process was killed for it."""
+        if not soft:
+            celery_state.task_ready(self)
+            self._give_up(StepTimeout(f"the step took longer than its timeout, and {timeout:g} s after all was killed"))
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+        """A child that died has not concluded its step: do it here, at once."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        if isinstance(error, TimeLimitExceeded):
+            return
+        if isinstance(error, WorkerLostError | Terminated | SystemExit | KeyboardInterrupt):
+            celery_state.task_ready(self)
+            self._give_up(WorkerLost(f"the process of the step died: {error}"))
+            self.send_event("task-failed", exception=repr(error), traceback=None)
+            return
+        super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def _give_up(self, error: OrchestratorError) -> None:
+        run, instance, number = self.args
+        try:
+            engine().scheduler.give_up(run, instance, number, error, worker=engine().worker)
+        except StoreUnavailable as away:
+            logger.warning("%s: %s; its lease will run out", self.id, away)
+
+
+@app.task(name=names.STEP_TASK, Request=f"{__name__}:StepRequest", ignore_result=True, throws=(StepFailed,))
+def step(run: str, instance: str, attempt: int) -> str | None:
+    """Run one attempt. Only a task that has seen its instance settled returns: the chord counts it then."""
+    try:
+        verdict = engine().executor.run_step(run, instance, attempt)
+    except StoreUnavailable as away:
+        logger.warning("%s: %s; its lease will run out", names.task_id(run, instance), away)
+        raise Ignore from None
+    match verdict:
+        case Left():
+            raise Ignore
+        case Ended(Outcome.FAILED, message):
+            raise StepFailed(f"{instance}: {message}"[:500])
+        case Ended(Outcome.SUCCEEDED):
+            return None
+        case Ended(outcome, message):
+            return f"{outcome}: {message}"[:200]
+
+
+@app.task(name=names.RUN_TASK, bind=True, throws=(OrchestratorError,))
+def run_pipeline(self: Any, run: str | None = None, plan: str | None = None, inputs: str = "{}") -> None:
+    """Start a run: one that a client recorded, or, from a canvas of somebody else's, the plan in this message.
+
+    The task itself never returns: the run's `close`, which has the same id, returns for it.
+    """
+    run = run or self.request.id
+    if plan is not None:
+        engine().scheduler.adopt(run, plan, inputs, carried_by(self.request))
+    engine().scheduler.start(run)
+    raise Ignore
+
+
+@app.task(name=names.CLOSE_TASK, bind=True, throws=(RunFailed,))
+def close(self: Any, run: str | None = None) -> dict[str, Any]:
+    """Close a run, if nothing of it is open. As the body of its chord it takes the run from its own id."""
+    run = run or self.request.id
+    record = engine().scheduler.close(run)
+    if record is None:
+        raise Ignore
+    resume(self.request, engine().store.carried(run))
+    if not record.success:
+        raise RunFailed(run, record.error.message if record.error else str(record.state))
+    return {"run": run, "state": str(record.state), "outputs": record.outputs}
+
+
+# --- the worker's life ---------------------------------------------------------------------------------------------
+
+
+def _held() -> list[Any]:
+    """Steps that this worker's processes or threads are running."""
+    return [request for request in list(celery_state.active_requests) if request.name == names.STEP_TASK]
+
+
+def renew_leases() -> None:
+    """Keep the attempts of this worker alive, and stop those whose runs are to be cancelled."""
+    held = _held()
+    if not held:
+        return
+    answers = engine().store.renew([tuple(request.args) for request in held])
+    for request, answer in zip(held, answers, strict=True):
+        if answer == "cancel":
+            _cancel(request)
+
+
+def _cancel(request: Any) -> None:
+    run, instance, number = request.args
+    reason = StepCancelled("the run was cancelled")
+    engine().scheduler.give_up(run, instance, number, reason, worker=engine().worker)
+    if request.worker_pid in (None, os.getpid()):
+        calls().stop((run, instance, number), reason)
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(request.worker_pid, 9)
+
+
+def sweep() -> None:
+    """Repair what is due in the whole store, unless another worker has just done so."""
+    engine().scheduler.sweep(every_seconds=engine().config.beat_seconds)
+
+
+_beats: list[Beat] = []
+
+
+@signals.worker_ready.connect
+def _start_beat(**_: Any) -> None:
+    beat = Beat(engine().config.beat_seconds, (renew_leases, calls().stop_overdue, sweep))
+    _beats.append(beat)
+    beat.start()
+
+
+@signals.worker_shutdown.connect
+def _hand_back(**_: Any) -> None:
+    """What still runs now has had its time: another worker takes it at once."""
+    for beat in _beats:
+        beat.stop()
+    for request in _held():
+        with contextlib.suppress(StoreUnavailable):
+            engine().scheduler.hand_back(*request.args)
+    calls().stop_all("the worker stops")

@@ -1,0 +1,100 @@
+"""What every test stands on: a real Redis of its own, no network but loopback, and no key left without a TTL."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import redis
+
+from orchestrator_client.local import find_redis_server
+
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], description: str, seconds: float = 20.0) -> T:
+    """Wait for a condition, and return what it returned; a failure says what did not come true."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if result := condition():
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {description}")
+        time.sleep(0.02)
+
+
+@dataclass
+class RedisServer:
+    """A redis-server on a unix socket, which a test may kill and start again."""
+
+    folder: Path
+    append_only: bool = False
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.folder / 'redis.sock'}?db=0"
+
+    def start(self) -> RedisServer:
+        options = ["--port", "0", "--unixsocket", str(self.folder / "redis.sock"), "--save", "", "--dir", str(self.folder)]
+        options += ["--appendonly", "yes" if self.append_only else "no", "--appendfsync", "everysec"]
+        self.process = subprocess.Popen([find_redis_server(), *options], stdout=subprocess.DEVNULL)
+        wait_until(self._answers, "redis-server answers")
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis.from_url(self.url, socket_connect_timeout=1) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def _redis_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def redis_server(_redis_session: RedisServer) -> Iterator[RedisServer]:
+    """An empty Redis. Afterwards, no key of ours may be without a TTL."""
+    with redis.Redis.from_url(_redis_session.url) as client:
+        client.flushall()
+        yield _redis_session
+        assert_keys_have_ttl(client)
+
+
+def assert_keys_have_ttl(client: Any) -> None:
+    """Every key lives for a time, but the broker's own: queues and bindings."""
+    broker = ("_kombu", "tool", "control", "model.", "unacked", "orc:clock")
+    for key in client.scan_iter(count=1000):
+        name = key.decode()
+        if not name.startswith(broker):
+            assert client.ttl(key) != -1, f"key without a TTL: {name}"
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that reaches for another host fails, and says for which."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not ipaddress.ip_address(address[0]).is_loopback:
+            raise AssertionError(f"a test reached for {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
