@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
+from celery._state import _set_task_join_will_block
 
 from orchestrator_client.contract import names
 
@@ -77,6 +78,13 @@ class Canvas:
     def publish_close(self, run: str) -> None:
         """Ask a worker to close this run, which its chord did not."""
         self._app.send_task(names.CLOSE_TASK, args=[run], task_id=run, queue=names.CONTROL_QUEUE)
+
+
+def never_join() -> None:
+    """Keep a worker from listening for results: nothing here waits for one, and a pool of threads would subscribe to
+    each run's. Pools of processes do this by themselves.
+    """
+    _set_task_join_will_block(True)
 
 
 CARRIED = ("callbacks", "errbacks", "chain", "chord", "group", "group_index")

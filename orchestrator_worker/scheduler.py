@@ -117,17 +117,18 @@ class Scheduler:
     def sweep(self, every_seconds: float = 0.0) -> list[Due]:
         """Repair what the store says is due; returns what was found."""
         found = self._store.sweep(every_seconds=every_seconds)
+        # Looked at before anything is sent: what this sweep sends must not hide that a queue was empty.
+        queues = {due.queue for due in found if due.repair is Repair.REPUBLISH}
+        empty = {queue for queue in queues if self._store.queue_depth(queue) == 0}
         for due in found:
             try:
-                self._repair(due)
+                self._repair(due, empty)
             except RunNotFound:
                 logger.warning("run %s: its plan is gone from the store; it cannot go on", due.run)
             except StoreUnavailable:
                 raise
             except OrchestratorError:
-                logger.exception(
-                    "run %s: %s of %r failed; the next sweep tries again", due.run, due.repair, due.instance
-                )
+                logger.exception("run %s: %s of %r failed; the next sweep tries again", due.run, due.repair, due.instance)
         return found
 
     def close(self, run_id: str) -> RunRecord | None:
@@ -139,7 +140,7 @@ class Scheduler:
         outputs, problem = self._outputs(run, graph)
         error = self._error_of(record, problem)
         state = lifecycle.final_state(record, failed=record.failed > 0 or error is not None)
-        if self._store.close(run_id, state, outputs, error if state is RunState.FAILED else None) != "closed":
+        if self._store.close_run(run_id, state, outputs, error if state is RunState.FAILED else None) != "closed":
             return None
         return self._store.record(run_id)
 
@@ -189,7 +190,7 @@ class Scheduler:
         if hints:
             self._canvas.publish(hints)
 
-    def _repair(self, due: Due) -> None:
+    def _repair(self, due: Due, empty: set[str]) -> None:
         match due.repair:
             case Repair.START:
                 self._canvas.publish_start(due.run)
@@ -201,14 +202,11 @@ class Scheduler:
             case Repair.PUBLISH:
                 self._publish(*self._runs.open(due.run), [(due.instance, due.attempt)])
             case Repair.REPUBLISH:
-                if self._message_is_lost(due):
+                # Queues are first in, first out: with an empty one, the message of an unclaimed step is nowhere.
+                if due.queue in empty or due.age_ms > QUIET_QUEUE_MS:
                     self._publish(*self._runs.open(due.run), [(due.instance, due.attempt)])
             case _:
                 assert_never(due.repair)
-
-    def _message_is_lost(self, due: Due) -> bool:
-        """Queues are first in, first out: with an empty one, an unclaimed message is nowhere."""
-        return self._store.queue_depth(due.queue) == 0 or due.age_ms > QUIET_QUEUE_MS
 
     def _outputs(self, run: OpenRun, graph: Graph) -> tuple[dict[str, Json], ErrorInfo | None]:
         """The plan's outputs, each rendered by itself; the first that cannot be is the problem."""

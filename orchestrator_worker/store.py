@@ -147,6 +147,10 @@ class Store:
         self._chord_ttl = config.retention_seconds
         self._scripts: dict[str, Any] = {}
 
+    def close(self) -> None:
+        """Give up the connections."""
+        self._redis.close()
+
     # --- the verbs ---------------------------------------------------------------------------------------------
 
     def submit(self, submission: Submission) -> bool:
@@ -280,13 +284,13 @@ class Store:
         rows = [reply[first : first + 6] for first in range(0, len(reply), 6)]
         return [Due(Repair(_text(r[0])), _text(r[1]), _text(r[2]), int(r[3]), _text(r[4]), int(r[5])) for r in rows]
 
-    def close(self, run: str, state: RunState, outputs: Mapping[str, Json], error: ErrorInfo | None) -> str:
+    def close_run(self, run: str, state: RunState, outputs: Mapping[str, Json], error: ErrorInfo | None) -> str:
         """End a run: `closed`, `open` (something still is), or `ended` (it was before)."""
         keys = names.RunKeys(run)
         failure = error.model_dump_json() if error else ""
         data = {"state": state} | ({"error": error.model_dump()} if error else {})
         reply = self._run(
-            "close",
+            "close_run",
             [keys.record, keys.events, names.TIMETABLE],
             [self._ttl, run, state, json.dumps(outputs), failure, json.dumps(data)],
         )

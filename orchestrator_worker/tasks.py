@@ -26,7 +26,7 @@ from orchestrator_client.contract.run import Outcome
 from orchestrator_worker.app import app
 from orchestrator_worker.beat import Beat
 from orchestrator_worker.calls import calls
-from orchestrator_worker.canvas import carried_by, resume
+from orchestrator_worker.canvas import carried_by, never_join, resume
 from orchestrator_worker.engine import Engine, build_engine
 from orchestrator_worker.scheduler import Ended, Left
 
@@ -76,7 +76,7 @@ class StepRequest(Request):  # type: ignore[misc]
             logger.warning("%s: %s; its lease will run out", self.id, away)
 
 
-@app.task(name=names.STEP_TASK, Request=f"{__name__}:StepRequest", ignore_result=True, throws=(StepFailed,))
+@app.task(name=names.STEP_TASK, shared=False, Request=f"{__name__}:StepRequest", ignore_result=True, throws=(StepFailed,))
 def step(run: str, instance: str, attempt: int) -> str | None:
     """Run one attempt. Only a task that has seen its instance settled returns: the chord counts it then."""
     try:
@@ -95,7 +95,7 @@ def step(run: str, instance: str, attempt: int) -> str | None:
             return f"{outcome}: {message}"[:200]
 
 
-@app.task(name=names.RUN_TASK, bind=True, throws=(OrchestratorError,))
+@app.task(name=names.RUN_TASK, shared=False, bind=True, throws=(OrchestratorError,))
 def run_pipeline(self: Any, run: str | None = None, plan: str | None = None, inputs: str = "{}") -> None:
     """Start a run: one that a client recorded, or, from a canvas of somebody else's, the plan in this message.
 
@@ -108,7 +108,7 @@ def run_pipeline(self: Any, run: str | None = None, plan: str | None = None, inp
     raise Ignore
 
 
-@app.task(name=names.CLOSE_TASK, bind=True, throws=(RunFailed,))
+@app.task(name=names.CLOSE_TASK, shared=False, bind=True, throws=(RunFailed,))
 def close(self: Any, run: str | None = None) -> dict[str, Any]:
     """Close a run, if nothing of it is open. As the body of its chord it takes the run from its own id."""
     run = run or self.request.id
@@ -161,6 +161,7 @@ _beats: list[Beat] = []
 
 @signals.worker_ready.connect
 def _start_beat(**_: Any) -> None:
+    never_join()
     beat = Beat(engine().config.beat_seconds, (renew_leases, calls().stop_overdue, sweep))
     _beats.append(beat)
     beat.start()

@@ -43,7 +43,16 @@ class RedisServer:
         return f"unix://{self.folder / 'redis.sock'}?db=0"
 
     def start(self) -> RedisServer:
-        options = ["--port", "0", "--unixsocket", str(self.folder / "redis.sock"), "--save", "", "--dir", str(self.folder)]
+        options = [
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.folder / "redis.sock"),
+            "--save",
+            "",
+            "--dir",
+            str(self.folder),
+        ]
         options += ["--appendonly", "yes" if self.append_only else "no", "--appendfsync", "everysec"]
         self.process = subprocess.Popen([find_redis_server(), *options], stdout=subprocess.DEVNULL)
         wait_until(self._answers, "redis-server answers")

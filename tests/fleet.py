@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from celery import Celery
+from kombu import pools
 
 from orchestrator_client.client import Client, Run
 from orchestrator_client.contract import names
@@ -25,7 +27,16 @@ from orchestrator_worker.settings import Settings
 QUEUES = (names.TOOL_QUEUE, names.CONTROL_QUEUE)
 
 
-def python_step(step: str, function: str = "builtins:str", *args: Any, after: tuple[str, ...] = (), **fields: Any) -> Step:
+def close_app(app: Celery) -> None:
+    """Close all connections of an application, which a worker leaves to the end of its process."""
+    app.backend.client.connection_pool.disconnect()
+    app.close()
+    pools.reset()
+
+
+def python_step(
+    step: str, function: str = "builtins:str", *args: Any, after: tuple[str, ...] = (), **fields: Any
+) -> Step:
     """A step that calls a function of Python."""
     return Step(
         id=step,
@@ -69,12 +80,14 @@ class InProcessFleet:
     engine: Engine
     redis: Any
     client: Client
+    app: Celery
     delivered: list[tuple[str, Verdict]] = field(default_factory=list)
 
     @classmethod
     def on(cls, url: str, folder: Path, **settings: Any) -> InProcessFleet:
         config = Settings(redis_url=url, workdir=str(folder), **settings)
-        return cls(build_engine(create_app(config), Calls(), config), redis.Redis.from_url(url), Client(url))
+        app = create_app(config)
+        return cls(build_engine(app, Calls(), config), redis.Redis.from_url(url), Client(url), app)
 
     def submit(self, plan: Plan, **inputs: Any) -> Run:
         """Record a run and open its chord; its entry messages are in the queues now."""
@@ -117,6 +130,8 @@ class InProcessFleet:
     def close(self) -> None:
         self.client.close()
         self.redis.close()
+        self.engine.store.close()
+        close_app(self.app)
 
 
 @dataclass

@@ -15,7 +15,7 @@ STEPS = 20_000
 EDGES = 1_000_000
 """Dependencies of one plan, all told."""
 
-ID_CHARACTERS = 48
+ID_CHARACTERS = 44
 """Length of a step's or pipeline's id: ids stand in every message, and a message stays under 1 KB."""
 
 INPUT_BYTES = 16 * 1024 * 1024

@@ -18,15 +18,12 @@ from jinja2.filters import FILTERS, make_attrgetter
 from jinja2.runtime import Undefined
 from jinja2.tests import TESTS
 
-from orchestrator_client.contract import guards, patterns
+from orchestrator_client.contract import caps, guards, patterns
 from orchestrator_client.contract.errors import TemplateError, TemplateForbidden, TemplateTooLarge
 from orchestrator_client.contract.guards import BUDGET, Wrapped, paid, spend, text_bytes, within_width
 from orchestrator_client.contract.views import Absent, Lenient, StepView, is_absent, unwrapped
 
 Filter = Callable[..., Any]
-
-NAME = re.compile(r"\$?\w+")
-"""A name as existing pipelines write it: `$item` is `item`."""
 
 _INDENT = 16
 """Most blanks by which JSON may be indented."""
@@ -75,7 +72,7 @@ def regex_replace(value: str, pattern: str, replacement: str = "") -> str:
         pieces += (value[end : match.start()], match.expand(replacement))
         size += text_bytes(pieces[-1])
         end = match.end()
-        if size > guards.caps.RENDERED_BYTES:
+        if size > caps.RENDERED_BYTES:
             spend(size)
     return guards.concat([*pieces, value[end:]])
 
@@ -163,7 +160,9 @@ def to_json(value: Any, indent: int | None = 2, ensure_ascii: bool = False) -> s
     """JSON, indented."""
     if indent is not None and not 0 <= indent <= _INDENT:
         raise TemplateTooLarge(f"JSON may be indented by 0 to {_INDENT}, not by {indent}")
-    value = paid(list(value) if not isinstance(value, dict | list | tuple | str | int | float | None | Wrapped) else value)
+    value = paid(
+        list(value) if not isinstance(value, dict | list | tuple | str | int | float | None | Wrapped) else value
+    )
     encoder = json.JSONEncoder(indent=indent, ensure_ascii=ensure_ascii, default=_jsonable)
     if indent is None:
         return encoder.encode(value)
@@ -172,7 +171,7 @@ def to_json(value: Any, indent: int | None = 2, ensure_ascii: bool = False) -> s
     for piece in encoder.iterencode(value):
         pieces.append(piece)
         size += len(piece)
-        if size > guards.caps.RENDERED_BYTES:
+        if size > caps.RENDERED_BYTES:
             spend(size)
     return "".join(pieces)
 
@@ -273,14 +272,12 @@ _BUILDERS = frozenset({"batch", "dictsort", "groupby", "items", "list", "slice",
 """Filters of Jinja that build lists: what they give is measured."""
 
 _TEXTUAL = frozenset(
-    "basename capitalize center e escape forceescape format from_json indent lower regex_replace regex_search replace"
-    " safe slugify split string striptags title trim truncate truncate_words upper urlencode wordcount wordwrap".split()
+    ["basename", "capitalize", "center", "e", "escape", "forceescape", "format", "from_json", "indent", "lower", "regex_replace", "regex_search", "replace", "safe", "slugify", "split", "string", "striptags", "title", "trim", "truncate", "truncate_words", "upper", "urlencode", "wordcount", "wordwrap"]
 )
 """Filters that want the text of a step or value, whatever it is."""
 
 _KEPT = frozenset(
-    "abs batch capitalize dictsort filesizeformat first float groupby int items lower map max min reject rejectattr"
-    " reverse select selectattr slice sort title trim truncate unique upper urlencode wordcount".split()
+    ["abs", "batch", "capitalize", "dictsort", "filesizeformat", "first", "float", "groupby", "int", "items", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "select", "selectattr", "slice", "sort", "title", "trim", "truncate", "unique", "upper", "urlencode", "wordcount"]
 )
 """Jinja's own that stay. `random` would make a retried step render something else; `pprint`, `urlize` and `xmlattr`
 make Python or HTML, which no pipeline wants."""
@@ -315,19 +312,21 @@ _OURS: dict[str, Filter] = {
     "wordwrap": _wordwrap,
 }
 
-_PLAIN = Environment(autoescape=False)  # noqa: S701  # only asked for its policies and newline
+_PLAIN = Environment(autoescape=False)  # only asked for its policies and newline
 
 
 def filters() -> dict[str, Filter]:
     """Every filter by its name, behind its guard."""
-    chosen = {**{name: FILTERS[name] for name in _KEPT}, **_OURS}
+    kept: dict[str, Filter] = {name: FILTERS[name] for name in _KEPT}
+    chosen = {**kept, **_OURS}
     return {name: _bounded(name, function) for name, function in chosen.items()}
 
 
 def tests() -> dict[str, Filter]:
     """Every test by its name. `defined` is false for a step that was skipped: it asks whether there is anything."""
-    bounded = {name: _tested(function) for name, function in TESTS.items()}
-    return bounded | {"defined": lambda value: not is_absent(value), "undefined": is_absent}
+    stock: dict[str, Filter] = dict(TESTS)
+    bounded = {name: _tested(function) for name, function in stock.items()}
+    return {**bounded, "defined": lambda value: not is_absent(value), "undefined": is_absent}
 
 
 def _bounded(name: str, function: Filter) -> Filter:
@@ -378,13 +377,13 @@ def _tested(function: Filter) -> Filter:
     first = 1 if hasattr(function, "jinja_pass_arg") else 0
 
     @functools.wraps(function)
-    def tested(*args: Any) -> bool:
+    def tested(*args: Any, **kwargs: Any) -> bool:
         for value in args[first:]:
             if isinstance(value, Absent):
                 if isinstance(value, Lenient):
                     return False
                 value.refuse()
         kept = function is operator.eq or function is operator.ne
-        return bool(function(*args[:first], *(args[first:] if kept else map(unwrapped, args[first:]))))
+        return bool(function(*args[:first], *(args[first:] if kept else map(unwrapped, args[first:])), **kwargs))
 
     return tested

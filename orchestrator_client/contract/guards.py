@@ -32,7 +32,10 @@ WIDTH = 10_000
 """Widths, precisions, counts and indentations that a template may ask for, and items of a `range`."""
 
 PIECE_BYTES = 16
-"""What an item of a new list costs: its place, and a share of the small object that stands there."""
+"""What a piece of a text costs beside its characters."""
+
+ITEM_BYTES = 32
+"""What an item of a list or mapping costs: its place, and the object that stands there."""
 
 
 class Wrapped(ABC):
@@ -104,7 +107,7 @@ def measure(value: Any) -> int:
             waiting.extend(item.values())
         elif isinstance(item, list | tuple):
             waiting.extend(item)
-        size += 8
+        size += ITEM_BYTES
     return size
 
 
@@ -213,7 +216,8 @@ def percent(template: str, values: Any) -> str:
     widths = sum(_number(digits or "") for field in fields for digits in field.groups())
     # A field that is named may stand in the text any number of times, so that each may cost the whole of the values.
     spend(text_bytes(template) + widths + len(fields) * measure(values))
-    return template % values
+    written: str = template % values
+    return written
 
 
 def _number(digits: str) -> int:
@@ -314,9 +318,7 @@ GUARDED: Mapping[str, Callable[..., Any]] = {
 
 _METHODS: Mapping[type, frozenset[str]] = {
     str: frozenset(
-        "capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower isnumeric"
-        " isspace istitle isupper lower lstrip partition removeprefix removesuffix rfind rindex rpartition rstrip"
-        " startswith strip swapcase title upper".split()
+        ["capitalize", "casefold", "count", "endswith", "find", "index", "isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "istitle", "isupper", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "rfind", "rindex", "rpartition", "rstrip", "startswith", "strip", "swapcase", "title", "upper"]
     )
     | GUARDED.keys(),
     list: frozenset({"count", "index"}),

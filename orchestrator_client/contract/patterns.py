@@ -61,7 +61,9 @@ def _items(pattern: str) -> tuple[tuple[_Item, ...], int]:
     while position < len(pattern):
         token = _TOKEN.match(pattern, position)
         if token is None:
-            raise TemplateForbidden(f"the pattern {pattern!r} uses {pattern[position : position + 4]!r}, which is not allowed")
+            raise TemplateForbidden(
+                f"the pattern {pattern!r} uses {pattern[position : position + 4]!r}, which is not allowed"
+            )
         position = token.end()
         match token.lastgroup:
             case "atom":
@@ -94,9 +96,10 @@ def _repeat(pattern: str, items: list[_Item], closed: int, quantifier: str) -> N
             f"the pattern {pattern!r} repeats a group that itself repeats or has alternatives: on some texts it would"
             " never end; write it without the inner one"
         )
-    items[closed:] = [_Item(None, least, most, looked_at=any(item.looked_at for item in group)), *(
-        group if most == 1 else ()
-    )]
+    items[closed:] = [
+        _Item(None, least, most, looked_at=any(item.looked_at for item in group)),
+        *(group if most == 1 else ()),
+    ]
 
 
 def _bounds(quantifier: str) -> tuple[int, int | None]:

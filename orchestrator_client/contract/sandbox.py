@@ -6,16 +6,17 @@ rewritten so that everything which loops, builds or reads passes the guards. Not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from types import MethodType
-from typing import Any, TypeVar
+from typing import Any, cast
 
 from jinja2 import TemplateSyntaxError, nodes, pass_context
 from jinja2.lexer import Lexer
 from jinja2.parser import Parser
 from jinja2.runtime import Context, LoopContext, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.visitor import NodeTransformer
+from jinja2.utils import missing
 
 from orchestrator_client.contract import caps, filters, guards
 from orchestrator_client.contract.errors import TemplateError, TemplateForbidden, TemplateSyntax, TemplateTooLarge
@@ -34,8 +35,11 @@ DEPTH = 64
 LOOPS = 10
 """Loops within loops; Python compiles 20."""
 
+_NAME = re.compile(r"\$?\w+")
+"""A name as existing pipelines write it: `$item` is `item`."""
+
 _LOOP_FIELDS = frozenset(
-    "cycle changed depth depth0 first index index0 last length nextitem previtem revindex revindex0".split()
+    ["cycle", "changed", "depth", "depth0", "first", "index", "index0", "last", "length", "nextitem", "previtem", "revindex", "revindex0"]
 )
 _REFUSED: dict[type[nodes.Node], str] = {
     nodes.Include: "{% include %}",
@@ -54,7 +58,7 @@ class _BoundedLexer(Lexer):
     def __init__(self, environment: BoundedEnvironment) -> None:
         super().__init__(environment)
         for rules in self.rules.values():
-            rules[:] = [rule._replace(pattern=filters.NAME) if rule.tokens == "name" else rule for rule in rules]
+            rules[:] = [rule._replace(pattern=_NAME) if rule.tokens == "name" else rule for rule in rules]
 
     def tokeniter(
         self, source: str, name: str | None, filename: str | None = None, state: str | None = None
@@ -72,8 +76,10 @@ class _ScopeContext(Context):
     """Looks names up in the caller's mapping, which is neither copied nor changed."""
 
     def resolve_or_missing(self, key: str) -> Any:
-        found = super().resolve_or_missing(key)
-        return self.environment.globals.get(key, found) if key not in self.parent and key not in self.vars else found
+        for names in (self.vars, self.parent, self.environment.globals):
+            if key in names:
+                return names[key]
+        return missing
 
 
 @pass_context
@@ -88,7 +94,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     context_class = _ScopeContext
     intercepted_binops = frozenset(guards.OPERATORS)
-    concat = staticmethod(guards.concat)  # type: ignore[assignment]
+    concat = staticmethod(guards.concat)
 
     def __init__(self) -> None:
         super().__init__(
@@ -101,8 +107,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             keep_trailing_newline=True,
         )
         self.globals = {"range": guards.bounded_range, "dict": _mapping, "null": None}
-        self.filters = {**filters.filters(), **_GUARD_FILTERS}
-        self.tests = filters.tests()
+        self.filters = cast(Any, {**filters.filters(), **_GUARDS})
+        self.tests = cast(Any, filters.tests())
         self.bounded_lexer = _BoundedLexer(self)
 
     @property
@@ -111,8 +117,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """What is about to be called: a method before data of the same name."""
-        owner = unwrapped(obj) if not isinstance(obj, StepView) or obj.field(attribute) is MISSING else obj
-        return guards.method_of(owner, attribute) or self.getitem(obj, attribute)
+        return guards.method_of(unwrapped(obj), attribute) or self.getitem(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """What is read: data before a method of the same name."""
@@ -143,11 +148,13 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
                 return getattr(plain, name)
         elif isinstance(plain, tuple) and name in getattr(plain, "_fields", ()):
             return getattr(plain, name)
-        if name.startswith("_") or hasattr(plain, name):
-            raise TemplateForbidden(f"not allowed in templates: attribute '{name}' of {type(plain).__name__}")
-        return self.undefined(obj=obj, name=name)
+        refusal = f"not allowed in templates: attribute '{name}' of {type(plain).__name__}"
+        if name.startswith("_"):
+            raise TemplateForbidden(refusal)
+        # It may as well be data that is not there, for which `default` may stand in.
+        return Absent(refusal, exc=TemplateForbidden) if hasattr(plain, name) else Absent(obj=obj, name=name)
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a method, a macro or a global function; nothing else that is callable ever reaches a template."""
         if isinstance(__obj, Undefined):
             return __obj()
@@ -155,9 +162,11 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         if not (isinstance(__obj, Method | Macro) or of_loop or __obj in (guards.bounded_range, _mapping)):
             raise TemplateForbidden(f"not allowed in templates: calling a value that is {type(__obj).__name__}")
         BUDGET.get().step()
-        return __context.call(__obj, *map(unwrapped, args), **{name: unwrapped(value) for name, value in kwargs.items()})
+        return __context.call(
+            __obj, *map(unwrapped, args), **{name: unwrapped(value) for name, value in kwargs.items()}
+        )
 
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+    def call_binop(self, _: Context, operator: str, left: Any, right: Any) -> Any:
         for side in (left, right):
             if isinstance(side, Undefined):
                 return side + 0  # an error, or the lenient absence itself
@@ -199,7 +208,7 @@ def _result_of_result(value: Any) -> Any:
     return value
 
 
-_GUARD_FILTERS: dict[str, Callable[..., Any]] = {
+_GUARDS: dict[str, Callable[..., Any]] = {
     "_iterated": _iterated,
     "_sliced": _sliced,
     "_concatenated": _concatenated,
@@ -208,106 +217,6 @@ _GUARD_FILTERS: dict[str, Callable[..., Any]] = {
     "_result": _result_of_result,
 }
 """Names that no template can write, because the judge refuses filters that begin with an underscore."""
-
-Expression = TypeVar("Expression", bound=nodes.Node)
-
-
-class _Rewriter(NodeTransformer):
-    """Lets everything that loops, builds or reads pass the guards above."""
-
-    def __init__(self) -> None:
-        self.lenient = False
-
-    def _tolerant(self, node: Expression) -> Expression:
-        """Rewrite a part in which names may be missing."""
-        outer, self.lenient = self.lenient, True
-        rewritten: Expression = self.visit(node)
-        self.lenient = outer
-        return rewritten
-
-    def _read(self, node: nodes.Expr) -> nodes.Expr:
-        return _guard(node, "_lenient") if self.lenient else node
-
-    def visit_Name(self, node: nodes.Name) -> nodes.Expr:
-        return self._read(node) if node.ctx == "load" else node
-
-    def visit_Getattr(self, node: nodes.Getattr) -> nodes.Expr:
-        twice = node.attr == "result" and isinstance(node.node, nodes.Getattr) and node.node.attr == "result"
-        inner = self.visit(node.node)
-        if twice:
-            return _guard(inner, "_result")
-        return self._read(nodes.Getitem(inner, nodes.Const(node.attr), "load", lineno=node.lineno))
-
-    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:
-        inner = self.visit(node.node)
-        if isinstance(node.arg, nodes.Slice):
-            ends = (self.visit(end) if end else nodes.Const(None) for end in (node.arg.start, node.arg.stop, node.arg.step))
-            return _guard(inner, "_sliced", *ends)
-        return self._read(nodes.Getitem(inner, self.visit(node.arg), "load", lineno=node.lineno))
-
-    def visit_Call(self, node: nodes.Call) -> nodes.Expr:
-        called = node.node
-        if not isinstance(called, nodes.Getattr):
-            self.generic_visit(node)
-            return node
-        # Only here does an attribute stay one: a method is wanted, not data.
-        called.node = self.visit(called.node)
-        node.node = nodes.Const(None)
-        self.generic_visit(node)
-        node.node = called
-        return node
-
-    def visit_If(self, node: nodes.If) -> nodes.If:
-        test, node.test = node.test, nodes.Const(None)
-        self.generic_visit(node)
-        node.test = self._tolerant(test)
-        return node
-
-    def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.CondExpr:
-        node.test = self._tolerant(node.test)
-        node.expr1 = self.visit(node.expr1)
-        node.expr2 = self.visit(node.expr2) if node.expr2 is not None else nodes.Const("")
-        return node
-
-    def visit_For(self, node: nodes.For) -> nodes.For:
-        self.generic_visit(node)
-        node.iter = _guard(node.iter, "_iterated")
-        return node
-
-    def visit_Filter(self, node: nodes.Filter) -> nodes.Filter:
-        return self._judged(node, node.name in ("default", "d"))
-
-    def visit_Test(self, node: nodes.Test) -> nodes.Test:
-        return self._judged(node, node.name in ("defined", "undefined"))
-
-    def _judged(self, node: Any, tolerant: bool) -> Any:
-        subject, node.node = node.node, nodes.Const(None)
-        self.generic_visit(node)
-        if subject is not None:
-            subject = self._tolerant(subject) if tolerant else self.visit(subject)
-        node.node = subject
-        return node
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:
-        first, *rest = (self.visit(part) for part in node.nodes)
-        return _guard(first, "_concatenated", *rest)
-
-    def _built(self, node: Any) -> nodes.Expr:
-        self.generic_visit(node)
-        stored = getattr(node, "ctx", "load") != "load"
-        return node if stored or _constant(node) else _guard(node, "_paid")
-
-    visit_List = visit_Tuple = visit_Dict = _built
-
-
-def _constant(node: nodes.Node) -> bool:
-    """Nothing but constants, which are no larger than the source."""
-    return all(isinstance(child, nodes.Const) for child in node.iter_child_nodes())
-
-
-def _guard(node: nodes.Expr, name: str, *arguments: nodes.Expr) -> nodes.Filter:
-    return nodes.Filter(node, name, list(arguments), [], None, None, lineno=node.lineno)
-
 
 ENVIRONMENT = BoundedEnvironment()
 
@@ -340,7 +249,8 @@ def _parse_expression(source: str) -> nodes.Template:
     if not parser.stream.eos:
         parser.fail(f"unexpected {parser.stream.current.value!r}", parser.stream.current.lineno)
     template = nodes.Template([nodes.Output([expression], lineno=1)], lineno=1)
-    return template.set_environment(ENVIRONMENT)
+    template.set_environment(ENVIRONMENT)
+    return template
 
 
 def judge(tree: nodes.Template) -> list[TemplateError]:
@@ -372,6 +282,10 @@ def _problem(node: nodes.Node) -> TemplateError | None:
             return TemplateForbidden(f"not allowed in templates: attribute '{name}'", node.lineno)
         case nodes.Filter(name="attr", args=[nodes.Const(value=str() as name)]) if name.startswith("_"):
             return TemplateForbidden(f"not allowed in templates: attribute '{name}'", node.lineno)
+        case nodes.Name(name="self"):
+            return TemplateForbidden("'self' is not available in a pipeline's templates", node.lineno)
+        case nodes.Const(value=float() as number) if number - number != 0:
+            return TemplateTooLarge("a number in the template is too large", node.lineno)
         case nodes.Filter(name=name):
             return _unknown("filter", name, ENVIRONMENT.filters, node.lineno)
         case nodes.Test(name=name):
@@ -379,7 +293,7 @@ def _problem(node: nodes.Node) -> TemplateError | None:
     return None
 
 
-def _unknown(kind: str, name: str, known: dict[str, Callable[..., Any]], line: int) -> TemplateError | None:
+def _unknown(kind: str, name: str, known: Collection[str], line: int) -> TemplateError | None:
     if name in known and not name.startswith("_"):
         return None
     return TemplateSyntax(f"{kind} '{name}' is unknown{suggestion(name, known)}", line)
@@ -394,12 +308,6 @@ def _recursions(tree: nodes.Template) -> Iterator[TemplateError]:
         for name in macro.find_all(nodes.Name):
             if name.ctx == "load" and name.name in open_names:
                 yield TemplateForbidden(f"macro '{macro.name}' leads back to itself through '{name.name}'", name.lineno)
-
-
-def rewritten(tree: nodes.Template) -> nodes.Template:
-    """The tree with every guard in place."""
-    guarded: nodes.Template = _Rewriter().visit(tree)
-    return guarded.set_environment(ENVIRONMENT)
 
 
 def native(value: Any) -> Any:

@@ -72,20 +72,17 @@ class Absent(StrictUndefined):
             return f"there is no '{name}' among {listed(fields)}{suggestion(name, fields)}"
         if isinstance(self._undefined_obj, list | tuple):
             return f"there is no item {name} in a list of {len(self._undefined_obj)}"
-        if isinstance(self._undefined_obj, str | int | float | None):
+        if self._undefined_obj is not missing:
             kind = {str: "text", type(None): "null"}.get(type(self._undefined_obj), type(self._undefined_obj).__name__)
             return f"there is no '{name}' in a value that is {kind}"
-        return self._unknown(name)
-
-    def _unknown(self, name: str) -> str:
         known = [str(key) for key in BUDGET.get().scope]
         return f"'{name}' is not known here; there is {listed(known)}{suggestion(name, known)}"
 
     def refuse(self) -> NoReturn:
-        """Raise Unresolved: the template needs what is not there."""
-        raise Unresolved(self._undefined_message)
+        """Raise Unresolved, or TemplateForbidden: the template needs what is not there, or not for it."""
+        raise self._undefined_exception(self._undefined_message)
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> bool:  # type: ignore[override]  # here and below: typed as always raising
         return False
 
 
@@ -100,22 +97,22 @@ class Lenient(Absent):
     def _never(self, *_: object) -> bool:
         return False
 
-    def __str__(self) -> str:
+    def __str__(self) -> str:  # type: ignore[override]
         return ""
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         return iter(())
 
-    def __len__(self) -> int:
+    def __len__(self) -> int:  # type: ignore[override]
         return 0
 
-    def __ne__(self, other: object) -> bool:
+    def __ne__(self, other: object) -> bool:  # type: ignore[override]
         return True
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # type: ignore[override]
         return id(type(self))
 
-    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _never
+    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _never  # type: ignore[assignment]
     __call__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _same  # type: ignore[assignment]
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __pos__ = __neg__ = _same  # type: ignore[assignment]
 
@@ -152,7 +149,7 @@ class StepView(Wrapped):
         """The view of a step's stored value, whose status is `completed` unless an envelope says otherwise."""
         status = value.get("status") if isinstance(value, dict) else None
         told = status in ("skipped", "failed", "cancelled") and value.get("success") is False
-        return cls(value, status if told else "completed")
+        return cls(value, str(status) if told else "completed")
 
     @property
     def skipped(self) -> bool:
@@ -208,9 +205,9 @@ class StepView(Wrapped):
         """Why there is no field `name`, for a message."""
         if self.skipped:
             return f"there is no '{name}': the step was skipped; write {{{{ … | default('…') }}}} where it may be"
-        fields = [*self._envelope, *(self._result if isinstance(self._result, dict) else ()), "status", "result"]
-        left = listed(dict.fromkeys(map(str, fields)))
-        return f"there is no '{name}': the step {self._status} and left {left}{suggestion(name, map(str, fields))}"
+        inner = self._result if isinstance(self._result, dict) else {}
+        fields = dict.fromkeys(map(str, (*self._envelope, *inner, "status")))
+        return f"there is no '{name}': the step {self._status} and left {listed(fields)}{suggestion(name, fields)}"
 
     # ---- what a template does with a whole step
 

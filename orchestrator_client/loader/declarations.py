@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 from orchestrator_client.contract.plan import Input, InputType, Json, coerce
@@ -115,9 +116,13 @@ def _text(node: Node | None) -> str:
 
 
 def outputs(root: Mapping, steps: Scope, problems: Problems) -> dict[str, Json]:
+    """The outputs of a file."""
+    return checked_outputs(_output_nodes(root.get("outputs"), problems), steps, problems)
+
+
+def checked_outputs(nodes: dict[str, Node], steps: Scope, problems: Problems) -> dict[str, Json]:
     """The outputs, with every template in them checked."""
-    nodes = _output_nodes(root.get("outputs"), problems)
-    scope = Scope(steps.steps, steps.inputs, outputs=nodes.keys())
+    scope = replace(steps, outputs=nodes.keys())
     for node in nodes.values():
         refuse_auto(node, problems)
         steps_named(node, scope, problems)

@@ -39,9 +39,15 @@ INPUT_INERT = frozenset(
 
 INPUT_TYPES: Mapping[str, str] = {
     **{name: name for name in ("string", "integer", "number", "boolean", "array", "object", "any")},
-    **{"str": "string", "text": "string", "file": "string", "int": "integer", "float": "number", "bool": "boolean"},
-    **{"list": "array", "dict": "object", "map": "object", "mapping": "object", "json": "any"},
+    **dict.fromkeys(("str", "text", "file"), "string"),
+    **dict.fromkeys(("dict", "map", "mapping"), "object"),
+    "list": "array",
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "json": "any",
 }
+"""Types of inputs as they may be written, to those of the plan."""
 
 OUTPUT_KEYS = frozenset({"value", "source", "type", "description", "schema", "format", "location", "name"})
 """Keys of an output's long form; `value` or `source` is the template, the others are labels."""
@@ -56,18 +62,19 @@ STEP_INERT = frozenset({"produces", "location", "requires_model", "tags"})
 STEP_LATER: Mapping[str, str] = {
     **dict.fromkeys(("for_each", "foreach"), "map over items"),
     **dict.fromkeys(("while", "until", "action_loop", "loop_condition", "while_condition"), "loop"),
-    **dict.fromkeys(("create_parallel_queue", "parallel_queue", "parallel"), "parallel queue"),
+    **dict.fromkeys(("create_parallel_queue", "parallel_queue"), "parallel queue"),
     "steps": "steps inside a step",
-    **dict.fromkeys(("goto", "on_false", "on_success", "else", "dynamic_routing"), "jump"),
+    "type": "loops and maps",
+    **dict.fromkeys(("goto", "on_false", "on_success", "else", "dynamic_routing"), "jump to a step"),
     **dict.fromkeys(("on_error", "error_handlers", "fallback_data"), "error handler"),
-    **dict.fromkeys(("inputs", "outputs", "items"), "typed step"),
-    **dict.fromkeys(("retry_config", "backoff_strategy"), "use `retry`"),
+    **dict.fromkeys(("inputs", "outputs", "items"), "typed steps"),
+    **dict.fromkeys(("retry_config", "backoff_strategy"), "retry says the same"),
 }
-"""Step keys of the dialect that are refused, by what they belong to."""
+"""Step keys of the dialect that are refused, and what each stands for. `type` only with `STEP_TYPES_LATER`."""
 
 STEP_COMPANIONS = frozenset(
     {"max_parallel", "max_concurrent", "max_iterations", "loop_name", "loop_var", "add_completion_task"}
-    | {"break_on_error", "iteration_timeout", "collect_results"}
+    | {"parallel", "break_on_error", "iteration_timeout", "collect_results"}
 )
 """Keys that only qualify one of the above; named alone, they are refused like them."""
 

@@ -75,7 +75,9 @@ def _step_nodes(root: Mapping, problems: Problems) -> list[Node]:
     if node is None or isinstance(node, Sequence):
         problems.error("no-steps", "the plan has no steps", root.place_of("steps"), f"the smallest has: {SMALLEST}")
     else:
-        problems.error("wrong-type", f"steps must be a list, found {kind_of(node)}", node.place, "start each with '- id:'")
+        problems.error(
+            "wrong-type", f"steps must be a list, found {kind_of(node)}", node.place, "start each with '- id:'"
+        )
     return []
 
 

@@ -23,7 +23,7 @@ def check(plan: Plan, problems: Problems) -> None:
 
 
 def cycles(plan: Plan) -> list[list[str]]:
-    """Cycles that share no step, each from its first step in the file, in the direction in which the steps would run."""
+    """Cycles that share no step, each from its first step in the file, in the order in which the steps would run."""
     in_order = set(plan.order)
     # Every step that is left has a predecessor that is left, so walking back must come round.
     seen, found = set(in_order), []

@@ -6,7 +6,8 @@ alias is ever expanded.
 
 from __future__ import annotations
 
-
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -113,17 +114,45 @@ def kind_of(node: Node) -> str:
             return f"the number {quoted(node.text)[1:-1]}"
 
 
-def scalars_in(node: Node) -> Iterator[Scalar]:
-    """Every scalar below a node, keys left out, in the order of the file."""
+def scalars_in(node: Node, keys: bool = False) -> Iterator[Scalar]:
+    """Every scalar below a node, in the order of the file; with `keys`, those of mappings too."""
     match node:
         case Scalar():
             yield node
         case Sequence():
             for item in node.items:
-                yield from scalars_in(item)
+                yield from scalars_in(item, keys)
         case Mapping():
             for entry in node.entries.values():
-                yield from scalars_in(entry.value)
+                if keys:
+                    yield entry.key
+                yield from scalars_in(entry.value, keys)
+
+
+def of(value: Json, path: str = "", depth: int = 0) -> Node:
+    """The node of a value that was built in Python; it has no place.
+
+    Raises:
+        ValueError: something in it is not JSON; the message names it by its path.
+    """
+    if depth > caps.PLAN_DEPTH:
+        raise ValueError(f"{path[:80]} is nested deeper than {caps.PLAN_DEPTH} levels")
+    match value:
+        case dict():
+            if odd := [key for key in value if not isinstance(key, str)]:
+                raise ValueError(f"key {odd[0]!r} of {path or 'the value'} is not text")
+            entries = {
+                key: Entry(Scalar(0, 0, key, key), of(inner, f"{path}.{key}", depth + 1))
+                for key, inner in value.items()
+            }
+            return Mapping(0, 0, entries)
+        case list() | tuple():
+            return Sequence(0, 0, [of(inner, f"{path}[{i}]", depth + 1) for i, inner in enumerate(value)])
+        case float() if not math.isfinite(value):
+            raise ValueError(f"{path} is not a finite number: {value}")
+        case str() | bool() | int() | float() | None:
+            return Scalar(0, 0, value if isinstance(value, str) else str(value), value)
+    raise ValueError(f"{path} is a {type(value).__name__}, which JSON cannot say")
 
 
 def compose(text: str, problems: Problems) -> Node | None:
@@ -263,7 +292,9 @@ class _Composer:
 
     def _check_tag(self, event: Any, allowed: frozenset[str]) -> None:
         if event.tag is not None and event.tag not in allowed:
-            self._refuse(event, "tag", f"tag {quoted(event.tag)}", "only text, numbers, booleans, null, lists, mappings")
+            self._refuse(
+                event, "tag", f"tag {quoted(event.tag)}", "only text, numbers, booleans, null, lists, mappings"
+            )
 
     def _refuse(self, event: Any, code: str, what: str, remedy: str) -> None:
         self._problems.error(code, f"{what} is not allowed in a plan", _place(event), remedy)

@@ -39,9 +39,7 @@ def check(parameters: Mapping, use: Use, problems: Problems) -> None:
         problems.error("parameter-type", f"{use.uses}: {quoted(key)} {message}{found}", at)
 
 
-def _check_presence(
-    parameters: Mapping, use: Use, spellings: dict[str, tuple[str, ...]], problems: Problems
-) -> None:
+def _check_presence(parameters: Mapping, use: Use, spellings: dict[str, tuple[str, ...]], problems: Problems) -> None:
     for field, names in spellings.items():
         if use.record and use.record.model_fields[field].is_required() and not parameters.entries.keys() & set(names):
             remedy = f"add {names[0]} under parameters"
@@ -78,4 +76,3 @@ def spellings_of(record: type[catalog.Parameters]) -> dict[str, tuple[str, ...]]
         aliases = alias.choices if isinstance(alias, AliasChoices) else [alias] if alias else []
         spellings[name] = tuple(dict.fromkeys([*(choice for choice in aliases if isinstance(choice, str)), name]))
     return spellings
-

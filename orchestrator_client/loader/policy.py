@@ -92,7 +92,9 @@ def _number(node: Node, key: str, unit: str, low: float, high: float, problems: 
     """A number of the file within its range, or None with the reason added."""
     value = _spelled(node)
     if value is None:
-        problems.error("wrong-type", f"{key} must be a number of {unit}, found {kind_of(node)}", node.place, _hint(node))
+        problems.error(
+            "wrong-type", f"{key} must be a number of {unit}, found {kind_of(node)}", node.place, _hint(node)
+        )
     elif not low <= value <= high:
         message = f"{key} must be {low:g} to {high:g} {unit}, found {value:g}"
         problems.error("out-of-range", message, node.place)

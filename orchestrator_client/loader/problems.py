@@ -41,11 +41,18 @@ class Problems:
         self._step = step
         self._errors: list[Problem] = shared._errors if shared else []
         self._warnings: list[Problem] = shared._warnings if shared else []
-        self._spelling = shared._spelling if shared else _Spelling()
+        self._spelling: _Spelling = shared._spelling if shared else _Spelling()
 
     def within(self, step: str) -> Problems:
         """The same collection, for the problems of one step."""
         return Problems(self.file, step, self)
+
+    def copy(self) -> Problems:
+        """A collection of its own that starts with what is in this one."""
+        copied = Problems(self.file, self._step)
+        copied._errors += self._errors
+        copied._warnings += self._warnings
+        return copied
 
     def error(self, code: str, message: str, at: Place = NOWHERE, remedy: str = "") -> None:
         """Add a problem that keeps the plan from running."""

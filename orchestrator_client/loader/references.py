@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestrator_client.contract import template
@@ -23,12 +24,14 @@ class Scope:
     steps: Mapping[str, Place]
     inputs: Collection[str]
     outputs: Collection[str] | None = None
+    state: bool = False
+    """The inputs are the channels of a graph: `state.x` reads one, and a name beside them is a mistake."""
 
 
 def steps_named(node: Node | None, scope: Scope, problems: Problems) -> list[str]:
     """Steps that the templates below a node read, in order and once each; what is wrong with them is added."""
     named: dict[str, None] = {}
-    for scalar in scalars_in(node) if node is not None else ():
+    for scalar in scalars_in(node, keys=True) if node is not None else ():
         if isinstance(scalar.value, str) and template.is_template(scalar.value):
             named.update(dict.fromkeys(_in_text(scalar, scope, problems)))
     return list(named)
@@ -36,8 +39,6 @@ def steps_named(node: Node | None, scope: Scope, problems: Problems) -> list[str
 
 def steps_in_condition(scalar: Scalar, scope: Scope, problems: Problems) -> list[str]:
     """The same for a condition, which may be an expression without braces."""
-    if template.is_template(scalar.text):
-        return steps_named(scalar, scope, problems)
     try:
         found = template.references_of_condition(scalar.text)
     except TemplateError as error:
@@ -48,13 +49,13 @@ def steps_in_condition(scalar: Scalar, scope: Scope, problems: Problems) -> list
 
 def outputs_named(node: Node) -> list[str]:
     """Outputs that the templates below a node read as `outputs.<name>`."""
-    return [
-        reference.field
-        for scalar in scalars_in(node)
-        if isinstance(scalar.value, str) and "outputs" in scalar.value and not template.check(scalar.value)
-        for reference in template.references(scalar.value)
-        if reference.name == "outputs" and reference.field
-    ]
+    named = []
+    for scalar in scalars_in(node, keys=True):
+        if isinstance(scalar.value, str) and "outputs" in scalar.value:
+            with suppress(TemplateError):  # reported where the same text is checked
+                found = template.references(scalar.value)
+                named += [reference.field for reference in found if reference.name == "outputs" and reference.field]
+    return named
 
 
 def has_template(node: Node) -> bool:
@@ -73,20 +74,20 @@ def refuse_auto(node: Node, problems: Problems) -> None:
 def _in_text(scalar: Scalar, scope: Scope, problems: Problems) -> Iterator[str]:
     if dialect.AUTO in scalar.text:
         return
-    if found := _INCLUSION.search(scalar.text):
-        line = scalar.text.count("\n", 0, found.start()) + 1
+    if inclusion := _INCLUSION.search(scalar.text):
+        line = scalar.text.count("\n", 0, inclusion.start()) + 1
         dialect.not_yet(problems, "including a file in a template", scalar.place_of_line(line), "read it in a step")
         return
-    if errors := template.check(scalar.text):
-        for error in errors:
+    try:
+        found = template.references(scalar.text)
+    except TemplateError:
+        for error in template.check(scalar.text):
             problems.error("template", f"template: {error}", scalar.place_of_line(error.line))
         return
-    yield from _resolved(template.references(scalar.text), scalar, scope, problems)
+    yield from _resolved(found, scalar, scope, problems)
 
 
-def _resolved(
-    found: list[template.Reference], scalar: Scalar, scope: Scope, problems: Problems
-) -> Iterator[str]:
+def _resolved(found: list[template.Reference], scalar: Scalar, scope: Scope, problems: Problems) -> Iterator[str]:
     seen: set[tuple[str, str | None]] = set()
     for reference in found:
         key = (reference.name, reference.field if reference.name in _NAMESPACES else None)
@@ -99,7 +100,7 @@ def _resolved(
             _report(reference, scalar, scope, problems)
 
 
-_NAMESPACES = frozenset({"steps", "parameters", "inputs", "outputs"})
+_NAMESPACES = frozenset({"steps", "parameters", "inputs", "outputs", "state"})
 
 
 def _step_of(reference: template.Reference, scope: Scope) -> str | None:
@@ -111,6 +112,8 @@ def _is_known(reference: template.Reference, scope: Scope) -> bool:
     match reference.name:
         case "steps":
             return False
+        case "state" if scope.state:
+            return reference.field is None or reference.field in scope.inputs
         case "parameters" | "inputs":
             return reference.field is None or reference.field in scope.inputs or reference.field == "output_path"
         case "outputs" if scope.outputs is not None:
@@ -129,8 +132,8 @@ def _report(reference: template.Reference, scalar: Scalar, scope: Scope, problem
         case "steps":
             remedy = problems.did_you_mean(reference.field or "", scope.steps)
             add("unknown-step", f"no step {quoted(reference.field or '')}", at, remedy)
-        case "parameters" | "inputs":
-            _undeclared(reference.field or "", at, scope, problems)
+        case "parameters" | "inputs" | "state" if reference.field:
+            _undeclared(reference.field, at, scope, problems)
         case "outputs" if scope.outputs is not None:
             remedy = problems.did_you_mean(reference.field or "", scope.outputs)
             add("unknown-output", f"no output {quoted(reference.field or '')}", at, remedy)
@@ -150,6 +153,11 @@ def _hyphenated(name: str, text: str, scope: Scope) -> str | None:
 
 
 def _undeclared(name: str, at: Place, scope: Scope, problems: Problems) -> None:
+    """A name that the caller may still give, because existing pipelines take inputs that they do not declare."""
     hint = problems.did_you_mean(name, scope.inputs)
-    remedy = hint or f"declare it under parameters, or give it with -i {name}=…"
+    if scope.state:
+        remedy = hint or f"channels: {', '.join(sorted(scope.inputs))[:200]}"
+        problems.error("unresolved-name", f"{quoted(name)} is no channel of the state", at, remedy)
+        return
+    remedy = hint or f"declare it under parameters, or give it with -i {name[:40]}=…"
     problems.warn("unresolved-name", f"{quoted(name)} is neither a step nor a declared input", at, remedy)

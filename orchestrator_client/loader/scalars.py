@@ -69,7 +69,9 @@ def _integer(text: str, at: Place, problems: Problems) -> Json:
     if value is None or abs(value) > LARGEST_INTEGER:
         return _refused("number", f"integer {quoted(text)[1:-1]} is out of range ±2^53", text, at, problems)
     if len(digits := text.lstrip("+-")) > 1 and digits[0] == "0":
-        problems.warn("number-spelling", f"{text} is read as the number {value}", at, f'quote it if it is text: "{text}"')
+        problems.warn(
+            "number-spelling", f"{text} is read as the number {value}", at, f'quote it if it is text: "{text}"'
+        )
     return value
 
 

@@ -9,6 +9,9 @@ from orchestrator_client.contract.plan import Json
 from orchestrator_client.loader import dialect
 from orchestrator_client.loader.parameters import spellings_of
 
+_ANYTHING: Json = {}
+_CONDITION: Json = {"type": ["string", "boolean"]}
+_LIST: Json = {"type": "array", "minItems": 1}
 _TEXT: Json = {"type": "string"}
 _TEMPLATE: Json = {"type": "string", "pattern": r"\{[{%]"}
 _STEP_NAMES: Json = {"anyOf": [{"type": "array", "items": _TEXT}, _TEXT]}
@@ -16,7 +19,6 @@ _STEP_NAMES: Json = {"anyOf": [{"type": "array", "items": _TEXT}, _TEXT]}
 
 def schema() -> dict[str, Json]:
     """JSON Schema 2020-12 of the YAML file. It knows no graph: cycles and missing steps only the loader finds."""
-    top = dict.fromkeys((*dialect.TOP_KEYS, *dialect.TOP_INERT), {})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Pipeline",
@@ -24,11 +26,11 @@ def schema() -> dict[str, Json]:
         "required": ["steps"],
         "additionalProperties": False,
         "properties": {
-            **top,
+            **dict.fromkeys((*dialect.TOP_KEYS, *dialect.TOP_INERT), _ANYTHING),
             "id": _id(),
             **dict.fromkeys(("name", "description", "model"), _TEXT),
             "version": {"type": ["string", "number"]},
-            **dict.fromkeys(("parameters", "inputs"), {"type": "object", "additionalProperties": _input()}),
+            **{key: {"type": "object", "additionalProperties": _input()} for key in ("parameters", "inputs")},
             "outputs": {"type": ["object", "array"]},
             "metadata": {"type": "object"},
             "steps": {"type": "array", "minItems": 1, "maxItems": caps.STEPS, "items": {"$ref": "#/$defs/step"}},
@@ -49,11 +51,11 @@ def _input() -> Json:
         "then": {
             "additionalProperties": False,
             "properties": {
-                **dict.fromkeys((*dialect.INPUT_INERT, "default"), {}),
+                **dict.fromkeys((*dialect.INPUT_INERT, "default"), _ANYTHING),
                 "type": {"enum": sorted(dialect.INPUT_TYPES)},
                 "description": _TEXT,
                 "required": {"type": ["boolean", "string"]},
-                **dict.fromkeys(("choices", "enum"), {"type": "array", "minItems": 1}),
+                **dict.fromkeys(("choices", "enum"), _LIST),
             },
         },
     }
@@ -61,14 +63,14 @@ def _input() -> Json:
 
 def _step() -> Json:
     properties: dict[str, Json] = {
-        **dict.fromkeys((*dialect.STEP_KEYS, *dialect.STEP_INERT), {}),
+        **dict.fromkeys((*dialect.STEP_KEYS, *dialect.STEP_INERT), _ANYTHING),
         "id": {**_id(), "not": {"enum": sorted(dialect.RESERVED_IDS)}},
         "tool": {"anyOf": [{"enum": _tool_spellings()}, {"pattern": f"^{catalog.PYTHON_PREFIX}"}]},
         "action": {"type": "string", "examples": [*catalog.MODEL_ACTIONS, *catalog.ACTION_ALIASES]},
         "model": _TEXT,
         "parameters": {"type": "object"},
         **dict.fromkeys(("dependencies", "depends_on"), _STEP_NAMES),
-        **dict.fromkeys(("condition", "if"), {"type": ["string", "boolean"]}),
+        **dict.fromkeys(("condition", "if"), _CONDITION),
         "timeout": {"type": "number", "exclusiveMinimum": 0, "maximum": caps.TIMEOUT_SECONDS},
         "retry": {"anyOf": [_whole(0, caps.ATTEMPTS - 1), _retry()]},
         "max_retries": _whole(1, caps.ATTEMPTS),

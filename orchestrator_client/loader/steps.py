@@ -15,7 +15,9 @@ from orchestrator_client.loader.references import Scope, refuse_auto, steps_in_c
 
 _MODEL_CHARACTERS = 200
 _LABELS = frozenset({"description", "name", "metadata"})
-"""Keys that no template engine ever reads."""
+"""Keys that nothing ever renders."""
+
+_UNDERSTOOD = dialect.STEP_KEYS | dialect.STEP_INERT | dialect.STEP_LATER.keys() | dialect.STEP_COMPANIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,26 +152,23 @@ def _place_of_id(node: Node) -> Place:
 
 def _check_keys(step: Mapping, problems: Problems) -> bool:
     """Whether the step is refused for a key that comes in a later release."""
-    keys = step.entries.keys()
-    later = [key for key in step.entries if key in dialect.STEP_LATER or _is_later_type(key, step)]
+    later = [key for key in step.entries if key in dialect.STEP_LATER and (key != "type" or _is_later_type(step))]
     later = later or [key for key in step.entries if key in dialect.STEP_COMPANIONS]
     for key in later:
-        dialect.not_yet(problems, f"{quoted(key)} of a step", step.place_of(key), dialect.STEP_LATER.get(key, ""))
-    for key in keys - _LABELS:
+        meaning = f" ({dialect.STEP_LATER[key]})" if key in dialect.STEP_LATER else ""
+        dialect.not_yet(problems, f"{quoted(key)}{meaning} in a step", step.place_of(key))
+    for key in step.entries.keys() - _LABELS:
         refuse_auto(step.entries[key].value, problems)
-    known = dialect.STEP_KEYS | dialect.STEP_LATER.keys() | dialect.STEP_COMPANIONS
-    for key in keys & dialect.STEP_INERT:
-        problems.warn("no-effect", f"{quoted(key)} has no effect", step.place_of(key))
-    for key in keys - known - dialect.STEP_INERT - {"type"}:
-        remedy = problems.did_you_mean(key, known)
-        problems.error("unknown-key", f"unknown key {quoted(key)} in a step", step.place_of(key), remedy)
-    if "type" in step.entries and "type" not in later:
-        problems.warn("no-effect", "'type' of a step has no effect", step.place_of("type"))
+        if key not in _UNDERSTOOD:
+            remedy = problems.did_you_mean(key, _UNDERSTOOD)
+            problems.error("unknown-key", f"unknown key {quoted(key)} in a step", step.place_of(key), remedy)
+        elif key in dialect.STEP_INERT or (key == "type" and key not in later):
+            problems.warn("no-effect", f"{quoted(key)} of a step has no effect", step.place_of(key))
     return bool(later)
 
 
-def _is_later_type(key: str, step: Mapping) -> bool:
-    node = step.get("type") if key == "type" else None
+def _is_later_type(step: Mapping) -> bool:
+    node = step.get("type")
     return isinstance(node, Scalar) and node.text in dialect.STEP_TYPES_LATER
 
 

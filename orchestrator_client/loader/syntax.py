@@ -12,9 +12,17 @@ from orchestrator_client.loader.problems import Place, Problems
 _UNQUOTED_TEMPLATE = re.compile(r"\s*(- +)*([^\s:#'\"]+: +)?(- +)*\{\{")
 _ADVICE = (
     (r"found character '\\t'", "tab used for indentation", "indent with spaces"),
-    (r"found character '%'", "'{% … %}' outside quotes", "a template cannot write YAML: put it into quotes or a | block"),
+    (
+        r"found character '%'",
+        "'{% … %}' outside quotes",
+        "a template cannot write YAML: put it into quotes or a | block",
+    ),
     (r"found character '([@`%])'", r"a value cannot start with \1", "quote it"),
-    (r"mapping values are not allowed", "': ' inside a text without quotes, or a key indented wrongly", "quote the text"),
+    (
+        r"mapping values are not allowed",
+        "': ' inside a text without quotes, or a key indented wrongly",
+        "quote the text",
+    ),
     (r"while scanning a .*quoted scalar.*unexpected end", "this quote is never closed", "close it"),
     (r"unknown escape character", "unknown escape in a text in double quotes", "write \\\\, or use single quotes"),
     (r"could not find expected ':'", "a line that is neither 'key: value' nor '- item'", "check the indentation"),

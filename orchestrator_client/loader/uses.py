@@ -55,7 +55,9 @@ def _word(step: Mapping, key: str, problems: Problems) -> str | None:
     return None if dialect.AUTO in node.value else node.value.strip()
 
 
-def _tool(tool: str, action: str | None, parameters: Mapping, at: Place, action_at: Place, problems: Problems) -> Use | None:
+def _tool(
+    tool: str, action: str | None, parameters: Mapping, at: Place, action_at: Place, problems: Problems
+) -> Use | None:
     if tool.startswith(catalog.PYTHON_PREFIX):
         return _function(tool, at, problems)
     if tool in catalog.TOOLS:

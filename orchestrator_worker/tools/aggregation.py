@@ -15,7 +15,7 @@ Number = int | float
 
 
 def _total(numbers: list[Number]) -> Number:
-    # Exact for whole numbers, and not a matter of order for the others.
+    """A sum that is exact for whole numbers, and does not depend on the order of the others."""
     return math.fsum(numbers) if any(isinstance(number, float) for number in numbers) else sum(numbers)
 
 
@@ -105,6 +105,7 @@ def pivoted(
 
 
 def _wanted(name: str, aggregation: Json) -> tuple[str, Json]:
+    """Column and function of one aggregation: `n: sum`, or `total: {column: n, function: sum}`."""
     if isinstance(aggregation, str):
         return name, aggregation
     if isinstance(aggregation, dict) and isinstance(aggregation.get("function"), str):
@@ -113,6 +114,7 @@ def _wanted(name: str, aggregation: Json) -> tuple[str, Json]:
 
 
 def _check_columns(rows: list[Row], columns: list[str]) -> None:
+    """Refuse columns that no row has: a misspelt one would aggregate to nothing, and nobody would notice."""
     known = {column for row in rows for column in row}
     for column in columns:
         if rows and column not in known:
@@ -121,6 +123,7 @@ def _check_columns(rows: list[Row], columns: list[str]) -> None:
 
 
 def _numbers(values: list[Json], column: str, name: str) -> list[Number]:
+    """The values, all of them numbers; a text among them is refused, not skipped, or a sum would be silently wrong."""
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ParametersInvalid(f"column {column!r} holds {value!r}, which {name} cannot take; cast or filter it")
@@ -128,4 +131,5 @@ def _numbers(values: list[Json], column: str, name: str) -> list[Number]:
 
 
 def _heading(key: Row) -> str:
+    """The heading of a pivot's column: text as it is, other values as JSON, several joined by `_`."""
     return "_".join(value if isinstance(value, str) else frozen(value) for value in key.values())

@@ -127,6 +127,11 @@ def clean(_context: ToolContext, parameters: CleanParameters) -> ToolResult:
 
 
 def _result(action: str, parameters: DataParameters | None, table: Table, **fields: Json) -> ToolResult:
+    """A result with rows in the form that was asked for, their number and their columns.
+
+    Raises:
+        ParametersInvalid: there is no such form.
+    """
     wanted = ((parameters.output_format if parameters else None) or "json").lower()
     if wanted not in FORMATS:
         raise ParametersInvalid(
@@ -142,10 +147,12 @@ def _result(action: str, parameters: DataParameters | None, table: Table, **fiel
 
 
 def _enveloped(output: dict[str, Json]) -> ToolResult:
+    """The result where both kinds of reader look for it."""
     return ToolResult(output, envelope={"processed_data": output})
 
 
 def _profiled(rows: list[Row], column: str) -> dict[str, Json]:
+    """One column: its type (`mixed` and `empty` among them), missing and distinct values, the spread of numbers."""
     present = [row[column] for row in rows if not is_missing(row.get(column))]
     kinds = sorted({_kind(value) for value in present})
     described: dict[str, Json] = {
@@ -160,23 +167,31 @@ def _profiled(rows: list[Row], column: str) -> dict[str, Json]:
 
 
 def _kind(value: Json) -> str:
+    """The JSON Schema name of a value's type."""
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
     return names[type(value)]
 
 
 def _dataset(given: Json, position: int) -> tuple[str, Table]:
+    """Name and table of one dataset; those without a name are `dataset_1` and so on."""
     if isinstance(given, dict) and "data" in given:
         return str(given.get("name", f"dataset_{position + 1}")), table_of(given["data"])
     raise ParametersInvalid(f"data-processing.merge: datasets[{position}] has no 'data'; each is {{name, data}}")
 
 
 def _below(named: list[tuple[str, Table]]) -> Table:
+    """All rows one below the other, each with every column."""
     rows = [row for _, table in named for row in table.rows]
     columns = columns_of(rows)
     return Table([{column: row.get(column) for column in columns} for row in rows])
 
 
 def _joined(named: list[tuple[str, Table]], parameters: MergeParameters) -> list[Row]:
+    """The datasets joined one after another, from left to right.
+
+    Raises:
+        ParametersInvalid: there is nothing to join, or nothing to join on.
+    """
     keys = names_of(parameters.join_on, "join_on")
     if not keys or len(named) < 2:
         raise ParametersInvalid("data-processing.merge: a join takes two datasets or more, and columns as 'join_on'")
@@ -207,10 +222,12 @@ def _join(left: list[Row], right: list[Row], keys: list[str], kind: str, name: s
 
 
 def _join_key(row: Row, keys: list[str]) -> str:
+    """A row's values in the joined columns, as one key. Missing values meet each other, unlike in SQL."""
     return frozen([row.get(key) for key in keys])
 
 
 def _complete(rows: list[Row], parameters: CleanParameters) -> list[Row]:
+    """Rows with their missing values treated."""
     columns = columns_of(rows)
     match parameters.handle_missing:
         case "drop":
@@ -226,10 +243,12 @@ def _complete(rows: list[Row], parameters: CleanParameters) -> list[Row]:
 
 
 def _filled(row: Row, values: dict[str, Any]) -> Row:
+    """A row with all columns, its missing values taken from `values`."""
     return {column: value if is_missing(row.get(column)) else row[column] for column, value in values.items()}
 
 
 def _filled_forward(rows: list[Row], columns: list[str]) -> list[Row]:
+    """Rows whose missing values are the last ones seen above; None where there was none yet."""
     last: Row = dict.fromkeys(columns)
     filled: list[Row] = []
     for row in rows:

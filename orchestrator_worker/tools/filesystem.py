@@ -165,6 +165,7 @@ def list_folder(context: ToolContext, parameters: ListParameters) -> Json:
 
 
 def _said(action: str, path: str, error: OSError) -> str:
+    """An `OSError` as a sentence. `File not found: p` is what existing pipelines look for."""
     # The part that was missing, where it is a folder on the way.
     part = error.filename if isinstance(error.filename, str) and error.filename != os.path.basename(path) else ""
     match error:
@@ -176,6 +177,11 @@ def _said(action: str, path: str, error: OSError) -> str:
 
 
 def _decoded(content: bytes, given: str) -> str:
+    """Content as text, exactly: no newline is translated and no byte-order mark is dropped.
+
+    Raises:
+        ParametersInvalid: it is not UTF-8; the message names the first bad byte.
+    """
     try:
         return content.decode()
     except UnicodeDecodeError as error:
@@ -185,6 +191,11 @@ def _decoded(content: bytes, given: str) -> str:
 
 
 def _encoded(content: Json) -> bytes:
+    """What a file is to hold: text as UTF-8, anything else as JSON with an indent of 2.
+
+    Raises:
+        ParametersInvalid: it holds NaN, half a surrogate pair, or nests too deep.
+    """
     try:
         text = (
             content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
@@ -195,6 +206,7 @@ def _encoded(content: Json) -> bytes:
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
+    """Write to the end: one call may take less than it was given."""
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
@@ -243,6 +255,7 @@ def _target(context: ToolContext, parameters: TransferParameters) -> Place:
 
 
 def _copy(source: Place, target: Place) -> None:
+    """Copy content and permissions in chunks, so that a large file costs no memory."""
     with (
         parent_of(source) as (old, name),
         open(open_regular(old, name, os.O_RDONLY, source.given), "rb") as file,
@@ -255,6 +268,7 @@ def _copy(source: Place, target: Place) -> None:
 
 
 def _delete(place: Place) -> None:
+    """Unlink a file or link, remove an empty folder. The name itself goes, never the target of a link."""
     with parent_of(place) as (folder, name):
         if kind_of(folder, name) == "directory":
             os.rmdir(name, dir_fd=folder)
@@ -278,6 +292,7 @@ def _walked(top: int, pattern: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    """Whether the parts of a path match those of a glob; `**` stands for any number of folders, and for none."""
     if not pattern:
         return not parts
     if pattern[0] == "**":
@@ -286,6 +301,7 @@ def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
 
 
 def _item(given: str, parts: tuple[str, ...], status: os.stat_result) -> dict[str, Any]:
+    """One entry of a listing; its path starts like the one that was asked for, so that a later step can use it."""
     return {
         "name": parts[-1],
         "path": os.path.normpath(os.path.join(given, *parts)),

@@ -101,6 +101,10 @@ async def close_client() -> None:
 
 
 async def _exchange(method: str, parameters: HttpParameters) -> ToolResult:
+    """Send one request and read its answer, all within the deadline.
+
+    Errors show the address without its query, where keys are kept.
+    """
     client = _client()
     prepared = _prepared(client, method, parameters)
     shown = f"{method} {_public(prepared.url)}"
@@ -115,6 +119,7 @@ async def _exchange(method: str, parameters: HttpParameters) -> ToolResult:
 
 
 def _client() -> httpx2.AsyncClient:
+    """The client of the running loop, made when it is first needed in this process."""
     loop = asyncio.get_running_loop()
     pid, client = _clients.get(loop, (0, None))
     if client is None or pid != os.getpid():
@@ -130,6 +135,11 @@ def _client() -> httpx2.AsyncClient:
 
 
 def _prepared(client: httpx2.AsyncClient, method: str, parameters: HttpParameters) -> httpx2.Request:
+    """The request, with everything in it checked. Header values are sent as UTF-8.
+
+    Raises:
+        ParametersInvalid: a part of it cannot be sent, or it has two bodies.
+    """
     headers = _headers(parameters)
     content = parameters.body.encode() if parameters.body is not None else None
     if parameters.json_body is not None:
@@ -144,13 +154,18 @@ def _prepared(client: httpx2.AsyncClient, method: str, parameters: HttpParameter
 
 
 def _url(parameters: HttpParameters) -> httpx2.URL:
+    """The address with the query parameters added to those that it has; lists repeat their name.
+
+    Raises:
+        ParametersInvalid: it is no http or https address, or a query parameter is nested.
+    """
     try:
         url = httpx2.URL(parameters.url)
     except httpx2.InvalidURL as error:
         raise ParametersInvalid(f"http: parameter 'url' was {parameters.url[:100]!r}: {error}") from None
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > 65535:
         raise ParametersInvalid(
-            f"http: parameter 'url' was {parameters.url[:100]!r}; it starts with http:// or https://"
+            f"http: parameter 'url' was {parameters.url[:80]!r}; it is http:// or https://, a host, a port up to 65535"
         )
     for name, value in parameters.query.items():
         values = value if isinstance(value, list) else [value]
@@ -160,6 +175,11 @@ def _url(parameters: HttpParameters) -> httpx2.URL:
 
 
 def _headers(parameters: HttpParameters) -> dict[str, str]:
+    """Headers by lower-case name.
+
+    Raises:
+        ParametersInvalid: a name is no token, or a value would begin another line.
+    """
     for name, value in parameters.headers.items():
         if not _TOKEN.fullmatch(name) or _UNSAFE.search(value):
             raise ParametersInvalid(f"http: header {name[:60]!r} has a line break or another character that it may not")
@@ -167,6 +187,11 @@ def _headers(parameters: HttpParameters) -> dict[str, str]:
 
 
 def _encoded(body: Json) -> bytes:
+    """A JSON body, as UTF-8.
+
+    Raises:
+        ParametersInvalid: it holds NaN or nests too deep.
+    """
     try:
         return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, TypeError, RecursionError) as error:
@@ -174,6 +199,11 @@ def _encoded(body: Json) -> bytes:
 
 
 async def _answered(client: httpx2.AsyncClient, prepared: httpx2.Request, follow: bool) -> _Answer:
+    """Send, follow redirects where asked, and read the last answer. Credentials do not follow to another host.
+
+    Raises:
+        ToolFailed: there are more than `REDIRECTS`.
+    """
     started = time.monotonic()
     for _ in range(REDIRECTS + 1):
         # Followed here, because the client's own way reads the body of every redirect without a cap.
@@ -188,6 +218,12 @@ async def _answered(client: httpx2.AsyncClient, prepared: httpx2.Request, follow
 
 
 async def _body(response: httpx2.Response) -> bytes:
+    """The body, unpacked, read no further than the cap; the connection of one that is longer is dropped.
+
+    Raises:
+        ValueTooLarge: it is longer.
+        ToolFailed: it is broken, cut, or in an encoding that was not asked for.
+    """
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     compressed = encoding in ("gzip", "x-gzip")
     if not compressed and encoding not in ("", "identity"):
@@ -237,6 +273,7 @@ class _Inflated:
 
 
 def _result(shown: str, answer: _Answer) -> ToolResult:
+    """The tool's result. The `Set-Cookie` and other repeated headers are joined by commas."""
     response = answer.response
     content_type = response.headers.get("content-type", "")
     text = _text(response, answer.body)
@@ -256,6 +293,7 @@ def _result(shown: str, answer: _Answer) -> ToolResult:
 
 
 def _text(response: httpx2.Response, body: bytes) -> str:
+    """The body as text by the charset that the server names, else UTF-8; what does not decode is replaced."""
     try:
         return body.decode(response.charset_encoding or "utf-8", errors="replace")
     except LookupError:
@@ -274,6 +312,7 @@ def _parsed(content_type: str, text: str) -> tuple[Json, tuple[str, ...]]:
 
 
 def _not_json(constant: str) -> Json:
+    """Refuse NaN and infinities, which Python reads though no JSON has them."""
     raise ValueError(f"{constant} is not JSON")
 
 

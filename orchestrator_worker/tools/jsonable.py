@@ -50,6 +50,13 @@ def to_json_value(value: object, where: str = "result") -> Json:
 
 
 def _converted(value: object, depth: int) -> Json:
+    """The JSON form of any value, by type.
+
+    Order matters: `bool` is an `int`, a `datetime` is a `date`, and an enum of text is text.
+
+    Raises:
+        _NotJson: it has none.
+    """
     if depth > DEPTH:
         raise _NotJson(f"is nested more than {DEPTH} levels deep, or contains itself")
     match value:
@@ -83,6 +90,7 @@ def _converted(value: object, depth: int) -> Json:
 
 
 def _text(value: str) -> str:
+    """Text that can be encoded. Half a surrogate pair comes of reading with `surrogateescape`, and breaks Redis."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -91,6 +99,7 @@ def _text(value: str) -> str:
 
 
 def _number(value: float) -> float:
+    """A finite number as a plain one, so that no subclass (numpy's, an enum's) goes on with its own ways."""
     if isinstance(value, int):
         if value.bit_length() > INTEGER_BITS:
             raise _NotJson(f"is an integer of more than {INTEGER_BITS} bits")
@@ -101,6 +110,7 @@ def _number(value: float) -> float:
 
 
 def _decimal(value: Decimal) -> float | str:
+    """A number where it reads back as the same decimal, text where digits would be lost."""
     if not value.is_finite():
         raise _NotJson(f"is {value} (Decimal), which JSON cannot say")
     number = float(value)
@@ -108,6 +118,7 @@ def _decimal(value: Decimal) -> float | str:
 
 
 def _mapping(value: Mapping[Any, object], depth: int) -> dict[str, Json]:
+    """A mapping with text for keys. Two keys that become the same text are refused: one value would be lost."""
     converted: dict[str, Json] = {}
     for key, item in value.items():
         name = _key(key)
@@ -122,6 +133,7 @@ def _mapping(value: Mapping[Any, object], depth: int) -> dict[str, Json]:
 
 
 def _key(key: object) -> str:
+    """Keys as `json.dumps` would write them, and dates, UUIDs and paths as the text they are as values."""
     match key:
         case Enum():
             return _key(key.value)
@@ -135,6 +147,7 @@ def _key(key: object) -> str:
 
 
 def _list(value: list[object] | tuple[object, ...], depth: int) -> list[Json]:
+    """A sequence as a list; an item that has no JSON form is named by its index."""
     converted: list[Json] = []
     for item in value:
         try:

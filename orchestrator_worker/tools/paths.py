@@ -115,6 +115,13 @@ def kind_of_mode(mode: int) -> str:
 
 
 def _check_text(given: str) -> None:
+    """Refuse what is no path, or what means another place to a shell or to another system.
+
+    Lengths are checked here because the system's own errors for them (ENAMETOOLONG) name no limit.
+
+    Raises:
+        ParametersInvalid: in every such case.
+    """
     if not given or "\0" in given:
         raise ParametersInvalid(f"path {given[:60]!r} is empty or contains a NUL character; name a file")
     if len(os.fsencode(given)) > PATH_BYTES or any(len(os.fsencode(part)) > NAME_BYTES for part in given.split("/")):
@@ -127,6 +134,7 @@ def _check_text(given: str) -> None:
 
 
 def _outside(given: str) -> ParametersInvalid:
+    """The one refusal of confinement: it names the setting that would allow the path."""
     return ParametersInvalid(
         f"path {given!r} is outside the run's working folder; allow it with ORCHESTRATOR_ALLOW_PATHS on the worker"
     )
@@ -151,10 +159,17 @@ def _descended(folder: int, name: str, place: Place, create: bool) -> int:
 
 
 def _swapped(given: str, name: str) -> ToolFailed:
+    """A refusal in the middle of the walk. Retryable: whoever swaps folders may have finished by then."""
     return ToolFailed(f"path {given!r} was refused: {name!r} is not a folder, or became a symbolic link meanwhile")
 
 
 def _check_regular(kind: str, given: str) -> None:
+    """Refuse all but regular files, each with what to do about it.
+
+    Raises:
+        ParametersInvalid: a folder, FIFO, device or socket.
+        ToolFailed: a symbolic link, which was a file when its path was resolved.
+    """
     if kind == "directory":
         raise ParametersInvalid(f"{given!r} is a folder; name a file in it, or use filesystem.list")
     if kind == "other":

@@ -58,6 +58,12 @@ def imported(path: str) -> Callable[..., Any]:
 
 
 def _module(name: str) -> Any:
+    """Import a module, telling apart that it is missing, that it misses another, and that it raises.
+
+    Raises:
+        ParametersInvalid: the module, or a package on the way to it, is not there.
+        ToolFailed: it is there, but cannot be imported.
+    """
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -72,6 +78,10 @@ def _module(name: str) -> Any:
 
 
 def _called(path: str, args: list[Json], kwargs: dict[str, Json]) -> ToolResult | Awaitable[ToolResult]:
+    """Call the function now; a coroutine is handed on, to be awaited on the worker's loop.
+
+    `SystemExit` is caught too: a function that leaves must not take the worker with it.
+    """
     function = imported(path)
     _check_arguments(path, function, args, kwargs)
     try:
@@ -82,6 +92,7 @@ def _called(path: str, args: list[Json], kwargs: dict[str, Json]) -> ToolResult 
 
 
 async def _awaited(path: str, result: Awaitable[object]) -> ToolResult:
+    """The same for a coroutine. A cancellation passes through, because it is the worker's."""
     try:
         value = await result
     except (Exception, SystemExit) as error:
@@ -97,6 +108,11 @@ def _raised(path: str, error: BaseException) -> StepError:
 
 
 def _check_arguments(path: str, function: Callable[..., Any], args: list[Json], kwargs: dict[str, Json]) -> None:
+    """Bind the arguments before the call, so that a `TypeError` from inside the function is not mistaken for theirs.
+
+    Raises:
+        ParametersInvalid: one is missing, unknown or given twice.
+    """
     try:
         signature = inspect.signature(function)
     except ValueError:

@@ -96,11 +96,20 @@ def checked(spec: ToolSpec, parameters: Mapping[str, Json]) -> Parameters:
 
 @cache
 def _native(uses: str) -> Tool:
+    """The function of a native tool; its module is imported on the first call, and remembered after it.
+
+    A cold import of the http tool costs about 100 ms, which a worker of model steps need never pay.
+    """
     module, _, function = _FUNCTIONS[uses].partition(":")
     return cast("Tool", getattr(importlib.import_module(module), function))
 
 
 def _function_tool(uses: str) -> ToolEntry:
+    """An entry for a `python:` tool. Not remembered: a worker's modules may be replaced under development.
+
+    Raises:
+        ParametersInvalid: there is no such function.
+    """
     from orchestrator_worker.tools.python import by_keyword
 
     path = uses.removeprefix(PYTHON_PREFIX)
@@ -108,6 +117,10 @@ def _function_tool(uses: str) -> ToolEntry:
 
 
 def _problem(problem: Mapping[str, Any]) -> str:
+    """One problem as pydantic found it, in our words: what was given, and what would have been taken.
+
+    A problem inside a container names its key or index; members of a union name nothing, since plans know no types.
+    """
     place = str(problem["loc"][0]) + "".join(f"[{part!r}]" for part in problem["loc"][1:2] if problem["loc"][2:])
     if problem["type"] == "missing":
         return f"parameter '{place}' is required, and was not given"
@@ -123,6 +136,7 @@ def _shown(value: Json) -> str:
 
 
 def _taken(spec: ToolSpec) -> str:
+    """The names that a tool takes, in the order of its record; aliases of older plans are not advertised."""
     fields = spec.parameters.model_fields
     names = [name.removesuffix("_") + ("" if field.is_required() else "?") for name, field in fields.items()]
     return f"{', '.join(names)} (? marks what may be left out)"

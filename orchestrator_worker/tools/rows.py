@@ -90,6 +90,7 @@ def frozen(value: Json) -> str:
 
 
 def _held(mapping: Row) -> list[Row] | None:
+    """The rows that a mapping holds, or None where it is a row itself."""
     for key in (*_HOLDERS, *mapping):
         value = mapping.get(key)
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
@@ -98,6 +99,7 @@ def _held(mapping: Row) -> list[Row] | None:
 
 
 def _parsed(text: str) -> Json:
+    """Text as JSON where it starts like JSON, else as CSV. A byte-order mark, as spreadsheets write it, is dropped."""
     text = text.removeprefix("\ufeff").strip()
     if text.startswith(("{", "[")):
         try:
@@ -108,6 +110,11 @@ def _parsed(text: str) -> Json:
 
 
 def _from_csv(text: str) -> list[Row]:
+    """CSV with a header, its delimiter being the one of `, ; tab |` that the header has most of.
+
+    Raises:
+        ParametersInvalid: it is one word, is quoted wrongly, or names a column twice.
+    """
     header_line = text.partition("\n")[0]
     delimiter = max(",;\t|", key=header_line.count)
     if "\n" not in text and delimiter not in text:
@@ -122,6 +129,11 @@ def _from_csv(text: str) -> list[Row]:
 
 
 def _row(header: list[str], line: list[str], number: int) -> Row:
+    """One record; fields missing at its end are null.
+
+    Raises:
+        ParametersInvalid: it has more fields than the header.
+    """
     if len(line) > len(header):
         raise ParametersInvalid(f"data is CSV whose record {number} has {len(line)} fields, its header {len(header)}")
     padded = [*line, *[""] * (len(header) - len(line))]
@@ -129,12 +141,14 @@ def _row(header: list[str], line: list[str], number: int) -> Row:
 
 
 def _read_cell(cell: str) -> Json:
+    """Null for nothing, a number for what reads as one, else text. `=1+1` is text like any other."""
     if cell == "":
         return None
     return json.loads(cell) if _NUMBER.fullmatch(cell) else cell
 
 
 def _cell(value: Json) -> str:
+    """A value as a field, the reverse of `_read_cell` for all but text that looks like a number."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -33,10 +33,12 @@ PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 _POLL_SECONDS = 0.02
 _READ_BYTES = 64 * 1024
+_LAST_READS = 16
+# A pipe holds 64 KB, and 1 MB at most.
 
 
 class _Capture:
-    """Reads one pipe to its end, keeping head and tail: never more than one and a half times the cap in memory."""
+    """Reads one pipe to its end, keeping head and tail: never much more than twice the cap in memory."""
 
     def __init__(self) -> None:
         self.reading, self.writing = os.pipe()
@@ -47,6 +49,7 @@ class _Capture:
         self._loop.add_reader(self.reading, self._read)
 
     def _read(self) -> None:
+        """Take what the pipe holds now; at its end, stop listening."""
         with suppress(BlockingIOError):
             if piece := os.read(self.reading, _READ_BYTES):
                 self._keep(piece)
@@ -55,6 +58,7 @@ class _Capture:
                 self.ended.set()
 
     def _keep(self, piece: bytes) -> None:
+        """Fill the head first; all that follows is tail."""
         half = OUTPUT_BYTES // 2
         room = half - len(self._head)
         self._head += piece[:room]
@@ -64,6 +68,7 @@ class _Capture:
             self._trim(half)
 
     def _trim(self, half: int) -> None:
+        """Drop the front of the tail, and count it."""
         self._dropped += len(self._tail) - half
         del self._tail[:-half]
 
@@ -77,7 +82,10 @@ class _Capture:
         return self._head.decode(errors="replace") + marker + self._tail.decode(errors="replace")
 
     def close(self) -> None:
-        """Stop reading, whoever still writes."""
+        """Stop reading, whoever still writes. What an ended command wrote is in the pipe, so it is never lost."""
+        for _ in range(_LAST_READS):
+            if not self.ended.is_set():
+                self._read()
         self._loop.remove_reader(self.reading)
         os.close(self.reading)
 
@@ -102,8 +110,6 @@ async def execute(context: ToolContext, parameters: TerminalParameters) -> ToolR
             await _drain(stdout, stderr)
         finally:
             await _end(process)
-            # Held open by nothing now, unless by a child that left the session.
-            await _drain(stdout, stderr)
     finally:
         stdout.close()
         stderr.close()
@@ -111,6 +117,12 @@ async def execute(context: ToolContext, parameters: TerminalParameters) -> ToolR
 
 
 async def _start(context: ToolContext, parameters: TerminalParameters, stdout: _Capture, stderr: _Capture) -> Process:
+    """Start the command in a session of its own, with nothing on stdin and our pipes for its output.
+
+    Raises:
+        ParametersInvalid: the command or its folder cannot be used.
+        ToolFailed: the system cannot execute it.
+    """
     command = ["/bin/sh", "-c", parameters.command] if isinstance(parameters.command, str) else parameters.command
     try:
         folder = _folder(context, parameters.working_dir)
@@ -133,6 +145,7 @@ async def _start(context: ToolContext, parameters: TerminalParameters, stdout: _
 
 
 def _folder(context: ToolContext, working_dir: str) -> str:
+    """The folder to start in, confined as the paths of files are. The command itself is not: it may read elsewhere."""
     folder = locate(working_dir, context).path
     if not folder.is_dir():
         raise ParametersInvalid(f"working_dir {working_dir!r} is not a folder; create it in a step before this one")
@@ -140,6 +153,7 @@ def _folder(context: ToolContext, working_dir: str) -> str:
 
 
 def _check(command: list[str], parameters: TerminalParameters) -> None:
+    """Refuse what the system could not be told: an empty command, NULs, names of variables with `=`."""
     if not parameters.command or (isinstance(parameters.command, str) and not parameters.command.strip()):
         raise ParametersInvalid("terminal.execute: parameter 'command' is empty; give a line or a list")
     words = [*command, *parameters.env.values()]
@@ -162,6 +176,7 @@ async def _exceeds(process: Process, context: ToolContext, parameters: TerminalP
 
 
 async def _drain(*captures: _Capture) -> None:
+    """Wait a moment for the ends of the pipes, which come when the last writer has gone."""
     with suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
             for capture in captures:
@@ -192,6 +207,7 @@ def _signal(process: Process, number: int) -> bool:
 def _result(
     parameters: TerminalParameters, return_code: int | None, stdout: _Capture, stderr: _Capture, seconds: float
 ) -> ToolResult:
+    """The tool's result; a return code of None means that the command's own time was up."""
     output: dict[str, Json] = {
         "command": parameters.command,
         "return_code": -1 if return_code is None else return_code,
@@ -206,6 +222,7 @@ def _result(
 
 
 def _failure(return_code: int, stderr: str) -> str | None:
+    """Why the command failed, in one line: its status or signal, and the last thing that it said on stderr."""
     if return_code == 0:
         return None
     last = next((line.strip()[:300] for line in reversed(stderr.splitlines()) if line.strip()), "no message on stderr")

@@ -68,11 +68,13 @@ def equal(found: Json, wanted: Json) -> bool:
 
 
 def _spelled(found: Json, wanted: Json) -> bool:
+    """Whether two values are spelled alike, in either case of letters."""
     texts = [value if isinstance(value, str) else json.dumps(value) for value in (found, wanted)]
     return texts[0].lower() == texts[1].lower()
 
 
 def _filter(table: Table, given: Row) -> Table:
+    """Keep rows by `field` and `value` (and `operator`), by `criteria`, or by a `condition`."""
     if "condition" in given:
         keep = _condition(str(given["condition"]))
     elif "field" in given:
@@ -86,6 +88,11 @@ def _filter(table: Table, given: Row) -> Table:
 
 
 def _condition(text: str) -> Callable[[Row], bool]:
+    """A condition such as `status != 'cancelled'` as a predicate.
+
+    Raises:
+        ParametersInvalid: it is more than one comparison with a literal.
+    """
     if not (found := _CONDITION.fullmatch(text)):
         raise ParametersInvalid(
             f"condition {text!r} is not understood; write it as: column == value (or !=, <, <=, >, >=)"
@@ -95,6 +102,7 @@ def _condition(text: str) -> Callable[[Row], bool]:
 
 
 def _comparing(field: str, comparison: str, wanted: Json) -> Callable[[Row], bool]:
+    """A predicate on one field. A missing value is unequal to everything and has no order."""
     if comparison == "==":
         return lambda row: field in row and equal(row[field], wanted)
     if comparison == "!=":
@@ -105,6 +113,11 @@ def _comparing(field: str, comparison: str, wanted: Json) -> Callable[[Row], boo
 
 
 def _ordered(found: Json, comparison: str, wanted: Json, field: str) -> bool:
+    """Compare by size.
+
+    Raises:
+        ParametersInvalid: text and numbers have no order among each other.
+    """
     try:
         return _COMPARISONS[comparison](found, wanted)
     except TypeError:
@@ -112,6 +125,7 @@ def _ordered(found: Json, comparison: str, wanted: Json, field: str) -> bool:
 
 
 def _literal(text: str) -> Json:
+    """A quoted text, number, true, false or null."""
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
         return text[1:-1]
     try:
@@ -121,6 +135,7 @@ def _literal(text: str) -> Json:
 
 
 def _aggregate(table: Table, given: Row) -> Table:
+    """One aggregate (`operation` and `field`, left as `<field>_<operation>`), or several as `aggregations`."""
     by = names_of(given.get("group_by"), "group_by")
     if isinstance(given.get("aggregations"), dict):
         rows = grouped(table.rows, by, given["aggregations"])
@@ -137,6 +152,7 @@ def _aggregate(table: Table, given: Row) -> Table:
 
 
 def _rename(table: Table, given: Row) -> Table:
+    """Rename columns by `mapping`, old name to new; a column that no row has is no error."""
     mapping = _mapping(given, "mapping", "fields")
     return Table(
         [{mapping.get(column, column): value for column, value in row.items()} for row in table.rows], table.single
@@ -144,11 +160,13 @@ def _rename(table: Table, given: Row) -> Table:
 
 
 def _add(table: Table, given: Row) -> Table:
+    """Set `field` to `value` in every row."""
     field = _name(given, "field")
     return Table([{**row, field: given.get("value")} for row in table.rows], table.single)
 
 
 def _deduplicate(table: Table, given: Row) -> Table:
+    """Keep the first (or `keep: last`) of the rows that agree in `columns`, or in all."""
     columns = names_of(given.get("columns"), "columns")
     last = given.get("keep", "first") == "last"
     kept: dict[str, Row] = {}
@@ -158,6 +176,7 @@ def _deduplicate(table: Table, given: Row) -> Table:
 
 
 def _cast(table: Table, given: Row) -> Table:
+    """Convert columns to types, losing nothing: 2.5 is no integer."""
     columns = _mapping(given, "columns", "mapping")
     return Table(
         [
@@ -169,6 +188,11 @@ def _cast(table: Table, given: Row) -> Table:
 
 
 def _as(value: Json, wanted: Json, column: str) -> Json:
+    """One value as the wanted type; missing values stay missing, as null.
+
+    Raises:
+        ParametersInvalid: it is not of that type, or there is no such type.
+    """
     if is_missing(value):
         return None
     try:
@@ -183,6 +207,7 @@ def _as(value: Json, wanted: Json, column: str) -> Json:
 
 
 def _fill(table: Table, given: Row) -> Table:
+    """Fill missing values: by column with `strategy`, or everywhere with `value`."""
     if isinstance(given.get("strategy"), dict) or isinstance(given.get("values"), dict):
         fill = _mapping(given, "strategy", "values")
         rows = [
@@ -197,6 +222,7 @@ def _fill(table: Table, given: Row) -> Table:
 
 
 def _calculate(table: Table, given: Row) -> Table:
+    """New columns from two operands each, as `expressions`, or as `field` and `expression`."""
     expressions = given.get("expressions") or {_name(given, "field"): given.get("expression")}
     if not isinstance(expressions, dict):
         raise ParametersInvalid("a calculation takes 'expressions', or 'field' and 'expression'")
@@ -209,6 +235,7 @@ def _calculate(table: Table, given: Row) -> Table:
 
 
 def _operands(expression: Json) -> tuple[str, str, str]:
+    """Both operands of a calculation, and its sign."""
     if not (found := _CALCULATION.fullmatch(str(expression))):
         raise ParametersInvalid(f"calculation {expression!r} is not understood; write it as: a * b (or +, -, /)")
     left, sign, right = found.groups()
@@ -229,6 +256,7 @@ def _combined(row: Row, left: str, sign: str, right: str) -> Json:
 
 
 def _mapping(given: Row, *names: str) -> dict[str, Json]:
+    """The first of some parameters that is a mapping."""
     for name in names:
         if isinstance(given.get(name), dict):
             return dict(given[name])
@@ -236,6 +264,7 @@ def _mapping(given: Row, *names: str) -> dict[str, Json]:
 
 
 def _name(given: Row, key: str) -> str:
+    """A parameter that names a column."""
     if not isinstance(given.get(key), str):
         raise ParametersInvalid(f"transformation {given.get('type')!r} takes the name of a column as {key!r}")
     return str(given[key])

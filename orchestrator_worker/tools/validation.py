@@ -44,6 +44,11 @@ def validate(_context: ToolContext, parameters: ValidationParameters) -> ToolRes
 
 
 def _schema(given: Json) -> Json:
+    """The schema, parsed where it is text, and checked against the draft's own schema.
+
+    Raises:
+        ParametersInvalid: it is none; the message names the place in it.
+    """
     try:
         schema = json.loads(given) if isinstance(given, str) else given
         Draft202012Validator.check_schema(schema)
@@ -68,6 +73,11 @@ def _data(given: Json, schema: Json) -> Json:
 
 
 def _errors(data: Json, schema: Json) -> list[dict[str, Json]]:
+    """Every error, in the order of the data. `format` is checked too, though the draft leaves that open.
+
+    Raises:
+        ParametersInvalid: the schema refers to something that is not in it.
+    """
     validator = Draft202012Validator(schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
     try:
         found = sorted(validator.iter_errors(data), key=lambda error: [str(part) for part in error.absolute_path])
@@ -82,6 +92,7 @@ def _errors(data: Json, schema: Json) -> list[dict[str, Json]]:
 
 
 def _error(error: ValidationError) -> dict[str, Json]:
+    """One error as data: both paths are lists of keys and indices."""
     return {
         "message": _short(error.message),
         "path": list(error.absolute_path),
@@ -114,8 +125,10 @@ def _coerced(value: Json, schema: Json, where: str, warnings: list[str]) -> Json
 
 
 def _place(path: list[Json]) -> str:
+    """A path as people write it: `data.rows[0].id`."""
     return "data" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
 
 
 def _short(message: str) -> str:
+    """A message cut to `SHOWN_CHARACTERS`."""
     return message if len(message) <= SHOWN_CHARACTERS else message[: SHOWN_CHARACTERS - 1] + "…"

@@ -173,6 +173,7 @@ def test_long_output_keeps_head_and_tail_and_says_what_is_missing(context):
 
 
 def test_endless_output_is_read_in_bounded_memory(context):
+    run(context, "true")  # What is imported on the way is not the command's.
     tracemalloc.start()
     try:
         result = run(context, "yes", timeout=1)
@@ -180,8 +181,8 @@ def test_endless_output_is_read_in_bounded_memory(context):
     finally:
         tracemalloc.stop()
     assert result.output["return_code"] == -1
-    # Twice the cap while it is read; its text and the joined copy come once more at the end.
-    assert peak < 6 * terminal.OUTPUT_BYTES
+    # About twice the cap while it is read, and its text beside it at the end.
+    assert peak < 4.5 * terminal.OUTPUT_BYTES
 
 
 def test_output_that_is_no_text_is_shown_with_replacements(context):

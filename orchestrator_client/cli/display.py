@@ -1,0 +1,97 @@
+"""Ways to show a run's events as they come: a live tree, plain lines, or JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import TracebackType
+from typing import IO, Protocol, Self
+
+import click
+from rich.console import RenderableType
+from rich.live import Live
+
+from orchestrator_client.cli.lines import line_of
+from orchestrator_client.cli.progress import Progress
+from orchestrator_client.cli.rendering import console
+from orchestrator_client.cli.text import json_text
+from orchestrator_client.cli.tree import render
+from orchestrator_client.contract.event import Event
+from orchestrator_client.contract.plan import Plan
+
+FRAMES_PER_SECOND = 8
+
+
+class Display(Protocol):
+    """Shows events between `with` and its end."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def show(self, event: Event) -> None: ...
+
+
+class _Lines:
+    """Base of displays that hold nothing."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+class PlainLines(_Lines):
+    """One line an event."""
+
+    def show(self, event: Event) -> None:
+        click.echo(line_of(event), file=self._stream)
+
+
+class JsonLines(_Lines):
+    """One JSON object an event, on a line of its own."""
+
+    def show(self, event: Event) -> None:
+        click.echo(json_text(json.loads(event.model_dump_json()), indent=None), file=self._stream)
+
+
+class LiveTree:
+    """The tree of steps, redrawn in place."""
+
+    def __init__(self, plan: Plan, run: str, stream: IO[str]) -> None:
+        self._progress, self._run = Progress(plan), run
+        self._console = console(stream)
+        self._live = Live(
+            console=self._console, get_renderable=self._frame, refresh_per_second=FRAMES_PER_SECOND
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def show(self, event: Event) -> None:
+        self._progress.apply(event)
+
+    def _frame(self) -> RenderableType:
+        return render(self._progress, self._run, self._console.height)
+
+
+def display_for(plan: Plan, run: str, stream: IO[str] | None = None, whole: bool = True) -> Display:
+    """A live tree on a terminal that can redraw, plain lines anywhere else; also where only a part is followed."""
+    target = stream or sys.stdout
+    if whole and target is not None and target.isatty() and not console(target).is_dumb_terminal:
+        return LiveTree(plan, run, target)
+    return PlainLines(target)

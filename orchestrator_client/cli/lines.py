@@ -1,0 +1,39 @@
+"""One plain line for each event, for logs and pipes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from orchestrator_client.cli.progress import error_of, usage_of
+from orchestrator_client.cli.rendering import cost
+from orchestrator_client.cli.text import one_line, plural, seconds
+from orchestrator_client.contract.event import Event, EventKind
+
+ERROR_CHARACTERS = 400
+"""Length at which an error or reason is cut."""
+
+
+def line_of(event: Event) -> str:
+    """`12:03:04.123 step_succeeded fetch 0.12 s`; the time of day is local."""
+    at = datetime.fromtimestamp(event.at_ms / 1000).strftime("%H:%M:%S.%f")[:-3]
+    return " ".join((at, event.kind, *_details(event)))
+
+
+def _details(event: Event) -> Iterator[str]:
+    data = event.data
+    if event.instance:
+        yield one_line(event.instance)
+    if event.attempt > 1:
+        yield f"attempt {event.attempt}"
+    if data.get("started_ms"):
+        yield seconds((event.at_ms - int(data["started_ms"])) / 1000)
+    if "delay_ms" in data:
+        yield f"again in {seconds(data['delay_ms'] / 1000)}"
+    if event.kind is EventKind.RUN_SUBMITTED:
+        yield f"{one_line(event.run)} {plural(int(data.get('steps') or 0), 'step')}"
+    if event.kind is EventKind.RUN_CLOSED:
+        yield str(data.get("state") or "")
+    if (usage := usage_of(data)) is not None:
+        yield cost(usage)
+    yield from (one_line(text, ERROR_CHARACTERS) for text in (str(data.get("reason") or ""), error_of(data)) if text)

@@ -1,0 +1,96 @@
+"""Options that several commands share, and the client that they lead to."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from orchestrator_client.client import Client
+    from orchestrator_client.contract.run import RunState
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Command], Command]
+
+URL_HINT = "--redis or ORCHESTRATOR_REDIS_URL"
+
+redis_option = click.option(
+    "--redis", "url", metavar="URL", help="The fleet's Redis; default: ORCHESTRATOR_REDIS_URL, else this machine's."
+)
+json_option = click.option(
+    "-o", "--output", "output", type=click.Choice(["json"]), help="Write JSON, for other programs to read."
+)
+plan_argument = click.argument("file", metavar="PLAN.yaml", type=click.Path(path_type=Path))
+run_argument = click.argument("run_id", metavar="RUN")
+
+_SUBMISSION = (
+    click.option("-i", "--input", "pairs", metavar="KEY=VALUE", multiple=True, help="An input: JSON, else text."),
+    click.option(
+        "-c",
+        "--context",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A JSON file of inputs; -i goes before it.",
+    ),
+    click.option("--idempotency-key", metavar="KEY", help="Submitting again with the same key gives the same run."),
+    click.option("--tag", "tags", metavar="TAG", multiple=True, help="A word to find the run by; may be repeated."),
+)
+
+
+def submission_options(command: Command) -> Command:
+    """The options of a command that submits a run."""
+    for option in reversed(_SUBMISSION):
+        command = option(command)
+    return command
+
+
+class StateType(click.ParamType):
+    """A run's state; its names are read from the contract, and only when somebody gives one."""
+
+    name = "state"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> RunState:
+        from orchestrator_client.contract.run import RunState
+
+        try:
+            return RunState(value)
+        except ValueError:
+            self.fail(f"'{value}' is none of {', '.join(RunState)}", param, ctx)
+
+
+class EventIdType(click.ParamType):
+    """The id of an event, as `watch -o json` prints it."""
+
+    name = "event_id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"\d{1,19}(-\d{1,19})?", str(value)):
+            self.fail(f"'{value}' is no event's id; one looks like 1700000000000-0", param, ctx)
+        return str(value)
+
+
+def client_of(url: str | None) -> Client:
+    """A client of the fleet that `--redis`, the environment or the default names.
+
+    Raises:
+        click.BadParameter: that is no URL of a Redis.
+    """
+    from orchestrator_client.client import Client
+
+    try:
+        return Client(url)
+    except ValueError as error:
+        raise click.BadParameter(
+            "not the URL of a Redis; it looks like redis://host:6379/0 or unix:///path?db=0", param_hint=URL_HINT
+        ) from error
+
+
+def named_fleet(url: str | None) -> str | None:
+    """The URL of the fleet that was named, by option or environment; None if none was."""
+    from orchestrator_client.client import URL_VARIABLE
+
+    return url or os.environ.get(URL_VARIABLE) or None

@@ -1,0 +1,147 @@
+"""What a person sees: glyphs and colours of states, tables of steps and runs, and the end of a run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator_client.cli.text import CUT_CHARACTERS, one_line, plural, seconds, shown
+from orchestrator_client.contract.run import InstanceState, Outcome, RunDocument, RunRecord, RunState, status_word
+from orchestrator_client.contract.usage import Usage
+
+PENDING = "pending"
+
+GLYPHS: Mapping[str, tuple[str, str]] = {
+    PENDING: ("·", "dim"),
+    InstanceState.READY: ("○", "dim"),
+    InstanceState.RUNNING: ("▶", "cyan"),
+    InstanceState.PARKED: ("⧗", "yellow"),
+    Outcome.SUCCEEDED: ("✓", "green"),
+    status_word(Outcome.SUCCEEDED): ("✓", "green"),
+    Outcome.FAILED: ("✗", "bold red"),
+    Outcome.SKIPPED: ("↷", "dim"),
+    Outcome.CANCELLED: ("⊘", "magenta"),
+    RunState.SUBMITTED: ("○", "yellow"),
+}
+"""State or status word -> glyph and style. Where a run and a step share a state, they share its looks."""
+
+FAILURES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One step as it is shown."""
+
+    state: str
+    step: str
+    duration: str = ""
+    attempt: int = 0
+    note: str = ""
+
+
+def console(stream: IO[str] | None = None) -> Console:
+    """A console that takes text as it is: no markup, no emoji, no guessing; rich itself obeys NO_COLOR."""
+    # Without a stdout at all there is still somewhere to write.
+    target = stream or sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+    return _PlainConsole(file=target, markup=False, emoji=False, highlight=False, soft_wrap=False)
+
+
+class _PlainConsole(Console):
+    """Leaves a closed pipe to whoever ends the command."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError("whoever read the output has gone")
+
+
+def step_table(rows: Iterable[Row]) -> Table:
+    """Steps, one a line: glyph, id, state, time, and what is to be said of it."""
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=48)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    for row in rows:
+        glyph, style = GLYPHS.get(row.state, ("?", ""))
+        attempt = f"attempt {row.attempt}" if row.attempt > 1 else ""
+        note = Text("  ".join(part for part in (attempt, one_line(row.note)) if part))
+        state = Text(row.state, style)
+        table.add_row(Text(glyph, style), Text(one_line(row.step)), state, Text(row.duration), note)
+    return table
+
+
+def run_table(records: Iterable[RunRecord]) -> Table:
+    """Runs, one a line."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for heading in ("RUN", "STATE", "PIPELINE", "SUBMITTED", "TOOK", "STEPS", "TAGS"):
+        table.add_column(heading, no_wrap=heading in ("RUN", "STATE"), overflow="fold")
+    for record in records:
+        _, style = GLYPHS.get(record.state, ("", ""))
+        failed = f" ({record.failed} failed)" if record.failed else ""
+        table.add_row(
+            Text(record.run),
+            Text(record.state, style),
+            Text(one_line(record.pipeline)),
+            local_time(record.submitted_ms),
+            took(record),
+            f"{record.steps}{failed}",
+            Text(one_line(", ".join(record.tags))),
+        )
+    return table
+
+
+def rows_of(document: RunDocument) -> Iterator[Row]:
+    """The steps of a document, in plan order."""
+    for step in document.steps.values():
+        error = f"{step.error_type}: {step.error}" if step.error else ""
+        duration = seconds(step.duration) if step.started_at else ""
+        yield Row(step.status, step.id, duration, step.retries + 1, error or step.reason or "")
+
+
+def ending(document: RunDocument, width: int = CUT_CHARACTERS) -> Iterator[Text]:
+    """How a run ended, a line each: state and time, cost, outputs, and what failed."""
+    glyph, style = GLYPHS.get(document.status, ("", ""))
+    line = Text(f"{glyph} {document.status}", style)
+    yield line.append(f" in {seconds(document.duration)}{_cost_of(document)}", "default not bold")
+    for name, value in document.outputs.items():
+        label = one_line(name, 48)
+        yield Text(f"  {label}: {shown(value, max(width - len(label) - 4, 20))}")
+    failed = [step for step in document.steps.values() if step.status == Outcome.FAILED]
+    for step in failed[:FAILURES_SHOWN]:
+        yield Text(f"  step {one_line(step.id)} failed: {one_line(f'{step.error_type}: {step.error}')}")
+    if len(failed) > FAILURES_SHOWN:
+        yield Text(f"  and {len(failed) - FAILURES_SHOWN} more steps failed")
+    if document.error and not failed:
+        yield Text(f"  {one_line(f'{document.error_type}: {document.error}')}")
+
+
+def cost(usage: Usage) -> str:
+    """`$0.0123`, or the tokens where no price is known."""
+    if usage.cost_usd is None:
+        return f"cost unknown ({plural(usage.input_tokens + usage.output_tokens, 'token')})"
+    return f"${usage.cost_usd:.4f}"
+
+
+def local_time(milliseconds: int) -> str:
+    """Date and time of day on this machine."""
+    return datetime.fromtimestamp(milliseconds / 1000).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def took(record: RunRecord) -> str:
+    """How long a run took; nothing while it has not ended."""
+    if record.started_ms is None or record.ended_ms is None:
+        return ""
+    return seconds((record.ended_ms - record.started_ms) / 1000)
+
+
+def _cost_of(document: RunDocument) -> str:
+    usage = document.usage
+    return f", {cost(usage)} for {plural(usage.requests, 'model call')}" if usage.requests else ""

@@ -1,0 +1,119 @@
+"""Rewrites the syntax tree of a template so that everything which loops, builds or reads passes a guard.
+
+The guards are filters whose names no template can write; `sandbox` says what each of them does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from jinja2 import nodes
+from jinja2.visitor import NodeTransformer
+
+Applied = TypeVar("Applied", nodes.Filter, nodes.Test)
+
+
+class Rewriter(NodeTransformer):
+    """Puts the guards in place, and knows whether a name may be missing where it stands."""
+
+    def __init__(self) -> None:
+        self.lenient = False
+
+    def guarded(self, tree: nodes.Template) -> nodes.Template:
+        """The same tree with every guard in place."""
+        self.visit(tree)
+        tree.set_environment(tree.environment)
+        return tree
+
+    def _tolerant(self, node: nodes.Expr) -> nodes.Expr:
+        """Rewrite a part in which names may be missing."""
+        outer, self.lenient = self.lenient, True
+        rewritten: nodes.Expr = self.visit(node)
+        self.lenient = outer
+        return rewritten
+
+    def _read(self, node: nodes.Expr) -> nodes.Expr:
+        return _guard(node, "_lenient") if self.lenient else node
+
+    def visit_Name(self, node: nodes.Name) -> nodes.Expr:
+        return self._read(node) if node.ctx == "load" else node
+
+    def visit_Getattr(self, node: nodes.Getattr) -> nodes.Expr:
+        twice = node.attr == "result" and isinstance(node.node, nodes.Getattr) and node.node.attr == "result"
+        inner = self.visit(node.node)
+        if twice:
+            return _guard(inner, "_result")
+        return self._read(nodes.Getitem(inner, nodes.Const(node.attr), "load", lineno=node.lineno))
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:
+        inner = self.visit(node.node)
+        if isinstance(node.arg, nodes.Slice):
+            ends = (
+                self.visit(end) if end else nodes.Const(None) for end in (node.arg.start, node.arg.stop, node.arg.step)
+            )
+            return _guard(inner, "_sliced", *ends)
+        return self._read(nodes.Getitem(inner, self.visit(node.arg), "load", lineno=node.lineno))
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Expr:
+        called = node.node
+        if not isinstance(called, nodes.Getattr):
+            self.generic_visit(node)
+            return node
+        # Only here does an attribute stay one: a method is wanted, not data.
+        called.node = self.visit(called.node)
+        node.node = nodes.Const(None)
+        self.generic_visit(node)
+        node.node = called
+        return node
+
+    def visit_If(self, node: nodes.If) -> nodes.If:
+        test, node.test = node.test, nodes.Const(None)
+        self.generic_visit(node)
+        node.test = self._tolerant(test)
+        return node
+
+    def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.CondExpr:
+        node.test = self._tolerant(node.test)
+        node.expr1 = self.visit(node.expr1)
+        node.expr2 = self.visit(node.expr2) if node.expr2 is not None else nodes.Const("")
+        return node
+
+    def visit_For(self, node: nodes.For) -> nodes.For:
+        self.generic_visit(node)
+        node.iter = _guard(node.iter, "_iterated")
+        return node
+
+    def visit_Filter(self, node: nodes.Filter) -> nodes.Filter:
+        return self._applied(node, node.name in ("default", "d"))
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Test:
+        return self._applied(node, node.name in ("defined", "undefined"))
+
+    def _applied(self, node: Applied, tolerant: bool) -> Applied:
+        """A filter or test: what it is applied to may be missing, its arguments may not."""
+        subject, node.node = node.node, None
+        self.generic_visit(node)
+        if subject is not None:
+            subject = self._tolerant(subject) if tolerant else self.visit(subject)
+        node.node = subject
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:
+        first, *rest = (self.visit(part) for part in node.nodes)
+        return _guard(first, "_concatenated", *rest)
+
+    def _built(self, node: Any) -> nodes.Expr:
+        self.generic_visit(node)
+        stored = getattr(node, "ctx", "load") != "load"
+        return node if stored or _constant(node) else _guard(node, "_paid")
+
+    visit_List = visit_Tuple = visit_Dict = _built
+
+
+def _constant(node: nodes.Expr) -> bool:
+    """Nothing but constants, which are no larger than the source."""
+    return all(isinstance(child, nodes.Const) for child in node.iter_child_nodes())
+
+
+def _guard(node: nodes.Expr, name: str, *arguments: nodes.Expr) -> nodes.Filter:
+    return nodes.Filter(node, name, list(arguments), [], None, None, lineno=node.lineno)

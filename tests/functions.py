@@ -1,0 +1,66 @@
+"""Functions that pipelines of tests call."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+
+def fail(message: str) -> None:
+    raise ValueError(message)
+
+
+def fail_until(path: str, times: int) -> int:
+    """Fail the first `times` calls; the calls are counted in a file."""
+    return record(path) if record(path, peek=True) >= times else fail(f"call {record(path)}")  # type: ignore[return-value]
+
+
+def record(path: str, peek: bool = False) -> int:
+    """Append one byte, in one write, and return how many there are."""
+    if not peek:
+        with Path(path).open("ab", buffering=0) as file:
+            file.write(b".")
+    return Path(path).stat().st_size if Path(path).exists() else 0
+
+
+def mark(folder: str, name: str, seconds: float = 0.0) -> str:
+    """Write `name` to the ledger before and after a pause: what really ran, whatever the store says."""
+    ledger(folder, f"+{name}")
+    time.sleep(seconds)
+    ledger(folder, f"-{name}")
+    return name
+
+
+def ledger(folder: str, line: str) -> None:
+    with (Path(folder) / "ledger").open("ab", buffering=0) as file:
+        file.write(f"{line} {os.getpid()}\n".encode())
+
+
+def wait_for(path: str) -> str:
+    """Wait until a file exists."""
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return path
+
+
+def die() -> None:
+    os._exit(1)
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def big(megabytes: int) -> str:
+    return "x" * (megabytes * 1024 * 1024)
+
+
+def add_one(state: dict[str, Any]) -> dict[str, Any]:
+    return {"n": state["n"] + 1, "path": [f"n{state['n']}"]}
+
+
+def parity(state: dict[str, Any]) -> str:
+    return "even" if state["n"] % 2 == 0 else "odd"
