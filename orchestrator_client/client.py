@@ -67,6 +67,10 @@ class Run:
         """
         return self._store.record(self.id)
 
+    def plan(self) -> Plan:
+        """The plan that the run is pinned to."""
+        return self._store.plan(self.id)
+
     def stream(self, after: str = "0", timeout: float | None = None) -> Iterator[Event]:
         """The run's events in order, until it has closed; from the first, or behind the event with the id `after`."""
         return follow(self._store, self.id, after, timeout, self._check)

@@ -52,9 +52,6 @@ def main(argv: list[str] | None = None) -> int:
     """Run until asked to stop. Exit code 3: the store is away, or not one that runs can be trusted to."""
     options = arguments(argv)
     logging.basicConfig(level=options.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
-    # SIGTERM gives running steps `shutdown_seconds`, then hands them back. Celery reads this when it is imported.
-    os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
-
     from orchestrator_worker.readiness import inspect
     from orchestrator_worker.settings import settings
     from orchestrator_worker.store import connect

@@ -41,8 +41,6 @@ def create_app(config: Settings) -> Celery:
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
         worker_send_task_events=config.events,
-        worker_soft_shutdown_timeout=config.shutdown_seconds,
-        worker_enable_soft_shutdown_on_idle=False,
         worker_disable_rate_limits=True,
     )
     return app

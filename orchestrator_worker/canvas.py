@@ -13,12 +13,14 @@ last of them has returned, and Celery calls the body, `close`. Four facts of Cel
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
 from celery._state import _set_task_join_will_block
+from celery.exceptions import ChordError
 
 from orchestrator_client.contract import names
 
@@ -87,6 +89,17 @@ def never_join() -> None:
     _set_task_join_will_block(True)
 
 
+class FailedPartFilter(logging.Filter):
+    """Keeps out the traceback that Celery logs when a chord had a failed part: the part's own failure is recorded."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], ChordError))
+
+
+def never_log_failed_parts() -> None:
+    logging.getLogger("celery.backends.redis").addFilter(FailedPartFilter())
+
+
 CARRIED = ("callbacks", "errbacks", "chain", "chord", "group", "group_index")
 """What Celery does after a task: for a run in somebody's canvas, it is done after `close` instead."""
 
@@ -122,7 +135,7 @@ def step_message(hint: Hint) -> tuple[list[Any], dict[str, Any]]:
 
     Under 1 KB whatever the plan: it names a run, an instance and an attempt.
     """
-    soft = hint.timeout_seconds
+    limit = hint.timeout_seconds
     headers = {
         "lang": "py",
         "task": names.STEP_TASK,
@@ -132,7 +145,7 @@ def step_message(hint: Hint) -> tuple[list[Any], dict[str, Any]]:
         "shadow": hint.label,
         "argsrepr": f"{hint.run} {hint.instance}",
         "retries": hint.attempt - 1,
-        "timelimit": [soft + Canvas.HARD_LIMIT_SECONDS if soft else None, soft],
+        "timelimit": [limit + Canvas.HARD_LIMIT_SECONDS if limit else None, None],
     }
     body = [[hint.run, hint.instance, hint.attempt], {}, {"chord": close_signature(hint.run)}]
     return body, headers

@@ -128,7 +128,9 @@ class Scheduler:
             except StoreUnavailable:
                 raise
             except OrchestratorError:
-                logger.exception("run %s: %s of %r failed; the next sweep tries again", due.run, due.repair, due.instance)
+                logger.exception(
+                    "run %s: %s of %r failed; the next sweep tries again", due.run, due.repair, due.instance
+                )
         return found
 
     def close(self, run_id: str) -> RunRecord | None:

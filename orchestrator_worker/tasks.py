@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -26,9 +28,10 @@ from orchestrator_client.contract.run import Outcome
 from orchestrator_worker.app import app
 from orchestrator_worker.beat import Beat
 from orchestrator_worker.calls import calls
-from orchestrator_worker.canvas import carried_by, never_join, resume
+from orchestrator_worker.canvas import carried_by, never_join, never_log_failed_parts, resume
 from orchestrator_worker.engine import Engine, build_engine
 from orchestrator_worker.scheduler import Ended, Left
+from orchestrator_worker.tether import has_exited, tether_to
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +57,7 @@ class StepRequest(Request):  # type: ignore[misc]
         """The step ignored its timeout, and its process was killed for it."""
         if not soft:
             celery_state.task_ready(self)
-            self._give_up(StepTimeout(f"the step took longer than its timeout, and {timeout:g} s after all was killed"))
+            self.give_up(StepTimeout(f"the step took longer than its timeout, and {timeout:g} s after all was killed"))
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """A child that died has not concluded its step: do it here, at once."""
@@ -63,12 +66,13 @@ class StepRequest(Request):  # type: ignore[misc]
             return
         if isinstance(error, WorkerLostError | Terminated | SystemExit | KeyboardInterrupt):
             celery_state.task_ready(self)
-            self._give_up(WorkerLost(f"the process of the step died: {error}"))
+            self.give_up(WorkerLost(f"the process of the step died: {error}"))
             self.send_event("task-failed", exception=repr(error), traceback=None)
             return
         super().on_failure(exc_info, send_failed_event, return_ok)
 
-    def _give_up(self, error: OrchestratorError) -> None:
+    def give_up(self, error: OrchestratorError) -> None:
+        """Conclude the attempt from outside the process that runs it."""
         run, instance, number = self.args
         try:
             engine().scheduler.give_up(run, instance, number, error, worker=engine().worker)
@@ -76,7 +80,9 @@ class StepRequest(Request):  # type: ignore[misc]
             logger.warning("%s: %s; its lease will run out", self.id, away)
 
 
-@app.task(name=names.STEP_TASK, shared=False, Request=f"{__name__}:StepRequest", ignore_result=True, throws=(StepFailed,))
+@app.task(
+    name=names.STEP_TASK, shared=False, Request=f"{__name__}:StepRequest", ignore_result=True, throws=(StepFailed,)
+)
 def step(run: str, instance: str, attempt: int) -> str | None:
     """Run one attempt. Only a task that has seen its instance settled returns: the chord counts it then."""
     try:
@@ -124,31 +130,39 @@ def close(self: Any, run: str | None = None) -> dict[str, Any]:
 # --- the worker's life ---------------------------------------------------------------------------------------------
 
 
-def _held() -> list[Any]:
+def _held() -> list[StepRequest]:
     """Steps that this worker's processes or threads are running."""
-    return [request for request in list(celery_state.active_requests) if request.name == names.STEP_TASK]
+    return [request for request in list(celery_state.active_requests) if isinstance(request, StepRequest)]
+
+
+def _child_of(request: StepRequest) -> int | None:
+    """Process id of the child that runs a step; None where a thread of this process does."""
+    return None if request.worker_pid in (None, os.getpid()) else int(request.worker_pid)
 
 
 def renew_leases() -> None:
-    """Keep the attempts of this worker alive, and stop those whose runs are to be cancelled."""
+    """Keep the attempts of this worker alive, end those of dead children, and stop those of cancelled runs."""
     held = _held()
-    if not held:
+    alive = [request for request in held if not has_exited(_child_of(request))]
+    for request in set(held) - set(alive):
+        # Celery's pool looks for dead children every five seconds only.
+        request.give_up(WorkerLost("the process of the step died"))
+    if not alive:
         return
-    answers = engine().store.renew([tuple(request.args) for request in held])
-    for request, answer in zip(held, answers, strict=True):
+    answers = engine().store.renew([tuple(request.args) for request in alive])
+    for request, answer in zip(alive, answers, strict=True):
         if answer == "cancel":
-            _cancel(request)
+            request.give_up(StepCancelled("the run was cancelled"))
+            _stop(request, "the run was cancelled")
 
 
-def _cancel(request: Any) -> None:
-    run, instance, number = request.args
-    reason = StepCancelled("the run was cancelled")
-    engine().scheduler.give_up(run, instance, number, reason, worker=engine().worker)
-    if request.worker_pid in (None, os.getpid()):
-        calls().stop((run, instance, number), reason)
+def _stop(request: StepRequest, reason: str) -> None:
+    """End what a step is doing: nobody waits for it any more."""
+    if (child := _child_of(request)) is None:
+        calls().stop(tuple(request.args), StepCancelled(reason))
     else:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(request.worker_pid, 9)
+            os.kill(child, signal.SIGKILL)
 
 
 def sweep() -> None:
@@ -157,22 +171,47 @@ def sweep() -> None:
 
 
 _beats: list[Beat] = []
+_parent = os.getpid()
 
 
 @signals.worker_ready.connect
-def _start_beat(**_: Any) -> None:
+def _start(**_: Any) -> None:
     never_join()
     beat = Beat(engine().config.beat_seconds, (renew_leases, calls().stop_overdue, sweep))
     _beats.append(beat)
     beat.start()
 
 
+@signals.worker_init.connect
+def _prepare(**_: Any) -> None:
+    never_log_failed_parts()
+
+
+@signals.worker_process_init.connect
+def _tether(**_: Any) -> None:
+    tether_to(_parent)
+
+
+@signals.worker_shutting_down.connect
+def _limit_shutdown(**_: Any) -> None:
+    """Celery waits for running steps without end; we wait `shutdown_seconds`."""
+    timer = threading.Timer(engine().config.shutdown_seconds, _hand_back)
+    timer.daemon = True
+    timer.start()
+
+
+def _hand_back() -> None:
+    """What still runs has had its time: another worker takes it at once, and this process ends."""
+    for request in _held():
+        try:
+            engine().scheduler.hand_back(*request.args)
+        except OrchestratorError as error:
+            logger.warning("%s: not handed back (%s); its lease will run out", request.id, error)
+        _stop(request, "the worker stops")
+    os._exit(0)
+
+
 @signals.worker_shutdown.connect
-def _hand_back(**_: Any) -> None:
-    """What still runs now has had its time: another worker takes it at once."""
+def _end(**_: Any) -> None:
     for beat in _beats:
         beat.stop()
-    for request in _held():
-        with contextlib.suppress(StoreUnavailable):
-            engine().scheduler.hand_back(*request.args)
-    calls().stop_all("the worker stops")

@@ -152,8 +152,10 @@ class WorkerProcess:
         return self.process.wait(seconds)
 
 
-def start_worker(url: str, folder: Path, name: str, *options: str, **settings: Any) -> WorkerProcess:
-    """Start `python -m orchestrator_worker`; settings become its environment. Not waited for: its queue waits."""
+def start_worker(
+    url: str, folder: Path, name: str, *options: str, module: tuple[str, ...] = (), **settings: Any
+) -> WorkerProcess:
+    """Start a worker; settings become its environment. Not waited for: its queue waits."""
     log = folder / f"{name}.log"
     environment = {
         **os.environ,
@@ -162,7 +164,7 @@ def start_worker(url: str, folder: Path, name: str, *options: str, **settings: A
         "PYTHONPATH": str(Path(__file__).parent.parent),
         **{f"ORCHESTRATOR_{key.upper()}": str(value) for key, value in settings.items()},
     }
-    command = [sys.executable, "-m", "orchestrator_worker", "--name", name, *(options or ("-c", "4"))]
+    command = [sys.executable, "-m", *(module or ("orchestrator_worker",)), "--name", name, *(options or ("-c", "4"))]
     with log.open("ab") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
     return WorkerProcess(process, log)

@@ -1,0 +1,38 @@
+"""The command line: `orchestrator`.
+
+Only click is imported here and at the top of the commands' files; all else when a command needs it, so that `--help`
+answers at once.
+"""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator_client.cli import fleet, follow, plans, runs
+from orchestrator_client.cli.faults import FaultyGroup
+
+__all__ = ["main"]
+
+
+@click.group(cls=FaultyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="orchestrator", prog_name="orchestrator")
+def main() -> None:
+    """Run pipelines of model and tool calls, here or on a fleet of workers."""
+
+
+for command in (
+    follow.run,
+    follow.watch,
+    plans.validate,
+    plans.plan,
+    plans.schema,
+    runs.submit,
+    runs.show,
+    runs.result,
+    runs.cancel,
+    runs.runs,
+    fleet.up,
+    fleet.worker,
+    fleet.flower,
+):
+    main.add_command(command)

@@ -69,9 +69,7 @@ class LiveTree:
     def __init__(self, plan: Plan, run: str, stream: IO[str]) -> None:
         self._progress, self._run = Progress(plan), run
         self._console = console(stream)
-        self._live = Live(
-            console=self._console, get_renderable=self._frame, refresh_per_second=FRAMES_PER_SECOND
-        )
+        self._live = Live(console=self._console, get_renderable=self._frame, refresh_per_second=FRAMES_PER_SECOND)
 
     def __enter__(self) -> Self:
         self._live.start(refresh=True)

@@ -49,7 +49,7 @@ class Fault(click.ClickException):
 
     def __init__(self, message: str, exit_code: ExitCode) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # newer clicks declare it of the class
 
     def show(self, file: Any = None) -> None:
         """Write the message, if there is one, to stderr with nothing in it that a terminal would obey."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orchestrator_client.cli.text import printable
+
 if TYPE_CHECKING:
     from orchestrator_client.client import Client
     from orchestrator_client.contract.run import RunState
@@ -48,29 +50,30 @@ def submission_options(command: Command) -> Command:
     return command
 
 
-class StateType(click.ParamType):
-    """A run's state; its names are read from the contract, and only when somebody gives one."""
+def as_state(_context: click.Context, _parameter: click.Parameter, word: str | None) -> RunState | None:
+    """The state that a word names; the names are read from the contract, and only when somebody gives one.
 
-    name = "state"
+    Raises:
+        click.BadParameter: there is no such state.
+    """
+    from orchestrator_client.contract.run import RunState
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> RunState:
-        from orchestrator_client.contract.run import RunState
-
-        try:
-            return RunState(value)
-        except ValueError:
-            self.fail(f"'{value}' is none of {', '.join(RunState)}", param, ctx)
+    if word is None:
+        return None
+    if word not in tuple(RunState):
+        raise click.BadParameter(f"'{printable(word)}' is none of {', '.join(RunState)}")
+    return RunState(word)
 
 
-class EventIdType(click.ParamType):
-    """The id of an event, as `watch -o json` prints it."""
+def check_event_id(_context: click.Context, _parameter: click.Parameter, event_id: str | None) -> str | None:
+    """Refuse what is not the id of an event, as `watch -o json` prints it.
 
-    name = "event_id"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not re.fullmatch(r"\d{1,19}(-\d{1,19})?", str(value)):
-            self.fail(f"'{value}' is no event's id; one looks like 1700000000000-0", param, ctx)
-        return str(value)
+    Raises:
+        click.BadParameter: it is not.
+    """
+    if event_id is not None and not re.fullmatch(r"[0-9]{1,19}(-[0-9]{1,19})?", event_id):
+        raise click.BadParameter(f"'{printable(event_id)}' is no event's id; one looks like 1700000000000-0")
+    return event_id
 
 
 def client_of(url: str | None) -> Client:

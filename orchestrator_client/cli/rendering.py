@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator_client.cli.text import CUT_CHARACTERS, one_line, plural, seconds, shown
-from orchestrator_client.contract.run import InstanceState, Outcome, RunDocument, RunRecord, RunState, status_word
+from orchestrator_client.contract.run import STATUS_WORDS, InstanceState, Outcome, RunDocument, RunRecord, RunState
 from orchestrator_client.contract.usage import Usage
 
 PENDING = "pending"
@@ -25,7 +25,6 @@ GLYPHS: Mapping[str, tuple[str, str]] = {
     InstanceState.RUNNING: ("▶", "cyan"),
     InstanceState.PARKED: ("⧗", "yellow"),
     Outcome.SUCCEEDED: ("✓", "green"),
-    status_word(Outcome.SUCCEEDED): ("✓", "green"),
     Outcome.FAILED: ("✗", "bold red"),
     Outcome.SKIPPED: ("↷", "dim"),
     Outcome.CANCELLED: ("⊘", "magenta"),
@@ -34,6 +33,8 @@ GLYPHS: Mapping[str, tuple[str, str]] = {
 """State or status word -> glyph and style. Where a run and a step share a state, they share its looks."""
 
 FAILURES_SHOWN = 5
+
+_STATE_OF: Mapping[str, str] = {word: str(state) for state, word in STATUS_WORDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +104,14 @@ def rows_of(document: RunDocument) -> Iterator[Row]:
     for step in document.steps.values():
         error = f"{step.error_type}: {step.error}" if step.error else ""
         duration = seconds(step.duration) if step.started_at else ""
-        yield Row(step.status, step.id, duration, step.retries + 1, error or step.reason or "")
+        yield Row(state_of(step.status), step.id, duration, step.retries + 1, error or step.reason or "")
 
 
 def ending(document: RunDocument, width: int = CUT_CHARACTERS) -> Iterator[Text]:
     """How a run ended, a line each: state and time, cost, outputs, and what failed."""
-    glyph, style = GLYPHS.get(document.status, ("", ""))
-    line = Text(f"{glyph} {document.status}", style)
+    state = state_of(document.status)
+    glyph, style = GLYPHS.get(state, ("", ""))
+    line = Text(f"{glyph} {state}", style)
     yield line.append(f" in {seconds(document.duration)}{_cost_of(document)}", "default not bold")
     for name, value in document.outputs.items():
         label = one_line(name, 48)
@@ -121,6 +123,11 @@ def ending(document: RunDocument, width: int = CUT_CHARACTERS) -> Iterator[Text]
         yield Text(f"  and {len(failed) - FAILURES_SHOWN} more steps failed")
     if document.error and not failed:
         yield Text(f"  {one_line(f'{document.error_type}: {document.error}')}")
+
+
+def state_of(status: str) -> str:
+    """The state that a document's status stands for: people read one word for it everywhere."""
+    return _STATE_OF.get(status, status)
 
 
 def cost(usage: Usage) -> str:

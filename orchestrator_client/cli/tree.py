@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from orchestrator_client.cli.progress import Progress, StepProgress
@@ -26,7 +26,7 @@ def render(progress: Progress, run: str, height: int, local_ms: int | None = Non
     now_ms = progress.now_ms(local_ms if local_ms is not None else round(time.time() * 1000))
     steps = progress.steps
     shown = choose(steps, max(height - FRAME_LINES, 1))
-    parts = [_header(progress, run, now_ms), step_table([_row(step, now_ms) for step in shown])]
+    parts: list[RenderableType] = [_header(progress, run, now_ms), step_table([_row(step, now_ms) for step in shown])]
     if len(shown) < len(steps):
         parts.append(Text(f"… {summary(steps, shown)}", "dim"))
     return Group(*parts)

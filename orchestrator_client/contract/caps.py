@@ -9,6 +9,9 @@ PLAN_DEPTH = 64
 PLAN_NODES = 400_000
 """Keys and values of a plan file, which bounds the time it takes to read: 20 for each of the most steps there can be."""
 
+PLAN_TEMPLATES = 50_000
+"""Templates of a plan file; each takes about a tenth of a millisecond to check."""
+
 STEPS = 20_000
 """Steps of one plan."""
 

@@ -34,6 +34,9 @@ WIDTH = 10_000
 PIECE_BYTES = 16
 """What a piece of a text costs beside its characters."""
 
+FORMAT_CHARACTERS = 100_000
+"""Length of a text with `%` fields: each of them is looked at."""
+
 ITEM_BYTES = 32
 """What an item of a list or mapping costs: its place, and the object that stands there."""
 
@@ -95,6 +98,8 @@ def text_bytes(text: str) -> int:
 
 def measure(value: Any) -> int:
     """Size of a value as a tree, in bytes; stops counting past the cap of one rendering."""
+    if isinstance(value, str):
+        return text_bytes(value)
     size, waiting = 0, [value]
     while waiting and size <= caps.RENDERED_BYTES:
         item = waiting.pop()
@@ -163,6 +168,7 @@ def within_width(asked: Any) -> Any:
 
 
 def _multiply(left: Any, right: Any) -> Any:
+    """A product. A text or list is measured before it is repeated, a number before it grows."""
     for sequence, times in ((left, right), (right, left)):
         if isinstance(sequence, str | list | tuple) and isinstance(times, int):
             spend(measure(sequence) * times)
@@ -172,23 +178,31 @@ def _multiply(left: Any, right: Any) -> Any:
 
 
 def _power(base: Any, exponent: Any) -> Any:
+    """A power of whole numbers is priced by its length: `10 ** 10 ** 9` would otherwise be computed."""
     if isinstance(base, int) and isinstance(exponent, int):
         _within_bits(base.bit_length() * exponent)
     return base**exponent
 
 
 def _within_bits(bits: int) -> None:
+    """Let a whole number pass if it is one that can be written.
+
+    Raises:
+        TemplateTooLarge: it has more than `NUMBER_BITS`.
+    """
     if bits > NUMBER_BITS:
         raise TemplateTooLarge(f"a number of {bits:,} bits is too large; {NUMBER_BITS:,} are allowed")
 
 
 def _add(left: Any, right: Any) -> Any:
+    """A sum, or two texts or lists in one."""
     if isinstance(left, str | list | tuple) and isinstance(right, str | list | tuple):
         spend(measure(left) + measure(right))
     return left + right
 
 
 def _remainder(left: Any, right: Any) -> Any:
+    """The rest of a division; behind a text, `%` formats."""
     return percent(left, right) if isinstance(left, str) else left % right
 
 
@@ -210,6 +224,8 @@ _DIGITS = re.compile(r"\d+")
 
 def percent(template: str, values: Any) -> str:
     """`template % values`. Widths must be written out: `%*d` would take one from the values."""
+    if len(template) > FORMAT_CHARACTERS:
+        raise TemplateTooLarge(f"a format of {len(template):,} characters is longer than {FORMAT_CHARACTERS:,}")
     fields = list(_PERCENT.finditer(template))
     if "%" in _PERCENT.sub("", template):
         raise TemplateForbidden(f"the format {template[:60]!r} has a field other than %s, %d, %f and their like")
@@ -232,6 +248,7 @@ class _BoundedFormatter(Formatter):
     """`str.format` without access to attributes and items, and with a price on every field."""
 
     def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """A value by its name or place; what `str.format` would read from it is refused."""
         if not field_name.isidentifier() and not field_name.isdigit():
             raise TemplateForbidden(
                 f"not allowed in templates: format field {field_name[:60]!r}; pass the value itself to format()"
@@ -239,11 +256,13 @@ class _BoundedFormatter(Formatter):
         return super().get_field(field_name, args, kwargs)
 
     def format_field(self, value: Any, format_spec: str) -> str:
+        """One field, priced by the width that it asks for and the value that it writes."""
         spend(sum(map(_number, _DIGITS.findall(format_spec))) + measure(value))
         shown = value if isinstance(value, str | int | float) else str(value)
         return format(shown, format_spec)
 
     def convert_field(self, value: Any, conversion: Any) -> Any:
+        """`!s` only: `!r` and `!a` write Python."""
         if conversion not in (None, "s"):
             raise TemplateForbidden(f"not allowed in templates: format conversion !{conversion}")
         return value if conversion is None else str(value)
@@ -291,11 +310,13 @@ def split(name: str) -> Callable[..., list[str]]:
 
 
 def _splitlines(text: str, keepends: bool = False) -> list[str]:
+    """`str.splitlines`, priced by the line ends that Python knows."""
     spend(PIECE_BYTES * sum(map(text.count, "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")) + text_bytes(text))
     return text.splitlines(keepends)
 
 
 def _expandtabs(text: str, tabsize: int = 8) -> str:
+    """`str.expandtabs`."""
     spend(text_bytes(text) + text.count("\t") * within_width(tabsize))
     return text.expandtabs(tabsize)
 
@@ -318,7 +339,9 @@ GUARDED: Mapping[str, Callable[..., Any]] = {
 
 _METHODS: Mapping[type, frozenset[str]] = {
     str: frozenset(
-        ["capitalize", "casefold", "count", "endswith", "find", "index", "isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "istitle", "isupper", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "rfind", "rindex", "rpartition", "rstrip", "startswith", "strip", "swapcase", "title", "upper"]
+        """capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower
+        isnumeric isspace istitle isupper lower lstrip partition removeprefix removesuffix rfind rindex
+        rpartition rstrip startswith strip swapcase title upper""".split()  # noqa: SIM905  # words, not a page of strings
     )
     | GUARDED.keys(),
     list: frozenset({"count", "index"}),

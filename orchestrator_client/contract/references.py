@@ -47,6 +47,7 @@ class _Search:
         self.found: dict[tuple[str, str | None], Reference] = {}
 
     def visit(self, node: nodes.Node, bound: set[str], tolerated: Tolerated) -> None:
+        """Note what a node reads, knowing the names that are bound there and those that may be missing."""
         match node:
             case nodes.Name() | nodes.Getattr() | nodes.Getitem():
                 self._read(node, bound, tolerated)
@@ -92,10 +93,12 @@ class _Search:
                 self._all(node.iter_child_nodes(), bound, tolerated)
 
     def _all(self, parts: Iterable[nodes.Node], bound: set[str], tolerated: Tolerated) -> None:
+        """Several nodes of one scope, in their order: what one binds is bound in the next."""
         for part in parts:
             self.visit(part, bound, tolerated)
 
     def _decide(self, test: nodes.Node, parts: Iterable[nodes.Node], bound: set[str], tolerated: Tolerated) -> None:
+        """A test, in which everything may be missing, and what it decides upon."""
         self.visit(test, bound, None)
         self._all(parts, bound, _with(tolerated, test))
 
@@ -113,6 +116,7 @@ class _Search:
             self._note(node.name, [*reversed(fields), None, None], node.lineno, tolerated)
 
     def _note(self, name: str, fields: list[str | None], line: int, tolerated: Tolerated) -> None:
+        """One use: with those before it, a reference is guarded only if all of them are."""
         use = Reference(name, fields[0], tolerated is None or name in tolerated, line)
         known = self.found.setdefault((name, fields[0]), use)
         if known.guarded and not use.guarded:
@@ -122,6 +126,7 @@ class _Search:
 
 
 def _field(node: nodes.Getattr | nodes.Getitem) -> str | None:
+    """The attribute, or the item if its key is a constant text."""
     if isinstance(node, nodes.Getattr):
         return node.attr
     return node.arg.value if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str) else None
@@ -138,8 +143,10 @@ def _names(node: nodes.Node) -> set[str]:
 
 
 def _stored(node: nodes.Node) -> set[str]:
+    """The names that the target of an assignment or loop binds."""
     return {node.name} if isinstance(node, nodes.Name) else {name.name for name in node.find_all(nodes.Name)}
 
 
 def _with(tolerated: Tolerated, test: nodes.Node) -> Tolerated:
+    """What may be missing once a test has asked for the names in it."""
     return None if tolerated is None else tolerated | _names(test)

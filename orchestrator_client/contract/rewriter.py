@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from jinja2 import nodes
+from jinja2 import Environment, nodes
 from jinja2.visitor import NodeTransformer
 
 Applied = TypeVar("Applied", nodes.Filter, nodes.Test)
@@ -19,13 +19,13 @@ class Rewriter(NodeTransformer):
     def __init__(self) -> None:
         self.lenient = False
 
-    def guarded(self, tree: nodes.Template) -> nodes.Template:
+    def guarded(self, tree: nodes.Template, environment: Environment) -> nodes.Template:
         """The same tree with every guard in place."""
         self.visit(tree)
-        tree.set_environment(tree.environment)
+        tree.set_environment(environment)
         return tree
 
-    def _tolerant(self, node: nodes.Expr) -> nodes.Expr:
+    def _tolerant(self, node: nodes.Node) -> nodes.Expr:
         """Rewrite a part in which names may be missing."""
         outer, self.lenient = self.lenient, True
         rewritten: nodes.Expr = self.visit(node)
@@ -33,12 +33,15 @@ class Rewriter(NodeTransformer):
         return rewritten
 
     def _read(self, node: nodes.Expr) -> nodes.Expr:
+        """What is read where it may be missing goes on as a lenient absence."""
         return _guard(node, "_lenient") if self.lenient else node
 
     def visit_Name(self, node: nodes.Name) -> nodes.Expr:
+        """A variable."""
         return self._read(node) if node.ctx == "load" else node
 
     def visit_Getattr(self, node: nodes.Getattr) -> nodes.Expr:
+        """An attribute becomes an item: data comes before methods, unless it is about to be called."""
         twice = node.attr == "result" and isinstance(node.node, nodes.Getattr) and node.node.attr == "result"
         inner = self.visit(node.node)
         if twice:
@@ -46,6 +49,7 @@ class Rewriter(NodeTransformer):
         return self._read(nodes.Getitem(inner, nodes.Const(node.attr), "load", lineno=node.lineno))
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:
+        """An item, or a slice, which only a guard may cut."""
         inner = self.visit(node.node)
         if isinstance(node.arg, nodes.Slice):
             ends = (
@@ -55,6 +59,7 @@ class Rewriter(NodeTransformer):
         return self._read(nodes.Getitem(inner, self.visit(node.arg), "load", lineno=node.lineno))
 
     def visit_Call(self, node: nodes.Call) -> nodes.Expr:
+        """A call: the attribute that is called stays an attribute, and so finds the method first."""
         called = node.node
         if not isinstance(called, nodes.Getattr):
             self.generic_visit(node)
@@ -67,31 +72,39 @@ class Rewriter(NodeTransformer):
         return node
 
     def visit_If(self, node: nodes.If) -> nodes.If:
+        """The test of an `if` may ask for what is missing; its branches may not."""
         test, node.test = node.test, nodes.Const(None)
         self.generic_visit(node)
         node.test = self._tolerant(test)
         return node
 
     def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.CondExpr:
+        """The same in one line. Without an `else` it writes nothing, where Jinja has an undefined value."""
         node.test = self._tolerant(node.test)
         node.expr1 = self.visit(node.expr1)
         node.expr2 = self.visit(node.expr2) if node.expr2 is not None else nodes.Const("")
         return node
 
     def visit_For(self, node: nodes.For) -> nodes.For:
+        """Every item counts; the loop's own `if` may ask for what is missing."""
+        test, node.test = node.test, None
         self.generic_visit(node)
         node.iter = _guard(node.iter, "_iterated")
+        node.test = self._tolerant(test) if test is not None else None
         return node
 
     def visit_Filter(self, node: nodes.Filter) -> nodes.Filter:
+        """Before `default`, names may be missing."""
         return self._applied(node, node.name in ("default", "d"))
 
     def visit_Test(self, node: nodes.Test) -> nodes.Test:
+        """Before `is defined` and `is undefined`, too."""
         return self._applied(node, node.name in ("defined", "undefined"))
 
     def _applied(self, node: Applied, tolerant: bool) -> Applied:
         """A filter or test: what it is applied to may be missing, its arguments may not."""
-        subject, node.node = node.node, None
+        subject: Any = node.node
+        node.node = nodes.Const(None)
         self.generic_visit(node)
         if subject is not None:
             subject = self._tolerant(subject) if tolerant else self.visit(subject)
@@ -99,10 +112,12 @@ class Rewriter(NodeTransformer):
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:
+        """Jinja joins the parts of `~` itself, at any size: a guard does it instead."""
         first, *rest = (self.visit(part) for part in node.nodes)
         return _guard(first, "_concatenated", *rest)
 
     def _built(self, node: Any) -> nodes.Expr:
+        """A list, tuple or mapping, paid for as the tree it is; as the target of an assignment it is none."""
         self.generic_visit(node)
         stored = getattr(node, "ctx", "load") != "load"
         return node if stored or _constant(node) else _guard(node, "_paid")
@@ -115,5 +130,6 @@ def _constant(node: nodes.Expr) -> bool:
     return all(isinstance(child, nodes.Const) for child in node.iter_child_nodes())
 
 
-def _guard(node: nodes.Expr, name: str, *arguments: nodes.Expr) -> nodes.Filter:
+def _guard(node: Any, name: str, *arguments: nodes.Expr) -> nodes.Filter:
+    """A call of a guard, written as the filter that it is registered as."""
     return nodes.Filter(node, name, list(arguments), [], None, None, lineno=node.lineno)

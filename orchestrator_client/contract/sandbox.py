@@ -21,6 +21,7 @@ from jinja2.utils import missing
 from orchestrator_client.contract import caps, filters, guards
 from orchestrator_client.contract.errors import TemplateError, TemplateForbidden, TemplateSyntax, TemplateTooLarge
 from orchestrator_client.contract.guards import BUDGET, Iteration, Method, Wrapped
+from orchestrator_client.contract.text_filters import text
 from orchestrator_client.contract.views import MISSING, Absent, StepView, lenient, suggestion, unwrapped
 
 TOKENS = 20_000
@@ -39,7 +40,7 @@ _NAME = re.compile(r"\$?\w+")
 """A name as existing pipelines write it: `$item` is `item`."""
 
 _LOOP_FIELDS = frozenset(
-    ["cycle", "changed", "depth", "depth0", "first", "index", "index0", "last", "length", "nextitem", "previtem", "revindex", "revindex0"]
+    ("cycle changed depth depth0 first index index0 last length nextitem previtem revindex revindex0").split()  # noqa: SIM905  # one to a line would fill the page
 )
 _REFUSED: dict[type[nodes.Node], str] = {
     nodes.Include: "{% include %}",
@@ -64,18 +65,19 @@ class _BoundedLexer(Lexer):
         self, source: str, name: str | None, filename: str | None = None, state: str | None = None
     ) -> Iterator[tuple[int, str, str]]:
         nesting = 0
-        for count, (line, token, text) in enumerate(super().tokeniter(source, name, filename, state)):
+        for count, (line, token, piece) in enumerate(super().tokeniter(source, name, filename, state)):
             if token == "operator":  # noqa: S105
-                nesting += (text in "([{") - (text in ")]}")
+                nesting += (piece in "([{") - (piece in ")]}")
             if count > TOKENS or nesting > NESTING:
                 raise TemplateTooLarge("the template is too large or nests too deep; compute this in a step", line)
-            yield line, token, text.removeprefix("$") if token == "name" else text  # noqa: S105
+            yield line, token, piece.removeprefix("$") if token == "name" else piece  # noqa: S105
 
 
 class _ScopeContext(Context):
     """Looks names up in the caller's mapping, which is neither copied nor changed."""
 
     def resolve_or_missing(self, key: str) -> Any:
+        """A name that the template set, else one of the scope, else a global."""
         for names in (self.vars, self.parent, self.environment.globals):
             if key in names:
                 return names[key]
@@ -86,7 +88,7 @@ class _ScopeContext(Context):
 def _shown(_: Context, value: Any) -> str:
     """What an expression writes. Takes the context because Jinja then evaluates no constant while it compiles."""
     BUDGET.get().step()
-    return filters.text(value)
+    return text(value)
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
@@ -113,6 +115,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     @property
     def lexer(self) -> Lexer:
+        """Jinja keeps its lexers by their settings and would share this one with other environments."""
         return self.bounded_lexer
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -167,6 +170,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         )
 
     def call_binop(self, _: Context, operator: str, left: Any, right: Any) -> Any:
+        """Every binary operator, on steps by their values."""
         for side in (left, right):
             if isinstance(side, Undefined):
                 return side + 0  # an error, or the lenient absence itself
@@ -174,6 +178,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
 
 def _mapping(*pairs: Any, **fields: Any) -> dict[str, Any]:
+    """`dict(…)`, as a function: the type has more to offer than templates may use."""
     built: dict[str, Any] = guards.paid(dict(*pairs, **fields))
     return built
 
@@ -182,6 +187,11 @@ def _mapping(*pairs: Any, **fields: Any) -> dict[str, Any]:
 
 
 def _iterated(value: Any) -> Iteration:
+    """What a `for` runs over.
+
+    Raises:
+        TemplateError: it has no items; Python's own message would not say what to do.
+    """
     value = unwrapped(value)
     if isinstance(value, Undefined):
         return Iteration(list(value))
@@ -191,6 +201,7 @@ def _iterated(value: Any) -> Iteration:
 
 
 def _sliced(value: Any, start: Any, stop: Any, step: Any) -> Any:
+    """`value[start:stop:step]`, which Jinja would otherwise compile into code that no guard sees."""
     if isinstance(value, Undefined):
         return value
     BUDGET.get().step()
@@ -198,7 +209,8 @@ def _sliced(value: Any, start: Any, stop: Any, step: Any) -> Any:
 
 
 def _concatenated(*values: Any) -> str:
-    return guards.concat(map(filters.text, values))
+    """`a ~ b ~ c`."""
+    return guards.concat(map(text, values))
 
 
 def _result_of_result(value: Any) -> Any:
@@ -244,6 +256,7 @@ def parse(source: str, expression: bool = False) -> nodes.Template:
 
 
 def _parse_expression(source: str) -> nodes.Template:
+    """An expression as a template that writes it, so that both are judged and compiled alike."""
     parser = Parser(ENVIRONMENT, source, state="variable")
     expression = parser.parse_expression()
     if not parser.stream.eos:
@@ -271,6 +284,7 @@ def judge(tree: nodes.Template) -> list[TemplateError]:
 
 
 def _problem(node: nodes.Node) -> TemplateError | None:
+    """What is wrong with one node by itself, if anything."""
     if refused := _REFUSED.get(type(node)):
         return TemplateForbidden(f"{refused} is not available in a pipeline's templates", node.lineno)
     match node:
@@ -294,6 +308,7 @@ def _problem(node: nodes.Node) -> TemplateError | None:
 
 
 def _unknown(kind: str, name: str, known: Collection[str], line: int) -> TemplateError | None:
+    """That a filter or test does not exist, if so; those of the guards are not for templates."""
     if name in known and not name.startswith("_"):
         return None
     return TemplateSyntax(f"{kind} '{name}' is unknown{suggestion(name, known)}", line)

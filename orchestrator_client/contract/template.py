@@ -149,6 +149,7 @@ def _key(key: Json, scope: Mapping[str, Any]) -> Json:
 
 
 def _rendered(source: str, scope: Mapping[str, Any]) -> Json:
+    """One string, rendered."""
     compiled = _small(source) if len(source) <= _SMALL_SOURCE else _large(source)
     return _run(compiled, scope)
 
@@ -168,11 +169,13 @@ def _judged(tree: nodes.Template) -> nodes.Template:
 
 
 def _compile(source: str) -> _Compiled:
+    """A template from its source."""
     return _code(_judged(sandbox.parse(source)))
 
 
 @lru_cache(maxsize=256)
 def _recent(source: str) -> nodes.Template:
+    """A syntax tree kept for a while."""
     return sandbox.parse(source)
 
 
@@ -187,16 +190,22 @@ _large = lru_cache(maxsize=16)(_compile)
 
 @lru_cache(maxsize=1024)
 def _condition(text: str) -> _Compiled:
+    """A condition made into code, kept by its text."""
     return _code(_judged(_condition_tree(text)), condition=True)
 
 
 def _code(tree: nodes.Template, condition: bool = False) -> _Compiled:
+    """A judged syntax tree made into code.
+
+    Raises:
+        TemplateTooLarge: Python does not compile code that nests as deep.
+    """
     expression = _single(tree)
     if expression is not None:
         tree.body = [nodes.Assign(nodes.Name(_NATIVE, "store"), expression, lineno=expression.lineno)]
     environment = sandbox.ENVIRONMENT
     try:
-        code = environment.compile(Rewriter().guarded(tree))
+        code = environment.compile(Rewriter().guarded(tree, environment))
         template = Template.from_code(environment, code, environment.globals)
     except JinjaError as error:
         raise TemplateSyntax(f"template does not compile: {error.message}", getattr(error, "lineno", 0)) from None
@@ -217,7 +226,7 @@ def _single(tree: nodes.Template) -> nodes.Expr | None:
 
 
 def _condition_tree(text: str) -> nodes.Template:
-    """The condition as one expression if it is one, else as a template; `a ? b : c` is understood where it is simple."""
+    """The condition as one expression if it is one, else as a template; a simple `a ? b : c` is understood."""
     expression = _as_expression(text)
     if expression is not None:
         with suppress(TemplateSyntax):
@@ -295,6 +304,7 @@ def _run(compiled: _Compiled, scope: Mapping[str, Any]) -> Any:
 
 
 def _value(compiled: _Compiled, scope: Mapping[str, Any]) -> Json:
+    """The value of a template that is one expression."""
     context = compiled.template.new_context(scope, shared=True)  # type: ignore[arg-type]  # never written to
     for _ in compiled.template.root_render_func(context):
         pass
@@ -305,6 +315,7 @@ def _value(compiled: _Compiled, scope: Mapping[str, Any]) -> Json:
 
 
 def _text(compiled: _Compiled, scope: Mapping[str, Any]) -> str:
+    """The text of a template, counted while it is written."""
     context = compiled.template.new_context(scope, shared=True)  # type: ignore[arg-type]  # never written to
     pieces, size = [], 0
     for piece in compiled.template.root_render_func(context):

@@ -92,9 +92,11 @@ class Lenient(Absent):
     __slots__ = ()
 
     def _same(self, *_: object, **__: object) -> Lenient:
+        """What is done to it leaves it missing."""
         return self
 
     def _never(self, *_: object) -> bool:
+        """Nothing equals it, is less or more, or is in it."""
         return False
 
     def __str__(self) -> str:  # type: ignore[override]
@@ -183,6 +185,7 @@ class StepView(Wrapped):
         return self._special(name)
 
     def _special(self, name: str) -> Json | Missing:
+        """What every step can be asked for, whatever it left."""
         match name:
             case "status":
                 return self._status

@@ -10,7 +10,7 @@ from orchestrator_client.contract.plan import Input, InputType, Json, coerce
 from orchestrator_client.loader import dialect
 from orchestrator_client.loader.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
 from orchestrator_client.loader.problems import Problems, quoted
-from orchestrator_client.loader.references import Scope, outputs_named, refuse_auto, steps_named
+from orchestrator_client.loader.references import Scope, named, refuse_auto
 
 OUTPUTS_SHOWN = 12
 """Outputs of a cycle that a message spells out."""
@@ -122,11 +122,11 @@ def outputs(root: Mapping, steps: Scope, problems: Problems) -> dict[str, Json]:
 
 def checked_outputs(nodes: dict[str, Node], steps: Scope, problems: Problems) -> dict[str, Json]:
     """The outputs, with every template in them checked."""
-    scope = replace(steps, outputs=nodes.keys())
-    for node in nodes.values():
+    scope, reads = replace(steps, outputs=nodes.keys()), {}
+    for name, node in nodes.items():
         refuse_auto(node, problems)
-        steps_named(node, scope, problems)
-    _refuse_cycles(nodes, problems)
+        reads[name] = named(node, scope, problems)
+    _refuse_cycles(nodes, reads, problems)
     return {name: plain(node) for name, node in nodes.items()}
 
 
@@ -166,11 +166,10 @@ def _output(name: str, node: Node, problems: Problems) -> Node:
     return node
 
 
-def _refuse_cycles(nodes: dict[str, Node], problems: Problems) -> None:
+def _refuse_cycles(nodes: dict[str, Node], reads: dict[str, list[str]], problems: Problems) -> None:
     """Outputs may read each other, but not themselves in the end."""
-    waits = {name: [other for other in outputs_named(node) if other in nodes] for name, node in nodes.items()}
     try:
-        TopologicalSorter(waits).prepare()
+        TopologicalSorter(reads).prepare()
     except CycleError as error:
         # The sorter names what is read before what reads it, and the first of them twice.
         cycle = " → ".join(reversed(error.args[1][:OUTPUTS_SHOWN]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.plan import Plan
-from orchestrator_client.loader.problems import Place, Problems, quoted
+from orchestrator_client.loader.problems import Place, Problems
 
 _SHOWN = 12
 """Steps of a cycle that a message spells out."""
@@ -18,8 +18,10 @@ def check(plan: Plan, problems: Problems) -> None:
     for cycle in cycles(plan):
         first = plan.step_by_id[cycle[0]]
         at = Place(first.line, 1) if first.line else Place()
-        message = f"{quoted(cycle[0])} waits for itself: {_spelled(cycle)}"
-        problems.within(first.id).error("cycle", message, at, "remove one of these dependencies")
+        message = f"steps run in a circle: {_spelled(cycle)}"
+        problems.within(first.id).error(
+            "cycle", message, at, "remove one of these dependencies, or the template that reads the step"
+        )
 
 
 def cycles(plan: Plan) -> list[list[str]]:

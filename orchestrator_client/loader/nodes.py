@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml import events as yaml
 from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.scanner import Scanner
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.plan import Json
@@ -159,6 +160,7 @@ def compose(text: str, problems: Problems) -> Node | None:
     """The document of a file, or None where there is none or it cannot be read; `problems` says which."""
     composer = _Composer(problems)
     parser: Any = YAML(typ="safe", pure=True)
+    parser.Scanner = _Scanner
     try:
         for event in parser.parse(text):
             composer.take(event)
@@ -172,6 +174,23 @@ def compose(text: str, problems: Problems) -> Node | None:
 
 class _TooMuchError(Exception):
     """The rest of the file is not worth reading; the reason is in the problems."""
+
+
+class _Scanner(Scanner):
+    """Looks for the end of a possible key once a token, where the parser asks some eight times: linear, not levels²."""
+
+    _settled = False
+
+    def check_token(self, *choices: type) -> bool:
+        if not self._settled:
+            super().check_token()
+            self._settled = True
+        return bool(self.tokens) and (not choices or isinstance(self.tokens[0], choices))
+
+    def get_token(self) -> Any:
+        token = super().get_token()
+        self._settled = False
+        return token
 
 
 @dataclass(slots=True)
@@ -232,7 +251,9 @@ class _Composer:
     def _add(self, node: Node, event: Any) -> None:
         self._nodes += 1
         if self._nodes > caps.PLAN_NODES:
-            self._stop("too-large", f"more than {caps.PLAN_NODES:,} values", node.place)
+            self._stop("too-large", f"more than {caps.PLAN_NODES:,} keys and values", node.place)
+        if self._problems.full:
+            raise _TooMuchError
         if event.anchor is not None and not isinstance(event, yaml.AliasEvent):
             self._refuse(event, "anchor", f"anchor &{event.anchor}", "remove it; plans are written out in full")
         if not self._open:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection
 from typing import NamedTuple
 
-from orchestrator_client.contract import catalog
+from orchestrator_client.contract import caps, catalog
 from orchestrator_client.contract.errors import PlanInvalid, Problem
 from orchestrator_client.loader import secret
 
@@ -41,7 +41,7 @@ class Problems:
         self._step = step
         self._errors: list[Problem] = shared._errors if shared else []
         self._warnings: list[Problem] = shared._warnings if shared else []
-        self._spelling: _Spelling = shared._spelling if shared else _Spelling()
+        self._effort: _Effort = shared._effort if shared else _Effort()
 
     def within(self, step: str) -> Problems:
         """The same collection, for the problems of one step."""
@@ -64,13 +64,25 @@ class Problems:
 
     def did_you_mean(self, word: str, known: Collection[str]) -> str:
         """A remedy for a misspelt word, or nothing where no known word comes near."""
-        return catalog.suggestion(word, known) if self._spelling.may_compare(word, known) else ""
+        return catalog.suggestion(word, known) if self._effort.may_compare(word, known) else ""
 
     def nearest(self, word: str, known: Collection[str]) -> str | None:
         """The known word that `word` almost certainly means."""
-        if not self._spelling.may_compare(word, known):
+        if not self._effort.may_compare(word, known):
             return None
         return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=NEARLY)), None)
+
+    def may_check_template(self, at: Place) -> bool:
+        """Whether one more template may be checked; the first one too many is an error."""
+        left = self._effort.one_template_less()
+        if left == -1:
+            self.error("too-large", f"more than {caps.PLAN_TEMPLATES:,} templates", at)
+        return left >= 0
+
+    @property
+    def full(self) -> bool:
+        """Whether further errors would not be kept."""
+        return len(self._errors) >= MOST
 
     @property
     def warnings(self) -> list[Problem]:
@@ -92,15 +104,21 @@ class Problems:
             to.append(Problem(code, message, at.line, at.column, remedy, self._step, warning))
 
 
-class _Spelling:
-    """Keeps the search for misspelt words within bounds, whatever the file says."""
+class _Effort:
+    """Keeps the work that one file can cause within bounds, whatever it says."""
 
     def __init__(self) -> None:
-        self._left = COMPARISONS
+        self._comparisons = COMPARISONS
+        self._templates = caps.PLAN_TEMPLATES
 
     def may_compare(self, word: str, known: Collection[str]) -> bool:
-        self._left -= len(known)
-        return self._left >= 0 and len(word) <= QUOTED_CHARACTERS
+        self._comparisons -= len(known)
+        return self._comparisons >= 0 and len(word) <= QUOTED_CHARACTERS
+
+    def one_template_less(self) -> int:
+        """How many more templates may be checked; negative for one too many."""
+        self._templates -= 1
+        return self._templates
 
 
 def quoted(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestrator_client.contract import template
@@ -19,7 +18,7 @@ _INCLUSION = re.compile(r"\{\{\s*file:")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The names that a template may read. `outputs` is None where outputs cannot be read."""
+    """The names that a template may read. `outputs` is None everywhere but among the outputs themselves."""
 
     steps: Mapping[str, Place]
     inputs: Collection[str]
@@ -28,16 +27,19 @@ class Scope:
     """The inputs are the channels of a graph: `state.x` reads one, and a name beside them is a mistake."""
 
 
-def steps_named(node: Node | None, scope: Scope, problems: Problems) -> list[str]:
-    """Steps that the templates below a node read, in order and once each; what is wrong with them is added."""
-    named: dict[str, None] = {}
+def named(node: Node | None, scope: Scope, problems: Problems) -> list[str]:
+    """Steps that the templates below a node read, in order and once each; what is wrong with them is added.
+
+    In the scope of the outputs, it is the outputs that they read.
+    """
+    names: dict[str, None] = {}
     for scalar in scalars_in(node, keys=True) if node is not None else ():
         if isinstance(scalar.value, str) and template.is_template(scalar.value):
-            named.update(dict.fromkeys(_in_text(scalar, scope, problems)))
-    return list(named)
+            names.update(dict.fromkeys(_in_text(scalar, scope, problems)))
+    return list(names)
 
 
-def steps_in_condition(scalar: Scalar, scope: Scope, problems: Problems) -> list[str]:
+def named_in_condition(scalar: Scalar, scope: Scope, problems: Problems) -> list[str]:
     """The same for a condition, which may be an expression without braces."""
     try:
         found = template.references_of_condition(scalar.text)
@@ -45,17 +47,6 @@ def steps_in_condition(scalar: Scalar, scope: Scope, problems: Problems) -> list
         problems.error("template", f"condition {quoted(scalar.text)}: {error}", scalar.place_of_line(error.line))
         return []
     return list(dict.fromkeys(_resolved(found, scalar, scope, problems)))
-
-
-def outputs_named(node: Node) -> list[str]:
-    """Outputs that the templates below a node read as `outputs.<name>`."""
-    named = []
-    for scalar in scalars_in(node, keys=True):
-        if isinstance(scalar.value, str) and "outputs" in scalar.value:
-            with suppress(TemplateError):  # reported where the same text is checked
-                found = template.references(scalar.value)
-                named += [reference.field for reference in found if reference.name == "outputs" and reference.field]
-    return named
 
 
 def has_template(node: Node) -> bool:
@@ -72,7 +63,7 @@ def refuse_auto(node: Node, problems: Problems) -> None:
 
 
 def _in_text(scalar: Scalar, scope: Scope, problems: Problems) -> Iterator[str]:
-    if dialect.AUTO in scalar.text:
+    if dialect.AUTO in scalar.text or not problems.may_check_template(scalar.place):
         return
     if inclusion := _INCLUSION.search(scalar.text):
         line = scalar.text.count("\n", 0, inclusion.start()) + 1
@@ -94,16 +85,20 @@ def _resolved(found: list[template.Reference], scalar: Scalar, scope: Scope, pro
         if key in seen:
             continue
         seen.add(key)
-        if step := _step_of(reference, scope):
-            yield step
-        elif not _is_known(reference, scope):
+        target = _target(reference, scope)
+        if target is not None and (reference.name == "outputs") == (scope.outputs is not None):
+            yield target
+        if target is None and not _is_known(reference, scope):
             _report(reference, scalar, scope, problems)
 
 
 _NAMESPACES = frozenset({"steps", "parameters", "inputs", "outputs", "state"})
 
 
-def _step_of(reference: template.Reference, scope: Scope) -> str | None:
+def _target(reference: template.Reference, scope: Scope) -> str | None:
+    """The step or output that a reference means."""
+    if reference.name == "outputs" and scope.outputs is not None:
+        return reference.field if reference.field in scope.outputs else None
     name = reference.field if reference.name == "steps" else reference.name
     return name if name in scope.steps else None
 
@@ -117,7 +112,7 @@ def _is_known(reference: template.Reference, scope: Scope) -> bool:
         case "parameters" | "inputs":
             return reference.field is None or reference.field in scope.inputs or reference.field == "output_path"
         case "outputs" if scope.outputs is not None:
-            return reference.field is None or reference.field in scope.outputs
+            return reference.field is None
         case name:
             return name in scope.inputs or name in dialect.RUN_NAMES
 

@@ -11,7 +11,7 @@ from orchestrator_client.contract.plan import Json, Step, StepKind
 from orchestrator_client.loader import dialect, parameters, policy, uses
 from orchestrator_client.loader.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
 from orchestrator_client.loader.problems import Place, Problems, quoted
-from orchestrator_client.loader.references import Scope, refuse_auto, steps_in_condition, steps_named
+from orchestrator_client.loader.references import Scope, named, named_in_condition, refuse_auto
 
 _MODEL_CHARACTERS = 200
 _LABELS = frozenset({"description", "name", "metadata"})
@@ -100,11 +100,11 @@ class _Reader:
             return []
         # The parameter `model` is read as the step's model.
         reads = [
-            *steps_named(_without_model(self._settings), self._scope, self._problems),
-            *steps_named(model, self._scope, self._problems),
+            *named(_without_model(self._settings), self._scope, self._problems),
+            *named(model, self._scope, self._problems),
         ]
         if condition is not None and isinstance(condition.value, str) and dialect.AUTO not in condition.text:
-            reads += steps_in_condition(condition, self._scope, self._problems)
+            reads += named_in_condition(condition, self._scope, self._problems)
         return list(dict.fromkeys(reads))
 
 

@@ -98,7 +98,7 @@ def checked(spec: ToolSpec, parameters: Mapping[str, Json]) -> Parameters:
 def _native(uses: str) -> Tool:
     """The function of a native tool; its module is imported on the first call, and remembered after it.
 
-    A cold import of the http tool costs about 100 ms, which a worker of model steps need never pay.
+    A cold import of the http tool costs about 40 ms, which a worker of model steps need never pay.
     """
     module, _, function = _FUNCTIONS[uses].partition(":")
     return cast("Tool", getattr(importlib.import_module(module), function))

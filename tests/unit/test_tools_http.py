@@ -81,9 +81,15 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_PURGE = do_GET
 
 
+class Server(ThreadingHTTPServer):
+    """Its backlog holds all that one test sends at once: beyond the usual 5, Linux drops and retries for seconds."""
+
+    request_queue_size = 128
+
+
 @pytest.fixture
 def server() -> Iterator[str]:
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    listening = Server(("127.0.0.1", 0), Handler)
     listening.released = threading.Event()  # type: ignore[attr-defined]
     serving = threading.Thread(target=listening.serve_forever, args=(0.01,))
     serving.start()

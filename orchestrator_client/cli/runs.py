@@ -1,0 +1,137 @@
+"""Commands about runs on a fleet: submit, show, result, cancel, runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator_client.cli.faults import ExitCode, fault_of
+from orchestrator_client.cli.follow import exit_with, show_ending
+from orchestrator_client.cli.options import (
+    as_state,
+    client_of,
+    json_option,
+    plan_argument,
+    redis_option,
+    run_argument,
+    submission_options,
+)
+from orchestrator_client.cli.text import json_text, printable
+from orchestrator_client.contract.errors import RunNotFound
+
+if TYPE_CHECKING:
+    from orchestrator_client.client import Client
+    from orchestrator_client.contract.run import RunDocument
+
+
+@click.command()
+@plan_argument
+@submission_options
+@json_option
+@redis_option
+def submit(file: Path, output: str | None, url: str | None, **submission: Any) -> None:
+    """Submit a pipeline to a fleet and print the run's id, without waiting."""
+    from orchestrator_client.cli.submission import prepare
+
+    plan, inputs = prepare(file, submission.pop("context"), submission.pop("pairs"))
+    with client_of(url) as client:
+        run_id = client.submit(plan, inputs, **submission).id
+    click.echo(json_text({"run": run_id}) if output else run_id)
+    if not output and sys.stderr.isatty():
+        click.echo(f"follow it with: orchestrator watch {run_id}", err=True)
+
+
+@click.command()
+@run_argument
+@click.option("--values", is_flag=True, help="Show what each step left, too.")
+@json_option
+@redis_option
+def show(run_id: str, values: bool, output: str | None, url: str | None) -> None:
+    """Show a run as it is now: its state, its steps, what they left."""
+    with client_of(url) as client:
+        document = client.run(run_id).document(values=values)
+    if output:
+        click.echo(json_text(_as_json(document, values)))
+    else:
+        _show(document, values)
+
+
+@click.command()
+@run_argument
+@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=0), help="Wait no longer than this.")
+@json_option
+@redis_option
+def result(run_id: str, timeout: float | None, output: str | None, url: str | None) -> None:
+    """Wait for a run's end and print its result. The exit code is the run's."""
+    with client_of(url) as client:
+        document = client.run(run_id).result(timeout)
+    if output:
+        click.echo(json_text(_as_json(document, values=True)))
+    else:
+        show_ending(document, sys.stdout)
+    exit_with(document)
+
+
+@click.command()
+@click.argument("run_ids", metavar="RUN...", nargs=-1, required=True)
+@redis_option
+def cancel(run_ids: tuple[str, ...], url: str | None) -> None:
+    """Ask for the end of runs: nothing of them starts any more, and what runs is stopped."""
+    with client_of(url) as client:
+        found = [_cancel(client, run_id) for run_id in run_ids]
+    if not all(found):
+        click.get_current_context().exit(ExitCode.INVALID)
+
+
+@click.command()
+@click.option("--state", callback=as_state, help="Only runs in this state.")
+@click.option("--pipeline", metavar="ID", help="Only runs of this pipeline.")
+@click.option("--tag", metavar="TAG", help="Only runs with this tag.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
+@json_option
+@redis_option
+def runs(output: str | None, url: str | None, **wanted: Any) -> None:
+    """List runs, newest first."""
+    with client_of(url) as client:
+        records = client.runs(**wanted)
+    if output:
+        click.echo(json_text([record.model_dump(mode="json") for record in records]))
+        return
+    from orchestrator_client.cli.rendering import console, run_table
+
+    if records:
+        console().print(run_table(records))
+    else:
+        click.echo("no such runs" if any(wanted[key] for key in ("state", "pipeline", "tag")) else "no runs", err=True)
+
+
+def _cancel(client: Client, run_id: str) -> bool:
+    """Cancel one run and say what that means for it; False if there is no such run."""
+    try:
+        state = client.run(run_id).cancel()
+    except RunNotFound as error:
+        fault_of(error).show()
+        return False
+    click.echo(f"{printable(run_id)}: {f'was {state} already' if state.ended else 'cancelling'}")
+    return True
+
+
+def _as_json(document: RunDocument, values: bool) -> dict[str, Any]:
+    """The document; without values it has none of them, rather than empty ones."""
+    return document.model_dump(mode="json", exclude=None if values else {"steps": {"__all__": {"value"}}})
+
+
+def _show(document: RunDocument, values: bool) -> None:
+    from orchestrator_client.cli.rendering import console, rows_of, step_table
+    from orchestrator_client.cli.text import shown
+
+    screen = console()
+    screen.print(f"run {printable(document.execution_id)} of {printable(document.pipeline_id)}")
+    screen.print(step_table(rows_of(document)))
+    for step in document.steps.values():
+        if values and step.value is not None:
+            screen.print(f"  {printable(step.id)}: {shown(step.value, screen.width)}", soft_wrap=True)
+    show_ending(document, sys.stdout)

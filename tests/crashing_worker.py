@@ -1,0 +1,29 @@
+"""A real worker whose process dies when it would publish for the n-th time: after a settle, before the messages.
+
+usage: python -m tests.crashing_worker N FLAG-FILE worker-options…      (only the first process to create FLAG-FILE dies)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+
+from orchestrator_worker.__main__ import main
+from orchestrator_worker.canvas import Canvas, Hint
+
+dies_at, flag, *options = sys.argv[1:]
+publish, published = Canvas.publish, 0
+
+
+def publish_or_die(self: Canvas, hints: Iterable[Hint]) -> None:
+    global published
+    published += 1
+    if published == int(dies_at) and not os.path.exists(flag):
+        with open(flag, "x"):
+            os.killpg(os.getpgid(0), 9)
+    publish(self, hints)
+
+
+Canvas.publish = publish_or_die  # type: ignore[method-assign]
+sys.exit(main(options))
