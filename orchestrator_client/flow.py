@@ -9,6 +9,7 @@ from itertools import pairwise
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.plan import END, Channel, Json, Plan, Step, StepKind
 from orchestrator_client.loader import declarations, edges, nodes, steps
+from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import NOWHERE, Problems, quoted
 from orchestrator_client.loader.references import Scope
 
@@ -80,29 +81,31 @@ def compiled(
 
 
 def _outputs(outputs: Mapping[str, Json], problems: Problems) -> dict[str, nodes.Node]:
+    """The outputs as nodes, so that the same checks serve files and graphs."""
     found = {}
     for name, value in outputs.items():
         try:
             found[name] = nodes.of(value, name)
         except ValueError as error:
-            problems.error("not-json", f"output {quoted(name)}: {error}")
+            problems.error(Code.NOT_JSON, f"output {quoted(name)}: {error}")
     return found
 
 
 def _check_names(added: list[Node], given: Edges, channels: Mapping[str, Channel], problems: Problems) -> None:
+    """Names must be ids, unique, apart from the channels', and known where edges use them."""
     names = [node.name for node in added]
     known = {*names, *(router.name for router in given.routers)}
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        problems.error("duplicate-id", f"node {quoted(name)} is added twice", remedy="give each a name of its own")
+        problems.error(Code.DUPLICATE_ID, f"node {quoted(name)} is added twice", remedy="give each a name of its own")
     for name in names:
         steps.check_id(name, NOWHERE, "step", problems)
         if name in channels:
             remedy = f"rename the node, for example {name}_node"
-            problems.error("reserved-id", f"node {quoted(name)} has the name of a channel", remedy=remedy)
+            problems.error(Code.RESERVED_ID, f"node {quoted(name)} has the name of a channel", remedy=remedy)
     mentioned = [*given.entries, *given.ends, *(end for edge in given.all() for end in edge)]
     for name in dict.fromkeys(name for name in mentioned if name not in known):
         remedy = problems.did_you_mean(name, known) or f"add it with add_node({name!r}, …)"
-        problems.error("unknown-step", f"an edge names {quoted(name)}, which is no node", remedy=remedy)
+        problems.error(Code.UNKNOWN_STEP, f"an edge names {quoted(name)}, which is no node", remedy=remedy)
 
 
 def _step(node: Node, scope: Scope, problems: Problems) -> Step | None:
@@ -110,13 +113,14 @@ def _step(node: Node, scope: Scope, problems: Problems) -> Step | None:
     try:
         written = nodes.of({key: value for key, value in node.step.items() if value is not None}, node.name)
     except ValueError as error:
-        problems.within(node.name).error("not-json", f"node {quoted(node.name)}: {error}")
+        problems.within(node.name).error(Code.NOT_JSON, f"node {quoted(node.name)}: {error}")
         return None
     step = steps.read(written, scope, steps.Defaults(), problems)
     return step and step.model_copy(update={"after": (), "writes": node.writes})
 
 
 def _router_step(router: Router, scope: Scope, problems: Problems) -> Step | None:
+    """The step that calls a router's function."""
     step = _step(Node(router.name, router.step), scope, problems)
     return step and step.model_copy(update={"uses": ROUTER_TOOL, "routes": router.routes})
 
@@ -151,6 +155,7 @@ def _with_edges(read: list[Step], given: Edges) -> tuple[Step, ...]:
 
 
 def _known(names: list[str], known: set[str]) -> tuple[str, ...]:
+    """Names of nodes, once each; unknown ones are reported where all names are checked."""
     return tuple(name for name in dict.fromkeys(names) if name in known)
 
 
@@ -161,6 +166,7 @@ def _may_die(given: Edges) -> set[str]:
 
 
 def _reached_from(starts: list[str], given: Edges) -> set[str]:
+    """The nodes themselves, and all behind them."""
     behind: dict[str, list[str]] = {}
     for source, target in given.all():
         behind.setdefault(source, []).append(target)
@@ -178,20 +184,20 @@ def _check_shape(outline: Plan, given: Edges, problems: Problems) -> None:
     """A way in, a way to every node, and no way back."""
     starts = [*given.entries, *(router.name for router in given.routers if router.source is None)]
     if not starts:
-        problems.error("no-entry", "the graph has no way in", remedy="add_edge(START, …) or set_entry_point(…)")
+        problems.error(Code.NO_ENTRY, "the graph has no way in", remedy="add_edge(START, …) or set_entry_point(…)")
     else:
         reached = _reached_from(starts, given)
         for step in outline.steps:
             if step.id not in reached and step.routes is None:
                 message, remedy = f"nothing leads to node {quoted(step.id)}", "add an edge to it, or remove it"
-                problems.within(step.id).error("unreachable", message, remedy=remedy)
+                problems.within(step.id).error(Code.UNREACHABLE, message, remedy=remedy)
     for name in given.entries:
         if (entry := outline.step_by_id.get(name)) and (before := next(iter(entry.predecessors), None)):
             message = f"node {quoted(name)} follows both START and {quoted(before)}, but runs once"
-            problems.within(name).error("two-starts", message, remedy="remove one of the edges")
+            problems.within(name).error(Code.TWO_STARTS, message, remedy="remove one of the edges")
     for cycle in edges.cycles(outline):
         spelled = " → ".join([*cycle, cycle[0]])
-        problems.error("not-yet", f"cycles of edges come in a later release: {spelled}")
+        problems.error(Code.NOT_YET, f"cycles of edges come in a later release: {spelled}")
 
 
 def _with_reads(outline: Plan, problems: Problems) -> tuple[Step, ...]:
@@ -203,11 +209,11 @@ def _with_reads(outline: Plan, problems: Problems) -> tuple[Step, ...]:
     for step in outline.steps:
         for name in before.missing(step.id, step.reads):
             message = f"node {quoted(step.id)} reads {quoted(name)}, which may not have run"
-            problems.within(step.id).error("not-upstream", message, remedy=f"add_edge({name!r}, {step.id!r})")
+            problems.within(step.id).error(Code.NOT_UPSTREAM, message, remedy=f"add_edge({name!r}, {step.id!r})")
         read = before.of(step.id) & (writers | before.mask(step.reads))
         total += read.bit_count()
         if total > caps.EDGES:
-            problems.error("too-large", f"the nodes read more than {caps.EDGES:,} others, all told")
+            problems.error(Code.TOO_LARGE, f"the nodes read more than {caps.EDGES:,} others, all told")
             break
         finished.append(step.model_copy(update={"reads": before.named(read)}))
     return tuple(finished)
@@ -235,6 +241,7 @@ class _Ancestors:
         return self._before.get(step, 0)
 
     def mask(self, steps: Iterable[str]) -> int:
+        """Steps as bits."""
         mask = 0
         for step in steps:
             mask |= self._bit.get(step, 0)
@@ -254,14 +261,15 @@ class _Ancestors:
 
 
 def _check_writes(plan: Plan, channels: Mapping[str, Channel], problems: Problems) -> None:
+    """Results must have a channel to go to."""
     for step in plan.steps:
         if step.writes is not None and step.writes not in channels:
             remedy = problems.did_you_mean(step.writes, channels) or f"channels: {', '.join(channels)}"
             message = f"node {quoted(step.id)} writes {quoted(step.writes)}, which is no channel of the state"
-            problems.within(step.id).error("unknown-channel", message, remedy=remedy)
+            problems.within(step.id).error(Code.UNKNOWN_CHANNEL, message, remedy=remedy)
         elif step.writes is None and step.kind is StepKind.MODEL:
             message = f"nothing keeps the answer of node {quoted(step.id)}"
-            problems.within(step.id).error("no-channel", message, remedy="say writes=… with a channel of the state")
+            problems.within(step.id).error(Code.NO_CHANNEL, message, remedy="say writes=… with a channel of the state")
 
 
 def _refuse_parallel_writes(plan: Plan, channels: Mapping[str, Channel], problems: Problems) -> None:
@@ -279,4 +287,4 @@ def _refuse_parallel_writes(plan: Plan, channels: Mapping[str, Channel], problem
             if not before.in_order(one, other):
                 message = f"nodes {quoted(one)} and {quoted(other)} both write {quoted(channel)}, in no order"
                 remedy = 'declare a reducer, as in Annotated[list, "append"], or add an edge between them'
-                problems.error("parallel-writes", message, remedy=remedy)
+                problems.error(Code.PARALLEL_WRITES, message, remedy=remedy)

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from orchestrator_client import state as states
 from orchestrator_client.contract.plan import END, Channel, Json, Plan, Retry
 from orchestrator_client.flow import Edges, Node, Router, compiled
+from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
 
 __all__ = ["END", "START", "Call", "StateGraph", "model", "tool"]
@@ -111,7 +112,7 @@ class StateGraph:
         routes = _routes(path_map) or _annotated_routes(router)
         if not routes:
             message = f"{label} may return anything"
-            self._problems.error("no-path-map", message, remedy="give a path_map, or annotate it -> Literal[…]")
+            self._problems.error(Code.NO_PATH_MAP, message, remedy="give a path_map, or annotate it -> Literal[…]")
         origin = None if source == START else source
         taken = sum(other.source == origin for other in self._edges.routers)
         name = f"{origin or 'start'}__route{f'_{taken + 1}' if taken else ''}"
@@ -143,6 +144,7 @@ class StateGraph:
         return plan.model_copy(update={"id": self._id, "channels": channels, "inputs": inputs})
 
     def _call(self, name: str, node: str | Callable[..., Any] | Call) -> Call:
+        """What a node does; a function becomes a call of itself with the state."""
         if isinstance(node, Call):
             return node
         return Call({"tool": _FUNCTION_TOOL, "parameters": self._function(f"node {quoted(name)}", node)})
@@ -152,7 +154,7 @@ class StateGraph:
         try:
             path = states.import_path(function)
         except states.NotImportableError as error:
-            self._problems.error("not-importable", f"{what}: {error}")
+            self._problems.error(Code.NOT_IMPORTABLE, f"{what}: {error}")
             path = "nowhere:nothing"
         return {"function": path, "args": [_STATE_TEMPLATE]}
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from orchestrator_client.contract.plan import Channel, Input, InputType, Json
+from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
 
 REDUCERS = ("last", "add", "append", "merge")
@@ -43,6 +44,8 @@ class NotImportableError(ValueError):
 
 
 class _Field(NamedTuple):
+    """One field of a state class, whatever kind of class it is."""
+
     annotation: Any
     default: Json = None
     metadata: tuple[Any, ...] = ()
@@ -83,6 +86,7 @@ def import_path(function: Any) -> str:
 
 
 def _found(module: str, name: str) -> Any:
+    """What a module has under a dotted name."""
     try:
         return operator.attrgetter(name)(sys.modules[module])
     except (AttributeError, KeyError):
@@ -90,29 +94,32 @@ def _found(module: str, name: str) -> Any:
 
 
 def _shown(function: Any) -> str:
+    """A function or class as messages name it."""
     return quoted(getattr(function, "__qualname__", None) or type(function).__name__)
 
 
 def _fields(state: type | None, problems: Problems) -> dict[str, _Field]:
+    """Name -> field of the state class; what cannot be a state is added."""
     if state is None:
         return {}
     if isinstance(state, type) and issubclass(state, BaseModel):
         return {name: _of_model(field) for name, field in state.model_fields.items()}
     if not (is_typeddict(state) or dataclasses.is_dataclass(state)):
         message = f"state {_shown(state)} declares no channels"
-        problems.error("bad-state", message, remedy="make it a TypedDict, a dataclass or a pydantic model")
+        problems.error(Code.BAD_STATE, message, remedy="make it a TypedDict, a dataclass or a pydantic model")
         return {}
     try:
         hints = get_type_hints(state, include_extras=True)
     except NameError as error:
         remedy = "define the types of the state at the top of a module"
-        problems.error("bad-state", f"state {_shown(state)}: {error}", remedy=remedy)
+        problems.error(Code.BAD_STATE, f"state {_shown(state)}: {error}", remedy=remedy)
         return {}
     defaults = _defaults(state)
     return {name: _Field(hint, defaults.get(name), _metadata(hint)) for name, hint in hints.items()}
 
 
 def _of_model(field: Any) -> _Field:
+    """A field of a pydantic model, its default made if a factory gives it."""
     default = field.get_default(call_default_factory=True)
     return _Field(field.annotation, None if default is PydanticUndefined else default, tuple(field.metadata))
 
@@ -141,9 +148,10 @@ def _metadata(hint: Any) -> tuple[Any, ...]:
 
 
 def _channel(name: str, field: _Field, problems: Problems) -> Channel:
+    """One channel. A reducer starts from the empty value of the type where the state gives no default."""
     reducers = [reducer for extra in field.metadata if (reducer := _reducer(name, extra, problems)) is not None]
     if len(reducers) > 1:
-        problems.error("bad-reducer", f"channel {quoted(name)} has {len(reducers)} reducers", remedy="keep one")
+        problems.error(Code.BAD_REDUCER, f"channel {quoted(name)} has {len(reducers)} reducers", remedy="keep one")
     reducer = reducers[0] if reducers else "last"
     default = field.default
     if default is None and reducer != "last":
@@ -155,7 +163,7 @@ def _reducer(channel: str, extra: Any, problems: Problems) -> str | None:
     """The reducer that an extra of `Annotated` names, or None where the extra is about something else."""
     if isinstance(extra, str):
         if extra not in REDUCERS and (remedy := problems.did_you_mean(extra, REDUCERS)):
-            problems.error("bad-reducer", f"channel {quoted(channel)}: no reducer {quoted(extra)}", remedy=remedy)
+            problems.error(Code.BAD_REDUCER, f"channel {quoted(channel)}: no reducer {quoted(extra)}", remedy=remedy)
         return extra if extra in REDUCERS else None
     if not isinstance(extra, Callable):  # type: ignore[arg-type]
         return None
@@ -166,11 +174,12 @@ def _reducer(channel: str, extra: Any, problems: Problems) -> str | None:
     try:
         return import_path(extra)
     except NotImportableError as error:
-        problems.error("not-importable", f"reducer of channel {quoted(channel)}: {error}")
+        problems.error(Code.NOT_IMPORTABLE, f"reducer of channel {quoted(channel)}: {error}")
         return None
 
 
 def _type(annotation: Any) -> InputType:
+    """The type that an input of this annotation has; `any` where JSON knows no such type."""
     origin = get_origin(annotation)
     if origin is Annotated or str(origin).startswith(("typing.Required", "typing.NotRequired")):
         return _type(get_args(annotation)[0])

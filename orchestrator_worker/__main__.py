@@ -39,7 +39,7 @@ def celery_arguments(options: argparse.Namespace) -> list[str]:
     return [
         "worker",
         f"--queues={','.join(queues)}",
-        f"--pool={pool}",
+        f"--pool={'custom' if pool == 'prefork' else pool}",
         f"--concurrency={concurrency}",
         f"--hostname={name}@%h",
         f"--loglevel={options.log_level}",
@@ -52,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run until asked to stop. Exit code 3: the store is away, or not one that runs can be trusted to."""
     options = arguments(argv)
     logging.basicConfig(level=options.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+    os.environ["CELERY_CUSTOM_WORKER_POOL"] = "orchestrator_worker.pool:TaskPool"  # read when Celery is imported
+
     from orchestrator_worker.readiness import inspect
     from orchestrator_worker.settings import settings
     from orchestrator_worker.store import connect

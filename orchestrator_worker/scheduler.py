@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
-from orchestrator_client.contract.template import references, render
-
 from orchestrator_client.contract.errors import (
     OrchestratorError,
     RunNotFound,
@@ -22,6 +20,7 @@ from orchestrator_client.contract.errors import (
 )
 from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.contract.run import ErrorInfo, Outcome, RunRecord, RunState, Submission, Wish
+from orchestrator_client.contract.template import references, render
 from orchestrator_worker import lifecycle
 from orchestrator_worker.canvas import Canvas, Hint
 from orchestrator_worker.compiler import Graph

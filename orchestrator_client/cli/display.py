@@ -31,7 +31,8 @@ class Display(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def show(self, event: Event) -> None: ...
+    def show(self, event: Event) -> None:
+        """Take in the next event of the run."""
 
 
 class _Lines:
@@ -53,6 +54,7 @@ class PlainLines(_Lines):
     """One line an event."""
 
     def show(self, event: Event) -> None:
+        """Write the event at once: whoever reads a pipe sees it when it happens."""
         click.echo(line_of(event), file=self._stream)
 
 
@@ -60,6 +62,7 @@ class JsonLines(_Lines):
     """One JSON object an event, on a line of its own."""
 
     def show(self, event: Event) -> None:
+        """Write the event with all its fields; its `id` is what `--after` takes."""
         click.echo(json_text(json.loads(event.model_dump_json()), indent=None), file=self._stream)
 
 
@@ -72,18 +75,22 @@ class LiveTree:
         self._live = Live(console=self._console, get_renderable=self._frame, refresh_per_second=FRAMES_PER_SECOND)
 
     def __enter__(self) -> Self:
+        """Start to draw, and hide the cursor."""
         self._live.start(refresh=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Draw the last frame, which stays, and give the cursor back."""
         self._live.stop()
 
     def show(self, event: Event) -> None:
+        """Take in the event; the next frame, drawn by a thread of its own, shows it."""
         self._progress.apply(event)
 
     def _frame(self) -> RenderableType:
+        """The tree at this moment, as high as the terminal is now: it may have been resized."""
         return render(self._progress, self._run, self._console.height)
 
 

@@ -106,6 +106,11 @@ def _become(arguments: list[str], url: str | None) -> NoReturn:
 
 
 def _serve(fleet: LocalFleet) -> None:
+    """Start Redis and the workers of all queues that a plan can name.
+
+    Raises:
+        FleetFailed: there is no Redis server to start, or it does not answer.
+    """
     from orchestrator_client.contract import names
     from orchestrator_client.contract.models import DEFAULT_PROVIDER, FAMILIES
 
@@ -115,6 +120,10 @@ def _serve(fleet: LocalFleet) -> None:
 
 
 def _start_flower(fleet: LocalFleet, port: int) -> subprocess.Popen[bytes] | None:
+    """Start the web page beside the fleet; None if it is not installed, which is said and is no error.
+
+    What it writes goes to the log of the workers.
+    """
     if find_spec("flower") is None:
         click.echo("Flower is not installed; for the web page: pip install 'orchestrator[flower]'", err=True)
         return None
@@ -154,6 +163,7 @@ def _look_after(fleet: LocalFleet, page: subprocess.Popen[bytes] | None) -> NoRe
 
 
 def _stop(page: subprocess.Popen[bytes] | None) -> None:
+    """End Flower if it still runs: politely, and after `STOP_SECONDS` by force."""
     if page is None or page.poll() is not None:
         return
     page.terminate()

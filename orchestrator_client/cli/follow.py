@@ -66,9 +66,7 @@ def run(file: Path, url: str | None, folder: Path, target: str | None, **submiss
 
 @click.command()
 @run_argument
-@click.option(
-    "--after", metavar="EVENT_ID", callback=check_event_id, help="Only events behind this one, as lines."
-)
+@click.option("--after", metavar="EVENT_ID", callback=check_event_id, help="Only events behind this one, as lines.")
 @json_option
 @redis_option
 def watch(run_id: str, after: str | None, output: str | None, url: str | None) -> None:
@@ -123,12 +121,14 @@ def _run_on_fleet(url: str, plan: Plan, inputs: dict[str, Any], target: str | No
 
 
 def _client_with(fleet: LocalFleet) -> Client:
+    """A client that starts the workers of a fleet when the first plan shows which are needed."""
     from orchestrator_client.client import Client
 
     return Client(fleet.url, fleet=fleet)
 
 
 def _display(plan: Plan, run_id: str, target: str | None) -> Display:
+    """How this run is shown, and where."""
     from orchestrator_client.cli.display import display_for
 
     return display_for(plan, run_id, _stream_beside(target))
@@ -178,6 +178,7 @@ def _looking_after(followed: Run, fleet: LocalFleet) -> Iterator[Event]:
 
 
 def _cancel(submitted: Run) -> None:
+    """Ask for the run's end and wait for it a little, so that its steps are told before their workers go."""
     click.echo("cancelling the run; interrupt again to leave it at once", err=True)
     submitted.cancel()
     with contextlib.suppress(TimeoutError):
@@ -192,6 +193,7 @@ def _deliver(document: RunDocument, target: str | None) -> None:
 
 
 def show_ending(document: RunDocument, stream: Any) -> None:
+    """Tell a person how the run ended; lines that are too long are wrapped by the terminal, so that they can be copied."""
     from orchestrator_client.cli.rendering import console, ending
 
     shown = console(stream)

@@ -50,6 +50,11 @@ def _refuse(constant: str) -> Any:
 
 
 def _read_context(path: Path) -> dict[str, Any]:
+    """The inputs in a file, with or without a byte order mark.
+
+    Raises:
+        click.BadParameter: it is no JSON object; says where in the file.
+    """
     try:
         given = json.loads(path.read_text("utf-8-sig"), parse_constant=_refuse)
     except json.JSONDecodeError as error:
@@ -64,4 +69,5 @@ def _read_context(path: Path) -> dict[str, Any]:
 
 
 def _unusable(message: str) -> click.BadParameter:
+    """The refusal of a file, with nothing of the file's that a terminal would obey."""
     return click.BadParameter(printable(message), param_hint="-c")

@@ -21,6 +21,7 @@ def line_of(event: Event) -> str:
 
 
 def _details(event: Event) -> Iterator[str]:
+    """What is said behind the kind: the step, then times, then causes; only what the event has."""
     data = event.data
     if event.instance:
         yield one_line(event.instance)

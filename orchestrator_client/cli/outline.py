@@ -66,6 +66,7 @@ def what(step: Step) -> str:
 
 
 def _line(step: Step, widest: int) -> str:
+    """One step: its id in a column of its own, what it calls, its queue, and what decides when and whether it runs."""
     parts = [f"  {one_line(step.id):<{widest}}", one_line(what(step), 60), f"[{one_line(step.queue)}]"]
     if step.after:
         parts.append(f"{'joins' if len(step.after) > 1 else 'after'} {_names(step.after, ', ')}")
@@ -79,6 +80,7 @@ def _line(step: Step, widest: int) -> str:
 
 
 def _names(names: list[str] | tuple[str, ...], separator: str) -> str:
+    """The first names of a list, and the number of the rest: a join of a thousand steps stays one line."""
     shown = [one_line(name) for name in names[:NAMES_SHOWN]]
     if len(names) > NAMES_SHOWN:
         shown.append(f"{len(names) - NAMES_SHOWN:,} more")
@@ -86,6 +88,12 @@ def _names(names: list[str] | tuple[str, ...], separator: str) -> str:
 
 
 def _step_dict(step: Step, level: int | None) -> dict[str, Any]:
+    """One step for programs.
+
+    `level` counts from 1 and is None for a step of a cycle, which has none. `timeout_seconds` is None where the plan
+    leaves it open, and `line` 0 where the plan was not read from a file. Parameters are left out: they are in the
+    file, and may be long.
+    """
     return {
         "id": step.id,
         "level": level,

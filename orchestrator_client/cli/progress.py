@@ -33,6 +33,7 @@ class StepProgress:
 
     @property
     def ended(self) -> bool:
+        """Whether it has its outcome, which is recorded once."""
         return isinstance(self.state, Outcome)
 
     def seconds(self, now_ms: int) -> float | None:
@@ -112,17 +113,24 @@ class Progress:
                 assert_never(event.kind)
 
     def _start(self, event: Event) -> None:
+        """The chord is open: what waits for nothing is ready."""
         self.state, self.started_ms = RunState.RUNNING, event.at_ms
         for step, missing in self._missing.items():
             if not missing:
                 self._make_ready(step, event.at_ms)
 
     def _park(self, event: Event) -> None:
+        """An attempt has ended without an outcome; the next one starts when the wait is over."""
         until_ms = event.at_ms + int(event.data.get("delay_ms") or 0)
         note = ": ".join(part for part in (str(event.data.get("reason") or ""), error_of(event.data)) if part)
         self._update(event, InstanceState.PARKED, until_ms=until_ms, note=note)
 
     def _end(self, event: Event, outcome: Outcome) -> None:
+        """An instance has its outcome.
+
+        The start that the event names goes before the one that was seen: the latter is missing where the stream was
+        trimmed, or where the attempt was concluded by another worker.
+        """
         before = self._steps.get(event.instance)
         started_ms = event.data.get("started_ms") or (before.started_ms if before else None)
         note = error_of(event.data) or str(event.data.get("reason") or "")
@@ -142,14 +150,17 @@ class Progress:
                 self._make_ready(follower, event.at_ms)
 
     def _make_ready(self, step: str, at_ms: int) -> None:
+        """Mark a step as ready, unless its own events are there already."""
         if self._steps[step].state is None:
             self._steps[step] = replace(self._steps[step], state=InstanceState.READY, since_ms=at_ms)
 
     def _close(self, event: Event) -> None:
+        """The run has ended; this is its last event."""
         self.state = RunState(str(event.data.get("state") or RunState.FAILED))
         self.error = error_of(event.data)
 
     def _update(self, event: Event, state: StepState, **changes: Any) -> None:
+        """Move an instance to another state; one that the plan does not name is added behind the others."""
         known = self._steps.get(event.instance) or StepProgress(event.instance)
         attempt = event.attempt or known.attempt
         self._steps[event.instance] = replace(known, state=state, attempt=attempt, since_ms=event.at_ms, **changes)

@@ -34,6 +34,9 @@ GLYPHS: Mapping[str, tuple[str, str]] = {
 
 FAILURES_SHOWN = 5
 
+WIDEST = 5_000
+"""Columns of the widest line of a table."""
+
 _STATE_OF: Mapping[str, str] = {word: str(state) for state, word in STATUS_WORDS.items()}
 
 
@@ -59,17 +62,25 @@ class _PlainConsole(Console):
     """Leaves a closed pipe to whoever ends the command."""
 
     def on_broken_pipe(self) -> None:
+        """Raise what ends the command with `ExitCode.BROKEN_PIPE`; rich itself would exit with 1, a failed run's."""
         raise BrokenPipeError("whoever read the output has gone")
 
 
-def step_table(rows: Iterable[Row]) -> Table:
-    """Steps, one a line: glyph, id, state, time, and what is to be said of it."""
-    table = Table.grid(padding=(0, 1), expand=True)
+def print_whole(screen: Console, table: Table) -> None:
+    """Print a table with nothing cut; where the terminal is too narrow, it wraps the lines itself."""
+    lines = screen.render_lines(table, screen.options.update(width=_width_of(table, screen)), pad=False)
+    for line in lines:
+        screen.print(Text.assemble(*((part.text, part.style or "") for part in line)), soft_wrap=True)
+
+
+def step_table(rows: Iterable[Row], fit: bool = False) -> Table:
+    """Steps, one a line: glyph, id, state, time, and what is to be said of it; `fit` makes it as wide as the screen."""
+    table = Table.grid(padding=(0, 1), expand=fit)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=48)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
-    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1 if fit else None)
     for row in rows:
         glyph, style = GLYPHS.get(row.state, ("?", ""))
         attempt = f"attempt {row.attempt}" if row.attempt > 1 else ""
@@ -83,7 +94,7 @@ def run_table(records: Iterable[RunRecord]) -> Table:
     """Runs, one a line."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for heading in ("RUN", "STATE", "PIPELINE", "SUBMITTED", "TOOK", "STEPS", "TAGS"):
-        table.add_column(heading, no_wrap=heading in ("RUN", "STATE"), overflow="fold")
+        table.add_column(heading, no_wrap=True)
     for record in records:
         _, style = GLYPHS.get(record.state, ("", ""))
         failed = f" ({record.failed} failed)" if record.failed else ""
@@ -112,7 +123,8 @@ def ending(document: RunDocument, width: int = CUT_CHARACTERS) -> Iterator[Text]
     state = state_of(document.status)
     glyph, style = GLYPHS.get(state, ("", ""))
     line = Text(f"{glyph} {state}", style)
-    yield line.append(f" in {seconds(document.duration)}{_cost_of(document)}", "default not bold")
+    duration = f" in {seconds(document.duration)}" if document.completed_at else ""
+    yield line.append(f"{duration}{_cost_of(document)}", "default not bold")
     for name, value in document.outputs.items():
         label = one_line(name, 48)
         yield Text(f"  {label}: {shown(value, max(width - len(label) - 4, 20))}")
@@ -149,6 +161,12 @@ def took(record: RunRecord) -> str:
     return seconds((record.ended_ms - record.started_ms) / 1000)
 
 
+def _width_of(table: Table, screen: Console) -> int:
+    """Columns that the table needs to be shown with nothing cut, at most `WIDEST`."""
+    return screen.measure(table, options=screen.options.update(max_width=WIDEST)).maximum
+
+
 def _cost_of(document: RunDocument) -> str:
+    """What the run's model calls cost; nothing for a run without any."""
     usage = document.usage
     return f", {cost(usage)} for {plural(usage.requests, 'model call')}" if usage.requests else ""

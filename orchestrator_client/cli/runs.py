@@ -100,10 +100,10 @@ def runs(output: str | None, url: str | None, **wanted: Any) -> None:
     if output:
         click.echo(json_text([record.model_dump(mode="json") for record in records]))
         return
-    from orchestrator_client.cli.rendering import console, run_table
+    from orchestrator_client.cli.rendering import console, print_whole, run_table
 
     if records:
-        console().print(run_table(records))
+        print_whole(console(), run_table(records))
     else:
         click.echo("no such runs" if any(wanted[key] for key in ("state", "pipeline", "tag")) else "no runs", err=True)
 
@@ -125,12 +125,16 @@ def _as_json(document: RunDocument, values: bool) -> dict[str, Any]:
 
 
 def _show(document: RunDocument, values: bool) -> None:
-    from orchestrator_client.cli.rendering import console, rows_of, step_table
+    """Show the document to a person: the steps, what they left if asked for, and how the run stands.
+
+    Values are cut to the width of the screen; `-o json` has them whole.
+    """
+    from orchestrator_client.cli.rendering import console, print_whole, rows_of, step_table
     from orchestrator_client.cli.text import shown
 
     screen = console()
-    screen.print(f"run {printable(document.execution_id)} of {printable(document.pipeline_id)}")
-    screen.print(step_table(rows_of(document)))
+    screen.print(f"run {printable(document.execution_id)} of {printable(document.pipeline_id)}", soft_wrap=True)
+    print_whole(screen, step_table(rows_of(document)))
     for step in document.steps.values():
         if values and step.value is not None:
             screen.print(f"  {printable(step.id)}: {shown(step.value, screen.width)}", soft_wrap=True)

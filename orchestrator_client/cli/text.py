@@ -55,13 +55,16 @@ def plural(count: int, noun: str) -> str:
 
 
 def _is_hidden(character: str) -> bool:
+    """Whether a character is of a category that shows nothing, or tells a terminal what to do; spaces of all widths are not."""
     category = unicodedata.category(character)
     return category.startswith("C") or category in _SEPARATORS
 
 
 def _visible(character: str) -> str:
+    """The character, or its Python escape."""
     return character.encode("unicode_escape").decode() if _is_hidden(character) else character
 
 
 def _json_visible(character: str) -> str:
+    """The character, or its JSON escape: a pair of them for one beyond U+FFFF."""
     return json.dumps(character)[1:-1] if _is_hidden(character) else character

@@ -26,7 +26,10 @@ def render(progress: Progress, run: str, height: int, local_ms: int | None = Non
     now_ms = progress.now_ms(local_ms if local_ms is not None else round(time.time() * 1000))
     steps = progress.steps
     shown = choose(steps, max(height - FRAME_LINES, 1))
-    parts: list[RenderableType] = [_header(progress, run, now_ms), step_table([_row(step, now_ms) for step in shown])]
+    parts: list[RenderableType] = [
+        _header(progress, run, now_ms),
+        step_table([_row(step, now_ms) for step in shown], fit=True),
+    ]
     if len(shown) < len(steps):
         parts.append(Text(f"… {summary(steps, shown)}", "dim"))
     return Group(*parts)
@@ -47,6 +50,7 @@ def summary(steps: Sequence[StepProgress], shown: Sequence[StepProgress]) -> str
 
 
 def _header(progress: Progress, run: str, now_ms: int) -> Text:
+    """The line on top: which run, its state, how many steps have ended, its time and cost so far."""
     state = "cancelling" if progress.cancelling and not progress.state.ended else str(progress.state)
     line = Text(no_wrap=True, overflow="ellipsis").append(f"{one_line(progress.plan.id)} ", "bold")
     line.append(f"{one_line(run)}  ", "dim").append(state, GLYPHS.get(progress.state, ("", ""))[1])
@@ -57,11 +61,13 @@ def _header(progress: Progress, run: str, now_ms: int) -> Text:
 
 
 def _row(step: StepProgress, now_ms: int) -> Row:
+    """The step as a line of the table, its time counted up to now."""
     duration = step.seconds(now_ms)
     return Row(_word(step), step.id, "" if duration is None else seconds(duration), step.attempt, _note(step, now_ms))
 
 
 def _note(step: StepProgress, now_ms: int) -> str:
+    """Why the step is where it is; for one that waits, first for how long."""
     if step.state is not InstanceState.PARKED:
         return step.note
     wait = step.wait_seconds(now_ms)
@@ -69,4 +75,5 @@ def _note(step: StepProgress, now_ms: int) -> str:
 
 
 def _word(step: StepProgress) -> str:
+    """The name of the step's state; it has none while something before it has not ended."""
     return str(step.state) if step.state is not None else PENDING

@@ -20,7 +20,7 @@ from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import TemplateError, TemplateForbidden, TemplateTooLarge
 
 OPERATIONS = 500_000
-"""Iterations, calls, filters and expressions of one rendering: about a second of work, ten times a full page."""
+"""Iterations, calls, filters and expressions of one rendering: half a second of the cheapest of them (measured)."""
 
 PRODUCED_BYTES = 4 * caps.RENDERED_BYTES
 """Everything that one rendering may build on the way, all told."""

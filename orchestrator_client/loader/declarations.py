@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from orchestrator_client.contract.plan import Input, InputType, Json, coerce
 from orchestrator_client.loader import dialect
+from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
 from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.references import Scope, named, refuse_auto
@@ -28,16 +29,20 @@ def inputs(root: Mapping, problems: Problems) -> dict[str, Input]:
                 declared[name] = _input(name, node, declared.get(name), problems)
         elif node is not None:
             message = f"{section} must be a mapping of names, found {kind_of(node)}"
-            problems.error("wrong-type", message, node.place)
+            problems.error(Code.WRONG_TYPE, message, node.place)
     return declared
 
 
 def _input(name: str, section: Mapping, before: Input | None, problems: Problems) -> Input:
+    """One input: its long form where any key of one is there, else a direct value.
+
+    A direct value under `inputs` is a default for the declaration of that name under `parameters`.
+    """
     node, at = section.entries[name].value, section.place_of(name)
     refuse_auto(node, problems)
     if not _NAME.fullmatch(name):
         remedy = f"read it as inputs[{quoted(name)}], or rename it"
-        problems.warn("input-name", f"no template can read {{{{ {name[:40]} }}}}", at, remedy)
+        problems.warn(Code.INPUT_NAME, f"no template can read {{{{ {name[:40]} }}}}", at, remedy)
     if isinstance(node, Mapping) and dialect.INPUT_KEYS & node.entries.keys():
         return _declaration(name, node, problems)
     if before is not None:
@@ -49,17 +54,17 @@ def _declaration(name: str, node: Mapping, problems: Problems) -> Input:
     """An input in its long form."""
     for key in node.entries.keys() - dialect.INPUT_KEYS:
         if key in dialect.INPUT_INERT:
-            problems.warn("no-effect", f"{quoted(key)} of an input is not enforced", node.place_of(key))
+            problems.warn(Code.NO_EFFECT, f"{quoted(key)} of an input is not enforced", node.place_of(key))
         else:
             remedy = problems.did_you_mean(key, dialect.INPUT_KEYS)
             message = f"unknown key {quoted(key)} in input {quoted(name)}"
-            problems.error("unknown-key", message, node.place_of(key), remedy)
+            problems.error(Code.UNKNOWN_KEY, message, node.place_of(key), remedy)
     kind = _type(node.get("type"), problems)
     choices = _choices(name, node, kind, problems)
     default = node.get("default")
     value = None if default is None else _coerced(name, plain(default), kind, default, problems)
     if default is not None and choices is not None and value not in choices:
-        problems.error("wrong-value", f"the default of {quoted(name)} is none of its choices", default.place)
+        problems.error(Code.WRONG_VALUE, f"the default of {quoted(name)} is none of its choices", default.place)
     return Input(
         type=kind,
         default=value,
@@ -70,48 +75,55 @@ def _declaration(name: str, node: Mapping, problems: Problems) -> Input:
 
 
 def _type(node: Node | None, problems: Problems) -> InputType:
+    """The declared type; `any` where none is written."""
     if node is None:
         return InputType.ANY
     written = node.text if isinstance(node, Scalar) else kind_of(node)
     if (name := dialect.INPUT_TYPES.get(written.strip().lower())) is not None:
         return InputType(name)
     remedy = problems.did_you_mean(written, dialect.INPUT_TYPES) or f"types: {', '.join(InputType)}"
-    problems.error("wrong-value", f"no input type {quoted(written)}", node.place, remedy)
+    problems.error(Code.WRONG_VALUE, f"no input type {quoted(written)}", node.place, remedy)
     return InputType.ANY
 
 
 def _choices(name: str, node: Mapping, kind: InputType, problems: Problems) -> tuple[Json, ...] | None:
+    """The allowed values, coerced like a caller's would be; None where everything is allowed."""
     listed = node.get("choices") or node.get("enum")
     if listed is None:
         return None
     if not isinstance(listed, Sequence) or not listed.items:
-        problems.error("wrong-type", f"choices of {quoted(name)} must be a list, found {kind_of(listed)}", listed.place)
+        problems.error(
+            Code.WRONG_TYPE, f"choices of {quoted(name)} must be a list, found {kind_of(listed)}", listed.place
+        )
         return None
     return tuple(_coerced(name, plain(item), kind, item, problems) for item in listed.items)
 
 
 def _coerced(name: str, value: Json, kind: InputType, node: Node, problems: Problems) -> Json:
+    """The value as the declared type, by the same rules that bind a caller's inputs."""
     if value is None:
         return None
     try:
         return coerce(value, kind)
     except (ValueError, RecursionError):
-        problems.error("wrong-type", f"input {quoted(name)}: expected {kind}, found {kind_of(node)}", node.place)
+        problems.error(Code.WRONG_TYPE, f"input {quoted(name)}: expected {kind}, found {kind_of(node)}", node.place)
         return value
 
 
 def _flag(node: Mapping, key: str, problems: Problems) -> bool:
+    """A boolean of the declaration, as written or spelled (`yes`, `"true"`)."""
     found = node.get(key)
     if found is None:
         return False
     try:
         return bool(coerce(plain(found), InputType.BOOLEAN))
     except ValueError:
-        problems.error("wrong-type", f"{key} must be true or false, found {kind_of(found)}", found.place)
+        problems.error(Code.WRONG_TYPE, f"{key} must be true or false, found {kind_of(found)}", found.place)
         return False
 
 
 def _text(node: Node | None) -> str:
+    """A label as it stands in the file; empty where there is none."""
     return node.text if isinstance(node, Scalar) else ""
 
 
@@ -131,17 +143,18 @@ def checked_outputs(nodes: dict[str, Node], steps: Scope, problems: Problems) ->
 
 
 def _output_nodes(section: Node | None, problems: Problems) -> dict[str, Node]:
+    """Name -> template of every output, whichever of its forms the section has."""
     match section:
         case None:
             return {}
         case Mapping():
             return {name: _output(name, entry.value, problems) for name, entry in section.entries.items()}
         case Sequence():
-            problems.warn("outputs-list", "outputs is a list", section.place, "write a mapping of name: template")
+            problems.warn(Code.OUTPUTS_LIST, "outputs is a list", section.place, "write a mapping of name: template")
             return dict(_listed(item, problems) for item in section.items)
         case Scalar():
             message = f"outputs must be a mapping of names to templates, found {kind_of(section)}"
-            problems.error("wrong-type", message, section.place)
+            problems.error(Code.WRONG_TYPE, message, section.place)
             return {}
 
 
@@ -150,7 +163,7 @@ def _listed(item: Node, problems: Problems) -> tuple[str, Node]:
     name = item.get("name") if isinstance(item, Mapping) else None
     if isinstance(item, Mapping) and isinstance(name, Scalar):
         return name.text, _output(name.text, item, problems)
-    problems.error("wrong-type", "an output in a list must be {name: …, value: …}", item.place)
+    problems.error(Code.WRONG_TYPE, "an output in a list must be {name: …, value: …}", item.place)
     return "", item
 
 
@@ -162,7 +175,7 @@ def _output(name: str, node: Node, problems: Problems) -> Node:
     if long_form:
         return node.entries[long_form[0]].value
     if "type" in node.entries or "location" in node.entries:
-        problems.warn("no-effect", f"output {quoted(name)} has no value", node.place, "add value: with a template")
+        problems.warn(Code.NO_EFFECT, f"output {quoted(name)} has no value", node.place, "add value: with a template")
     return node
 
 
@@ -174,4 +187,4 @@ def _refuse_cycles(nodes: dict[str, Node], reads: dict[str, list[str]], problems
         # The sorter names what is read before what reads it, and the first of them twice.
         cycle = " → ".join(reversed(error.args[1][:OUTPUTS_SHOWN]))
         at = nodes[error.args[1][-1]].place
-        problems.error("cycle", f"outputs read each other in a circle: {cycle}", at, "break the cycle")
+        problems.error(Code.CYCLE, f"outputs read each other in a circle: {cycle}", at, "break the cycle")

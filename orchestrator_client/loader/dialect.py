@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 
 from orchestrator_client.contract import catalog
+from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems
 
 TOP_KEYS = frozenset(
@@ -128,7 +129,7 @@ AUTO_NAME = "an <AUTO> tag"
 
 def not_yet(problems: Problems, what: str, at: Place, remedy: str = "") -> None:
     """Refuse a part of the dialect that this release does not have."""
-    problems.error("not-yet", f"{what} is not in this release", at, remedy)
+    problems.error(Code.NOT_YET, f"{what} is not in this release", at, remedy)
 
 
 def canonical_tool(written: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.plan import Json, Plan, Step
 from orchestrator_client.loader import declarations, dialect, edges, policy, steps
+from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
 from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.references import Scope, refuse_auto
@@ -23,9 +24,9 @@ def read(root: Node | None, problems: Problems) -> Plan:
     """
     if root is None or (isinstance(root, Scalar) and root.value is None):
         problems.raise_if_any()
-        problems.error("empty", "the plan is empty", remedy=f"the smallest valid one is: {SMALLEST}")
+        problems.error(Code.EMPTY, "the plan is empty", remedy=f"the smallest valid one is: {SMALLEST}")
     elif not isinstance(root, Mapping):
-        problems.error("wrong-type", f"expected a mapping at the top, found {kind_of(root)}", root.place)
+        problems.error(Code.WRONG_TYPE, f"expected a mapping at the top, found {kind_of(root)}", root.place)
     else:
         return _plan(root, problems)
     problems.raise_if_any()
@@ -33,6 +34,7 @@ def read(root: Node | None, problems: Problems) -> Plan:
 
 
 def _plan(root: Mapping, problems: Problems) -> Plan:
+    """Read every section before anything is raised, so that one pass shows all that is wrong."""
     _check_keys(root, problems)
     inputs = declarations.inputs(root, problems)
     nodes = _step_nodes(root, problems)
@@ -54,29 +56,31 @@ def _plan(root: Mapping, problems: Problems) -> Plan:
 
 
 def _check_keys(root: Mapping, problems: Problems) -> None:
+    """Refuse keys that are surely mistakes; warn of those that the dialect knows and this release ignores."""
     for key in root.entries:
         at = root.place_of(key)
         if key in dialect.TOP_KEYS:
             continue
         if key in dialect.TOP_INERT or dialect.TOP_INERT_PATTERN.fullmatch(key):
-            problems.warn("no-effect", f"{quoted(key)} has no effect", at, dialect.TOP_INERT.get(key, ""))
+            problems.warn(Code.NO_EFFECT, f"{quoted(key)} has no effect", at, dialect.TOP_INERT.get(key, ""))
         else:
             remedy = problems.did_you_mean(key, dialect.TOP_KEYS)
-            problems.error("unknown-key", f"unknown key {quoted(key)}", at, remedy)
+            problems.error(Code.UNKNOWN_KEY, f"unknown key {quoted(key)}", at, remedy)
 
 
 def _step_nodes(root: Mapping, problems: Problems) -> list[Node]:
+    """The nodes of the steps; none where there are too many, because each would be read in vain."""
     node = root.get("steps")
     if isinstance(node, Sequence) and node.items:
         if len(node.items) > caps.STEPS:
-            problems.error("too-large", f"{len(node.items):,} steps; {caps.STEPS:,} are allowed", node.place)
+            problems.error(Code.TOO_LARGE, f"{len(node.items):,} steps; {caps.STEPS:,} are allowed", node.place)
             return []
         return node.items
     if node is None or isinstance(node, Sequence):
-        problems.error("no-steps", "the plan has no steps", root.place_of("steps"), f"the smallest has: {SMALLEST}")
+        problems.error(Code.NO_STEPS, "the plan has no steps", root.place_of("steps"), f"the smallest has: {SMALLEST}")
     else:
         problems.error(
-            "wrong-type", f"steps must be a list, found {kind_of(node)}", node.place, "start each with '- id:'"
+            Code.WRONG_TYPE, f"steps must be a list, found {kind_of(node)}", node.place, "start each with '- id:'"
         )
     return []
 
@@ -103,11 +107,12 @@ def _defaults(root: Mapping, problems: Problems) -> steps.Defaults:
 
 
 def _warn_of_hidden_inputs(scope: Scope, problems: Problems) -> None:
+    """A bare name means the step, so an input of that name needs its namespace."""
     for name in scope.inputs:
         if name in scope.steps:
             at = scope.steps[name]
             remedy = f"read the input as inputs.{name}"
-            problems.warn("hidden-input", f"step {quoted(name)} hides the input of that name", at, remedy)
+            problems.warn(Code.HIDDEN_INPUT, f"step {quoted(name)} hides the input of that name", at, remedy)
 
 
 def _id(root: Mapping, problems: Problems) -> str:
@@ -125,14 +130,15 @@ def _text(root: Mapping, key: str, problems: Problems) -> str:
     node = root.get(key)
     if node is None or isinstance(node, Scalar):
         return node.text if isinstance(node, Scalar) else ""
-    problems.error("wrong-type", f"{key} must be text, found {kind_of(node)}", node.place)
+    problems.error(Code.WRONG_TYPE, f"{key} must be text, found {kind_of(node)}", node.place)
     return ""
 
 
 def _metadata(root: Mapping, problems: Problems) -> dict[str, Json]:
+    """The metadata, which only ever is shown."""
     node = root.get("metadata")
     if isinstance(node, Mapping):
         return {key: plain(entry.value) for key, entry in node.entries.items()}
     if node is not None:
-        problems.error("wrong-type", f"metadata must be a mapping, found {kind_of(node)}", node.place)
+        problems.error(Code.WRONG_TYPE, f"metadata must be a mapping, found {kind_of(node)}", node.place)
     return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.plan import Plan
+from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems
 
 _SHOWN = 12
@@ -13,14 +14,14 @@ _SHOWN = 12
 def check(plan: Plan, problems: Problems) -> None:
     """Add every cycle, and the excess over `caps.EDGES`."""
     if (edges := sum(len(step.after) for step in plan.steps)) > caps.EDGES:
-        problems.error("too-large", f"{edges:,} dependencies; {caps.EDGES:,} are allowed")
+        problems.error(Code.TOO_LARGE, f"{edges:,} dependencies; {caps.EDGES:,} are allowed")
         return
     for cycle in cycles(plan):
         first = plan.step_by_id[cycle[0]]
         at = Place(first.line, 1) if first.line else Place()
         message = f"steps run in a circle: {_spelled(cycle)}"
         problems.within(first.id).error(
-            "cycle", message, at, "remove one of these dependencies, or the template that reads the step"
+            Code.CYCLE, message, at, "remove one of these dependencies, or the template that reads the step"
         )
 
 
@@ -43,11 +44,13 @@ def cycles(plan: Plan) -> list[list[str]]:
 
 
 def _from_first(cycle: list[str], plan: Plan) -> list[str]:
+    """The same cycle, turned so that it starts where the file first meets it."""
     members = set(cycle)
     start = cycle.index(next(step.id for step in plan.steps if step.id in members))
     return cycle[start:] + cycle[:start]
 
 
 def _spelled(cycle: list[str]) -> str:
+    """The cycle as a person draws it; a long one is cut in its middle."""
     shown = cycle if len(cycle) <= _SHOWN else [*cycle[: _SHOWN - 1], "…"]
     return " → ".join([*shown, cycle[0]])

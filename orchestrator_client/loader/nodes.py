@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml import events as yaml
 from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.scanner import Scanner
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.loader import scalars, syntax
+from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems, quoted
 
 
@@ -43,6 +43,8 @@ class Scalar:
 
 @dataclass(slots=True)
 class Sequence:
+    """A list."""
+
     line: int
     column: int
     items: list[Node] = field(default_factory=list)
@@ -61,6 +63,8 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class Mapping:
+    """A mapping; keys are unique, and in the order of the file."""
+
     line: int
     column: int
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -160,7 +164,6 @@ def compose(text: str, problems: Problems) -> Node | None:
     """The document of a file, or None where there is none or it cannot be read; `problems` says which."""
     composer = _Composer(problems)
     parser: Any = YAML(typ="safe", pure=True)
-    parser.Scanner = _Scanner
     try:
         for event in parser.parse(text):
             composer.take(event)
@@ -176,23 +179,6 @@ class _TooMuchError(Exception):
     """The rest of the file is not worth reading; the reason is in the problems."""
 
 
-class _Scanner(Scanner):
-    """Looks for the end of a possible key once a token, where the parser asks some eight times: linear, not levels²."""
-
-    _settled = False
-
-    def check_token(self, *choices: type) -> bool:
-        if not self._settled:
-            super().check_token()
-            self._settled = True
-        return bool(self.tokens) and (not choices or isinstance(self.tokens[0], choices))
-
-    def get_token(self) -> Any:
-        token = super().get_token()
-        self._settled = False
-        return token
-
-
 @dataclass(slots=True)
 class _Open:
     """A collection whose end has not come. `key`: of a mapping, the key whose value comes next."""
@@ -206,6 +192,8 @@ _NO_KEY = Scalar(0, 0, "", "")
 
 
 class _Composer:
+    """Builds nodes from events with a stack of its own, so that depth costs no recursion."""
+
     def __init__(self, problems: Problems) -> None:
         self.root: Node | None = None
         self._problems = problems
@@ -214,6 +202,11 @@ class _Composer:
         self._documents = 0
 
     def take(self, event: Any) -> None:
+        """Add one event to what is open.
+
+        Raises:
+            _TooMuchError: the file passed a cap, or has more errors than are kept.
+        """
         match event:
             case yaml.ScalarEvent():
                 self._add(self._scalar(event), event)
@@ -224,24 +217,27 @@ class _Composer:
             case yaml.CollectionEndEvent():
                 self._open.pop()
             case yaml.AliasEvent():
-                self._refuse(event, "alias", f"alias *{event.anchor}", "write the value out")
+                self._refuse(event, Code.ALIAS, f"alias {quoted(event.anchor)}", "write the value out")
                 self._add(Scalar(*_place(event), "", ""), event)
             case yaml.DocumentStartEvent():
                 self._start_document(event)
 
     def _start_document(self, event: Any) -> None:
+        """One plan a file: which of two would run is nobody's guess."""
         self._documents += 1
         if self._documents > 1:
-            self._stop("documents", "a second document starts here", _place(event), "put each plan in its own file")
+            self._stop(Code.DOCUMENTS, "a second document starts here", _place(event), "put each plan in its own file")
 
     def _start(self, node: Sequence | Mapping, event: Any) -> None:
+        """Open a collection, in its parent at once, so that what is in it needs no second visit."""
         self._check_tag(event, scalars.COLLECTION_TAGS)
         self._add(node, event)
         self._open.append(_Open(node))
         if len(self._open) > caps.PLAN_DEPTH:
-            self._stop("too-deep", f"nested deeper than {caps.PLAN_DEPTH} levels", node.place)
+            self._stop(Code.TOO_DEEP, f"nested deeper than {caps.PLAN_DEPTH} levels", node.place)
 
     def _scalar(self, event: Any) -> Scalar:
+        """The value of a scalar; one that stands for something else keeps the text it has in the file."""
         self._check_tag(event, scalars.SCALAR_TAGS)
         at = _place(event)
         is_plain = event.style is None or event.style == ""
@@ -249,13 +245,16 @@ class _Composer:
         return Scalar(*at, value if isinstance(value, str) else event.value, value, literal=event.style == "|")
 
     def _add(self, node: Node, event: Any) -> None:
+        """Put a node where it belongs: an item, a key, the value of a key, or the root."""
         self._nodes += 1
         if self._nodes > caps.PLAN_NODES:
-            self._stop("too-large", f"more than {caps.PLAN_NODES:,} keys and values", node.place)
+            self._stop(Code.TOO_LARGE, f"more than {caps.PLAN_NODES:,} keys and values", node.place)
         if self._problems.full:
             raise _TooMuchError
         if event.anchor is not None and not isinstance(event, yaml.AliasEvent):
-            self._refuse(event, "anchor", f"anchor &{event.anchor}", "remove it; plans are written out in full")
+            self._refuse(
+                event, Code.ANCHOR, f"anchor {quoted(event.anchor)}", "remove it; plans are written out in full"
+            )
         if not self._open:
             self.root = node
             return
@@ -269,15 +268,16 @@ class _Composer:
             parent.key = None
 
     def _key(self, node: Node, owner: Mapping) -> Scalar:
+        """The key that a node is, or a stand-in for one that was refused."""
         if not isinstance(node, Scalar):
             self._refuse_key(node, owner)
             return _NO_KEY
         if node.text == "<<" and node.value == "<<":
-            self._problems.error("merge-key", "merge key <<", node.place, "write the merged keys out")
+            self._problems.error(Code.MERGE_KEY, "merge key <<", node.place, "write the merged keys out")
             return _NO_KEY
         if not isinstance(node.value, str):
             self._problems.error(
-                "key-not-text", f"keys must be text, found {kind_of(node)}", node.place, f'quote it: "{node.text}"'
+                Code.KEY_NOT_TEXT, f"keys must be text, found {kind_of(node)}", node.place, f'quote it: "{node.text}"'
             )
         return node
 
@@ -287,7 +287,7 @@ class _Composer:
             syntax.refuse_unquoted_template(owner.place, self._problems)
             self._replace(owner, Scalar(*owner.place, "", "{{ }}"))
         else:
-            self._problems.error("key-not-text", f"keys must be text, found {kind_of(node)}", node.place)
+            self._problems.error(Code.KEY_NOT_TEXT, f"keys must be text, found {kind_of(node)}", node.place)
 
     def _replace(self, old: Node, new: Scalar) -> None:
         """Put `new` where `old`, the innermost open collection, stands, so that it causes no further problems."""
@@ -303,27 +303,30 @@ class _Composer:
                 return
 
     def _enter(self, mapping: Mapping, key: Scalar, value: Node) -> None:
+        """Set a key once: the last of two would silently win elsewhere, and undo what was reviewed."""
         if key is _NO_KEY:
             return
         if (first := mapping.entries.get(key.text)) is not None:
             message = f"key {quoted(key.text)} stands here and on line {first.key.line}"
-            self._problems.error("duplicate-key", message, key.place, "remove one of them")
+            self._problems.error(Code.DUPLICATE_KEY, message, key.place, "remove one of them")
             return
         mapping.entries[key.text] = Entry(key, value)
 
     def _check_tag(self, event: Any, allowed: frozenset[str]) -> None:
+        """Refuse tags that build anything but JSON."""
         if event.tag is not None and event.tag not in allowed:
-            self._refuse(
-                event, "tag", f"tag {quoted(event.tag)}", "only text, numbers, booleans, null, lists, mappings"
-            )
+            self._refuse(event, Code.TAG, f"tag {quoted(event.tag)}", "remove it; a plan holds what JSON can say")
 
-    def _refuse(self, event: Any, code: str, what: str, remedy: str) -> None:
+    def _refuse(self, event: Any, code: Code, what: str, remedy: str) -> None:
+        """Add what YAML allows and a plan does not."""
         self._problems.error(code, f"{what} is not allowed in a plan", _place(event), remedy)
 
-    def _stop(self, code: str, message: str, at: Place, remedy: str = "") -> None:
+    def _stop(self, code: Code, message: str, at: Place, remedy: str = "") -> None:
+        """Refuse the file, and read no more of it."""
         self._problems.error(code, message, at, remedy)
         raise _TooMuchError
 
 
 def _place(event: Any) -> Place:
+    """Where an event starts; the parser counts from 0."""
     return Place(event.start_mark.line + 1, event.start_mark.column + 1)

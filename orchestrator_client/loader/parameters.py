@@ -9,6 +9,7 @@ from pydantic import AliasChoices, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator_client.contract import catalog
+from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.nodes import Mapping, kind_of, plain
 from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.references import has_template
@@ -30,24 +31,25 @@ def check(parameters: Mapping, use: Use, problems: Problems) -> None:
     known = {spelling for field in spellings.values() for spelling in field}
     for key in parameters.entries.keys() - known - {_SELECTS_ACTION}:
         remedy = problems.did_you_mean(key, known)
-        problems.warn("unknown-parameter", f"{use.uses} ignores {quoted(key)}", parameters.place_of(key), remedy)
+        problems.warn(Code.UNKNOWN_PARAMETER, f"{use.uses} ignores {quoted(key)}", parameters.place_of(key), remedy)
     for field, message in _type_errors(parameters, use.record):
         key = next((spelling for spelling in spellings.get(field, ()) if spelling in parameters.entries), field)
         at = parameters.place_of(key)
         value = parameters.entries.get(key)
         found = f", found {kind_of(value.value)}" if value else ""
-        problems.error("parameter-type", f"{use.uses}: {quoted(key)} {message}{found}", at)
+        problems.error(Code.PARAMETER_TYPE, f"{use.uses}: {quoted(key)} {message}{found}", at)
 
 
 def _check_presence(parameters: Mapping, use: Use, spellings: dict[str, tuple[str, ...]], problems: Problems) -> None:
+    """Required fields must be there under one of their names, and a model must be asked something."""
     for field, names in spellings.items():
         if use.record and use.record.model_fields[field].is_required() and not parameters.entries.keys() & set(names):
             remedy = f"add {names[0]} under parameters"
-            problems.error("missing-parameter", f"{use.uses} needs {quoted(names[0])}", parameters.place, remedy)
+            problems.error(Code.MISSING_PARAMETER, f"{use.uses} needs {quoted(names[0])}", parameters.place, remedy)
     prompts = _PROMPTS.get(use.uses, ())
     if prompts and not parameters.entries.keys() & set(prompts):
         remedy = f"add {prompts[0]} under parameters"
-        problems.error("missing-parameter", f"{use.uses} needs {' or '.join(prompts)}", parameters.place, remedy)
+        problems.error(Code.MISSING_PARAMETER, f"{use.uses} needs {' or '.join(prompts)}", parameters.place, remedy)
 
 
 def _type_errors(parameters: Mapping, record: type[catalog.Parameters]) -> Iterator[tuple[str, str]]:
@@ -62,6 +64,7 @@ def _type_errors(parameters: Mapping, record: type[catalog.Parameters]) -> Itera
 
 
 def _worded(detail: ErrorDetails) -> str:
+    """A validation error as the end of a sentence that starts with the parameter's name."""
     message = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     inside = ".".join(str(part) for part in detail["loc"][1:] if not str(part).startswith(("function-", "list[")))
     return f"{f'at {inside} ' if inside else ''}should be {message}"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from orchestrator_client.contract import caps, catalog
 from orchestrator_client.contract.errors import PlanInvalid, Problem
 from orchestrator_client.loader import secret
+from orchestrator_client.loader.codes import Code
 
 MOST = 1000
 """Errors, and as many warnings, that are kept of one file. A person is shown the first twenty."""
@@ -18,6 +19,12 @@ COMPARISONS = 200_000
 
 NEARLY = 0.8
 """Likeness (difflib's ratio) from which an unknown name is taken for a misspelt step, and so for an error."""
+
+MESSAGE_CHARACTERS = 1000
+"""Length at which a message is cut."""
+
+_RECENT = 4
+"""Problems among which a new one is looked for, so that it is not added twice."""
 
 QUOTED_CHARACTERS = 80
 """Length at which quoted text of the file is cut."""
@@ -38,7 +45,7 @@ class Problems:
 
     def __init__(self, file: str, step: str = "", shared: Problems | None = None) -> None:
         self.file = file
-        self._step = step
+        self._step = secret.masked(step)
         self._errors: list[Problem] = shared._errors if shared else []
         self._warnings: list[Problem] = shared._warnings if shared else []
         self._effort: _Effort = shared._effort if shared else _Effort()
@@ -54,11 +61,11 @@ class Problems:
         copied._warnings += self._warnings
         return copied
 
-    def error(self, code: str, message: str, at: Place = NOWHERE, remedy: str = "") -> None:
+    def error(self, code: Code, message: str, at: Place = NOWHERE, remedy: str = "") -> None:
         """Add a problem that keeps the plan from running."""
         self._add(self._errors, code, message, at, remedy, warning=False)
 
-    def warn(self, code: str, message: str, at: Place = NOWHERE, remedy: str = "") -> None:
+    def warn(self, code: Code, message: str, at: Place = NOWHERE, remedy: str = "") -> None:
         """Add a problem that a person should know of."""
         self._add(self._warnings, code, message, at, remedy, warning=True)
 
@@ -76,7 +83,7 @@ class Problems:
         """Whether one more template may be checked; the first one too many is an error."""
         left = self._effort.one_template_less()
         if left == -1:
-            self.error("too-large", f"more than {caps.PLAN_TEMPLATES:,} templates", at)
+            self.error(Code.TOO_LARGE, f"more than {caps.PLAN_TEMPLATES:,} templates", at)
         return left >= 0
 
     @property
@@ -98,10 +105,12 @@ class Problems:
         if self._errors:
             raise PlanInvalid(sorted(self._errors, key=lambda problem: (problem.line, problem.column)), self.file)
 
-    def _add(self, to: list[Problem], code: str, message: str, at: Place, remedy: str, warning: bool) -> None:
-        if len(to) < MOST:
-            message, remedy = secret.masked(message), secret.masked(remedy)
-            to.append(Problem(code, message, at.line, at.column, remedy, self._step, warning))
+    def _add(self, to: list[Problem], code: Code, message: str, at: Place, remedy: str, warning: bool) -> None:
+        message, remedy = _fit_to_show(message), _fit_to_show(remedy)
+        problem = Problem(code.value, message, at.line, at.column, remedy, self._step, warning)
+        # The same mistake may be met twice: once for each name in `{{ fetch-data.result }}`.
+        if len(to) < MOST and problem not in to[-_RECENT:]:
+            to.append(problem)
 
 
 class _Effort:
@@ -123,9 +132,18 @@ class _Effort:
 
 def quoted(text: str) -> str:
     """Text of the file in quotes: cut, and with what cannot be seen written as an escape."""
-    cut = text if len(text) <= QUOTED_CHARACTERS else text[: QUOTED_CHARACTERS - 1] + "…"
-    return "'" + "".join(character if character.isprintable() else _escaped(character) for character in cut) + "'"
+    # Masked before it is cut, because half a secret is not recognised any more.
+    whole = secret.masked(text[: 20 * QUOTED_CHARACTERS])
+    cut = whole if len(whole) <= QUOTED_CHARACTERS else whole[: QUOTED_CHARACTERS - 1] + "…"
+    return f"'{_visible(cut)}'"
 
 
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+def _fit_to_show(text: str) -> str:
+    """A message as it may be shown, whatever of the file got into it."""
+    return _visible(secret.masked(text[:MESSAGE_CHARACTERS]))
+
+
+def _visible(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

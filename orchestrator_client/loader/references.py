@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from orchestrator_client.contract import template
 from orchestrator_client.contract.errors import TemplateError
 from orchestrator_client.loader import dialect
+from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.nodes import Node, Scalar, scalars_in
 from orchestrator_client.loader.problems import Place, Problems, quoted
 
@@ -44,7 +45,7 @@ def named_in_condition(scalar: Scalar, scope: Scope, problems: Problems) -> list
     try:
         found = template.references_of_condition(scalar.text)
     except TemplateError as error:
-        problems.error("template", f"condition {quoted(scalar.text)}: {error}", scalar.place_of_line(error.line))
+        problems.error(Code.TEMPLATE, f"condition {quoted(scalar.text)}: {error}", scalar.place_of_line(error.line))
         return []
     return list(dict.fromkeys(_resolved(found, scalar, scope, problems)))
 
@@ -63,6 +64,7 @@ def refuse_auto(node: Node, problems: Problems) -> None:
 
 
 def _in_text(scalar: Scalar, scope: Scope, problems: Problems) -> Iterator[str]:
+    """The targets of one template; its problems are added, with their lines in the file."""
     if dialect.AUTO in scalar.text or not problems.may_check_template(scalar.place):
         return
     if inclusion := _INCLUSION.search(scalar.text):
@@ -73,12 +75,18 @@ def _in_text(scalar: Scalar, scope: Scope, problems: Problems) -> Iterator[str]:
         found = template.references(scalar.text)
     except TemplateError:
         for error in template.check(scalar.text):
-            problems.error("template", f"template: {error}", scalar.place_of_line(error.line))
+            problems.error(Code.TEMPLATE, _worded(error), scalar.place_of_line(error.line))
         return
     yield from _resolved(found, scalar, scope, problems)
 
 
+def _worded(error: TemplateError) -> str:
+    """A template's error, which may or may not say already that it is about a template."""
+    return str(error) if "template" in str(error)[:12] else f"template: {error}"
+
+
 def _resolved(found: list[template.Reference], scalar: Scalar, scope: Scope, problems: Problems) -> Iterator[str]:
+    """The targets of references, each name looked at once."""
     seen: set[tuple[str, str | None]] = set()
     for reference in found:
         key = (reference.name, reference.field if reference.name in _NAMESPACES else None)
@@ -104,6 +112,7 @@ def _target(reference: template.Reference, scope: Scope) -> str | None:
 
 
 def _is_known(reference: template.Reference, scope: Scope) -> bool:
+    """Whether the run provides the name, or the file declares it."""
     match reference.name:
         case "steps":
             return False
@@ -123,20 +132,25 @@ def _report(reference: template.Reference, scalar: Scalar, scope: Scope, problem
     add = problems.warn if reference.guarded else problems.error
     match reference.name:
         case "steps" if reference.field is None:
-            add("unresolved-name", "'steps' alone cannot be read", at, "name the step, as in {{ steps.fetch.result }}")
+            add(
+                Code.UNRESOLVED_NAME,
+                "'steps' alone cannot be read",
+                at,
+                "name the step, as in {{ steps.fetch.result }}",
+            )
         case "steps":
             remedy = problems.did_you_mean(reference.field or "", scope.steps)
-            add("unknown-step", f"no step {quoted(reference.field or '')}", at, remedy)
+            add(Code.UNKNOWN_STEP, f"no step {quoted(reference.field or '')}", at, remedy)
         case "parameters" | "inputs" | "state" if reference.field:
             _undeclared(reference.field, at, scope, problems)
         case "outputs" if scope.outputs is not None:
             remedy = problems.did_you_mean(reference.field or "", scope.outputs)
-            add("unknown-output", f"no output {quoted(reference.field or '')}", at, remedy)
+            add(Code.UNKNOWN_OUTPUT, f"no output {quoted(reference.field or '')}", at, remedy)
         case name if step := _hyphenated(name, scalar.text, scope):
             remedy = f"rename the step {step.replace('-', '_')}, or write steps['{step}']"
-            add("hyphen-in-id", f"in a template, {quoted(step)} is a subtraction", at, remedy)
+            add(Code.HYPHEN_IN_ID, f"in a template, {quoted(step)} is a subtraction", at, remedy)
         case name if (step := problems.nearest(name, scope.steps)) and name not in scope.inputs:
-            add("unknown-step", f"{quoted(name)} is neither a step nor an input", at, f"did you mean '{step}'?")
+            add(Code.UNKNOWN_STEP, f"{quoted(name)} is neither a step nor an input", at, f"did you mean '{step}'?")
         case name:
             _undeclared(name, at, scope, problems)
 
@@ -152,7 +166,7 @@ def _undeclared(name: str, at: Place, scope: Scope, problems: Problems) -> None:
     hint = problems.did_you_mean(name, scope.inputs)
     if scope.state:
         remedy = hint or f"channels: {', '.join(sorted(scope.inputs))[:200]}"
-        problems.error("unresolved-name", f"{quoted(name)} is no channel of the state", at, remedy)
+        problems.error(Code.UNRESOLVED_NAME, f"{quoted(name)} is no channel of the state", at, remedy)
         return
     remedy = hint or f"declare it under parameters, or give it with -i {name[:40]}=…"
-    problems.warn("unresolved-name", f"{quoted(name)} is neither a step nor a declared input", at, remedy)
+    problems.warn(Code.UNRESOLVED_NAME, f"{quoted(name)} is neither a step nor a declared input", at, remedy)

@@ -6,6 +6,7 @@ import math
 import re
 
 from orchestrator_client.contract.plan import Json
+from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems, quoted
 
 _CORE = "tag:yaml.org,2002:"
@@ -39,11 +40,11 @@ _DIGITS = 24
 
 
 def resolve(text: str, tag: str | None, plain: bool, at: Place, problems: Problems) -> Json:
-    """The value of a scalar; `plain` means that it stands without quotes. What is refused becomes text."""
+    """The value of a scalar; `plain` means that it stands without quotes. What is refused becomes None."""
     if tag in _TYPES:
         value = _plain(text, at, problems)
         if not isinstance(value, _TYPES[tag]) or (isinstance(value, bool) and bool not in _TYPES[tag]):
-            problems.error("tag", f"{quoted(text)} does not fit its tag", at, "remove the tag")
+            problems.error(Code.TAG, f"{quoted(text)} does not fit its tag", at, "remove the tag")
         return value
     if plain and tag is None:
         return _plain(text, at, problems)
@@ -51,6 +52,7 @@ def resolve(text: str, tag: str | None, plain: bool, at: Place, problems: Proble
 
 
 def _plain(text: str, at: Place, problems: Problems) -> Json:
+    """The value of a scalar without quotes, by the core schema of YAML 1.2."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in _FIRST_OF_A_NUMBER:
@@ -60,25 +62,30 @@ def _plain(text: str, at: Place, problems: Problems) -> Json:
     if _FLOAT.fullmatch(text):
         return _float(text, at, problems)
     if _NOT_FINITE.fullmatch(text):
-        return _refused("number", f"{quoted(text)} is not a finite number", text, at, problems)
+        _refused(f"{quoted(text)} is not a finite number", text, at, problems)
+        return None
     return _text(text, at, problems)
 
 
 def _integer(text: str, at: Place, problems: Problems) -> Json:
+    """An integer within ±2^53. A leading zero is lost, which matters to postcodes and versions."""
     value = int(text, 0 if text[:2] in ("0o", "0x") else 10) if len(text) <= _DIGITS else None
     if value is None or abs(value) > LARGEST_INTEGER:
-        return _refused("number", f"integer {quoted(text)[1:-1]} is out of range ±2^53", text, at, problems)
+        _refused(f"integer {quoted(text)[1:-1]} is out of range ±2^53", text, at, problems)
+        return None
     if len(digits := text.lstrip("+-")) > 1 and digits[0] == "0":
         problems.warn(
-            "number-spelling", f"{text} is read as the number {value}", at, f'quote it if it is text: "{text}"'
+            Code.NUMBER_SPELLING, f"{text} is read as the number {value}", at, f'quote it if it is text: "{text}"'
         )
     return value
 
 
 def _float(text: str, at: Place, problems: Problems) -> Json:
+    """A finite number: JSON has no others."""
     value = float(text)
     if not math.isfinite(value):
-        return _refused("number", f"{quoted(text)} is not a finite number", text, at, problems)
+        _refused(f"{quoted(text)} is not a finite number", text, at, problems)
+        return None
     return value
 
 
@@ -89,10 +96,10 @@ def _text(text: str, at: Place, problems: Problems) -> str:
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:
-        problems.error("surrogate", "half a character (a lone surrogate) in the text", at, "remove the \\ud… escape")
+        problems.error(Code.SURROGATE, "half a character (a lone surrogate) in the text", at, "remove the \\ud… escape")
         return ""
 
 
-def _refused(code: str, message: str, text: str, at: Place, problems: Problems) -> str:
-    problems.error(code, message, at, f'quote it if it is text: "{quoted(text)[1:-1]}"')
-    return text
+def _refused(message: str, text: str, at: Place, problems: Problems) -> None:
+    """Add why the text is no number. Its value is None, so that nothing else complains of it."""
+    problems.error(Code.NUMBER, message, at, f'quote it if it is text: "{quoted(text)[1:-1]}"')

@@ -41,6 +41,7 @@ def schema() -> dict[str, Json]:
 
 
 def _id() -> Json:
+    """The grammar of ids."""
     return {"type": "string", "pattern": f"^{dialect.ID.pattern}$", "maxLength": caps.ID_CHARACTERS}
 
 
@@ -62,6 +63,7 @@ def _input() -> Json:
 
 
 def _step() -> Json:
+    """One step: its own keys, and parameters that fit the tool or model that it names."""
     properties: dict[str, Json] = {
         **dict.fromkeys((*dialect.STEP_KEYS, *dialect.STEP_INERT), _ANYTHING),
         "id": {**_id(), "not": {"enum": sorted(dialect.RESERVED_IDS)}},
@@ -88,6 +90,7 @@ def _step() -> Json:
 
 
 def _retry() -> Json:
+    """The long form of `retry`."""
     limits = {"attempts": _whole(1, caps.ATTEMPTS)}
     return {
         "type": "object",
@@ -99,6 +102,7 @@ def _retry() -> Json:
 
 
 def _whole(low: int, high: int) -> Json:
+    """An integer within a range."""
     return {"type": "integer", "minimum": low, "maximum": high}
 
 
@@ -110,29 +114,32 @@ def _tool_spellings() -> list[str]:
 
 def _by_tool() -> Iterable[Json]:
     """If a step names this tool and this action, its parameters are of this record."""
-    for name in catalog.TOOLS:
+    for name, spec in catalog.TOOLS.items():
         tool, _, action = name.rpartition(".")
         spelled = [word for word in _tool_spellings() if dialect.canonical_tool(word) == tool]
         when = {"tool": {"enum": spelled}, "action": {"const": action}}
-        yield _when(when, f"#/$defs/{name}")
+        yield _when(when, name, spec.parameters)
 
 
 def _by_action() -> Iterable[Json]:
     """If a step without a tool names this action, its parameters are a model's."""
-    for name in catalog.MODEL_ACTIONS:
+    for name, record in catalog.MODEL_ACTIONS.items():
         spelled = [name, *(alias for alias, meant in catalog.ACTION_ALIASES.items() if meant == name)]
-        yield _when({"action": {"enum": spelled}, "tool": False}, f"#/$defs/{name}")
+        yield _when({"action": {"enum": spelled}, "tool": False}, name, record)
 
 
-def _when(properties: dict[str, Json], record: str) -> Json:
+def _when(properties: dict[str, Json], name: str, record: type[catalog.Parameters]) -> Json:
+    """If these properties are so, the parameters are of this record; `False` means that a key is absent."""
+    needed = ["parameters"] if any(field.is_required() for field in record.model_fields.values()) else []
     required = [key for key, condition in properties.items() if condition is not False]
     return {
         "if": {"properties": properties, "required": required},
-        "then": {"properties": {"parameters": {"$ref": record}}},
+        "then": {"properties": {"parameters": {"$ref": f"#/$defs/{name}"}}, "required": needed},
     }
 
 
 def _parameter_records() -> dict[str, Json]:
+    """The records of all tools and model actions, by their name in the catalog."""
     tools = {name: _record(spec.parameters, spec.description) for name, spec in catalog.TOOLS.items()}
     return {**tools, **{name: _record(record, "Call a model") for name, record in catalog.MODEL_ACTIONS.items()}}
 
@@ -142,11 +149,11 @@ def _record(record: type[catalog.Parameters], description: str) -> Json:
     fields = record.model_json_schema(by_alias=False)["properties"]
     spellings = spellings_of(record)
     required = [spellings[name] for name, field in record.model_fields.items() if field.is_required()]
+    properties = {name: {"anyOf": [_TEMPLATE, fields[field]]} for field, names in spellings.items() for name in names}
+    needed = [{"anyOf": [{"required": [name]} for name in names]} for names in required]
     return {
         "type": "object",
         "description": description,
-        "properties": {
-            spelling: {"anyOf": [_TEMPLATE, fields[field]]} for field, names in spellings.items() for spelling in names
-        },
-        "allOf": [{"anyOf": [{"required": [name]} for name in names]} for names in required],
+        "properties": properties,
+        **({"allOf": needed} if needed else {}),
     }

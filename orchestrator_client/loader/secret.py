@@ -28,4 +28,5 @@ def masked(text: str) -> str:
 
 
 def _mask(match: re.Match[str]) -> str:
+    """As much of a secret as tells which it is."""
     return "-----BEGIN … PRIVATE KEY" if match[0].startswith("-----") else match[0][:4] + "…"

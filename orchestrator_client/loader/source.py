@@ -12,6 +12,7 @@ from typing import BinaryIO
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import PlanInvalid, Problem
 from orchestrator_client.loader import secret
+from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems
 
 _KINDS = (
@@ -58,7 +59,7 @@ def decode(source: str | bytes, problems: Problems) -> str:
     text = text.removeprefix("\ufeff")
     if found := _FORBIDDEN.search(text):
         name = "a lone carriage return" if found[0] == "\r" else f"control character U+{ord(found[0]):04X}"
-        problems.error("control-character", f"{name} in the file", place_of(text, found.start()), "remove it")
+        problems.error(Code.CONTROL_CHARACTER, f"{name} in the file", place_of(text, found.start()), "remove it")
         problems.raise_if_any()
     _refuse_secrets(text, problems)
     return text
@@ -70,9 +71,10 @@ def place_of(text: str, offset: int) -> Place:
 
 
 def _refuse_secrets(text: str, problems: Problems) -> None:
+    """Search the text as a whole, comments included: whoever reads the file reads them too."""
     for offset, mask in islice(secret.found_in(text), _SECRETS_SHOWN):
         problems.error(
-            "secret",
+            Code.SECRET,
             f"this looks like a secret ({mask}); plans are stored and shown",
             place_of(text, offset),
             "take it out, revoke it, and give it to the workers' environment (OPENAI_API_KEY and the like)",
@@ -80,6 +82,7 @@ def _refuse_secrets(text: str, problems: Problems) -> None:
 
 
 def _utf8(data: bytes, problems: Problems) -> str:
+    """The text of UTF-8 bytes. Other encodings are named, never guessed at and read."""
     wide = next((name for mark, name in _WIDE if data.startswith(mark)), "")
     try:
         if wide:
@@ -89,29 +92,32 @@ def _utf8(data: bytes, problems: Problems) -> str:
         before = data[: error.start]
         at = Place(before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
         guess = wide or ("UTF-16" if b"\0" in data[:64] else "Latin-1 or Windows-1252")
-        problems.error("encoding", f"not UTF-8 text; it looks like {guess}", at, "save the file as UTF-8")
+        problems.error(Code.ENCODING, f"not UTF-8 text; it looks like {guess}", at, "save the file as UTF-8")
         problems.raise_if_any()
         raise
 
 
 def _opened(path: Path) -> BinaryIO:
+    """An open regular file. `O_NONBLOCK` keeps a FIFO without a writer from holding the caller."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise _refused(path, "unreadable", f"cannot open the plan: {reason}") from error
+        raise _refused(path, Code.UNREADABLE, f"cannot open the plan: {reason}") from error
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
         kind = next((name for test, name in _KINDS if test(mode)), "something else")
-        raise _refused(path, "not-a-file", f"not a regular file but {kind}")
+        raise _refused(path, Code.NOT_A_FILE, f"not a regular file but {kind}")
     return os.fdopen(descriptor, "rb")
 
 
 def _check_size(size: int, file: str) -> None:
+    """Refuse before parsing, which takes a hundred times as long as reading."""
     if size > caps.PLAN_BYTES:
-        raise PlanInvalid([Problem("too-large", f"the plan is larger than {caps.PLAN_BYTES:,} bytes")], file)
+        raise PlanInvalid([Problem(Code.TOO_LARGE.value, f"the plan is larger than {caps.PLAN_BYTES:,} bytes")], file)
 
 
-def _refused(path: Path, code: str, message: str) -> PlanInvalid:
-    return PlanInvalid([Problem(code, message)], str(path))
+def _refused(path: Path, code: Code, message: str) -> PlanInvalid:
+    """The error of a file that was not read."""
+    return PlanInvalid([Problem(code.value, message)], str(path))

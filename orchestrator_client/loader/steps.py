@@ -9,6 +9,7 @@ from orchestrator_client.contract import caps, template
 from orchestrator_client.contract.models import DEFAULT_PROVIDER, provider_of
 from orchestrator_client.contract.plan import Json, Step, StepKind
 from orchestrator_client.loader import dialect, parameters, policy, uses
+from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
 from orchestrator_client.loader.problems import Place, Problems, quoted
 from orchestrator_client.loader.references import Scope, named, named_in_condition, refuse_auto
@@ -39,9 +40,9 @@ def ids_of(nodes: list[Node], problems: Problems) -> dict[str, Place]:
         at = _place_of_id(node)
         if step_id in ids:
             message = f"step id {quoted(step_id)} stands here and on line {ids[step_id].line}"
-            problems.error("duplicate-id", message, at, "give each step an id of its own")
+            problems.error(Code.DUPLICATE_ID, message, at, "give each step an id of its own")
         elif (twin := by_folded.setdefault(step_id.lower(), step_id)) != step_id:
-            problems.warn("similar-id", f"step ids {quoted(step_id)} and {quoted(twin)} differ by case only", at)
+            problems.warn(Code.SIMILAR_ID, f"step ids {quoted(step_id)} and {quoted(twin)} differ by case only", at)
         ids.setdefault(step_id, at)
     return ids
 
@@ -62,6 +63,7 @@ class _Reader:
         self._settings = _parameters(node, problems)
 
     def step(self, step_id: str, defaults: Defaults) -> Step:
+        """The step of the plan. One that was refused is there all the same, so that others may name it."""
         use = self._use()
         model = _model(self._node, self._settings, defaults, use, self._problems)
         condition = _condition(self._node, self._problems)
@@ -90,7 +92,7 @@ class _Reader:
         if self._refused and not {"tool", "action"} & self._node.entries.keys():
             return None
         use = uses.of(self._node, self._settings, self._problems)
-        if use is not None and not self._refused:
+        if use is not None and not self._refused and isinstance(self._node.get("parameters"), Mapping | None):
             parameters.check(self._settings, use, self._problems)
         return use
 
@@ -109,16 +111,17 @@ class _Reader:
 
 
 def _id(node: Node, problems: Problems) -> str | None:
+    """The id of a step as written, checked; None where there is none to speak of."""
     if not isinstance(node, Mapping):
-        problems.error("wrong-type", f"a step must be a mapping, found {kind_of(node)}", node.place)
+        problems.error(Code.WRONG_TYPE, f"a step must be a mapping, found {kind_of(node)}", node.place)
         return None
     written = node.get("id")
     if written is None:
-        problems.error("no-id", "the step has no id", node.place, "add id: some_name")
+        problems.error(Code.NO_ID, "the step has no id", node.place, "add id: some_name")
         return None
     if not isinstance(written, Scalar) or not isinstance(written.value, str):
         message = f"a step's id must be text, found {kind_of(written)}"
-        problems.error("wrong-type", message, written.place, "start it with a letter")
+        problems.error(Code.WRONG_TYPE, message, written.place, "start it with a letter")
         return None
     check_id(written.value, written.place, "step", problems)
     return written.value
@@ -128,15 +131,15 @@ def check_id(text: str, at: Place, what: str, problems: Problems) -> None:
     """Refuse an id that is too long, has other characters than the grammar's, or means something in a template."""
     if len(text) > caps.ID_CHARACTERS:
         message = f"{what} id of {len(text):,} characters; {caps.ID_CHARACTERS} are allowed: {quoted(text[:20])}"
-        problems.error("bad-id", message, at)
+        problems.error(Code.BAD_ID, message, at)
     elif not dialect.ID.fullmatch(text):
         odd = next((character for character in text if not character.isascii()), "")
         found = f" has {quoted(odd)} (U+{ord(odd):04X})" if odd else " is not an id"
         remedy = f"letters, digits, _ and -, a letter first: {slug(text)}"
-        problems.error("bad-id", f"{what} id {quoted(text)}{found}", at, remedy)
+        problems.error(Code.BAD_ID, f"{what} id {quoted(text)}{found}", at, remedy)
     elif what == "step" and text.lower() in dialect.RESERVED_IDS:
         remedy = f"rename it, for example {text}_step"
-        problems.error("reserved-id", f"step id {quoted(text)} means something else in a template", at, remedy)
+        problems.error(Code.RESERVED_ID, f"step id {quoted(text)} means something else in a template", at, remedy)
 
 
 def slug(text: str) -> str:
@@ -147,6 +150,7 @@ def slug(text: str) -> str:
 
 
 def _place_of_id(node: Node) -> Place:
+    """Where the id stands, for messages about it."""
     return node.entries["id"].value.place if isinstance(node, Mapping) else node.place
 
 
@@ -161,23 +165,25 @@ def _check_keys(step: Mapping, problems: Problems) -> bool:
         refuse_auto(step.entries[key].value, problems)
         if key not in _UNDERSTOOD:
             remedy = problems.did_you_mean(key, _UNDERSTOOD)
-            problems.error("unknown-key", f"unknown key {quoted(key)} in a step", step.place_of(key), remedy)
+            problems.error(Code.UNKNOWN_KEY, f"unknown key {quoted(key)} in a step", step.place_of(key), remedy)
         elif key in dialect.STEP_INERT or (key == "type" and key not in later):
-            problems.warn("no-effect", f"{quoted(key)} of a step has no effect", step.place_of(key))
+            problems.warn(Code.NO_EFFECT, f"{quoted(key)} of a step has no effect", step.place_of(key))
     return bool(later)
 
 
 def _is_later_type(step: Mapping) -> bool:
+    """Whether `type` names a kind of step that comes later; other types say nothing."""
     node = step.get("type")
     return isinstance(node, Scalar) and node.text in dialect.STEP_TYPES_LATER
 
 
 def _parameters(step: Mapping, problems: Problems) -> Mapping:
+    """The parameters; none where they are no mapping."""
     node = step.get("parameters")
     if isinstance(node, Mapping):
         return node
     if node is not None:
-        problems.error("wrong-type", f"parameters must be a mapping, found {kind_of(node)}", node.place)
+        problems.error(Code.WRONG_TYPE, f"parameters must be a mapping, found {kind_of(node)}", node.place)
     return Mapping(*step.place_of("parameters"))
 
 
@@ -187,7 +193,7 @@ def _model(
     """The model as written: the parameter's, else the step's, else the pipeline's."""
     if use is None or use.kind is not StepKind.MODEL:
         if use is not None and "model" in step.entries:
-            problems.warn("no-effect", f"{use.uses} uses no model", step.place_of("model"))
+            problems.warn(Code.NO_EFFECT, f"{use.uses} uses no model", step.place_of("model"))
         return None
     node = settings.get("model") or step.get("model")
     return defaults.model if node is None else model_name(node, problems)
@@ -196,36 +202,40 @@ def _model(
 def model_name(node: Node, problems: Problems) -> Scalar | None:
     """The node, if it can be the name of a model, or a template of one."""
     if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value.strip():
-        problems.error("wrong-type", f"model must be a name, found {kind_of(node)}", node.place)
+        problems.error(Code.WRONG_TYPE, f"model must be a name, found {kind_of(node)}", node.place)
         return None
     if len(node.value) > _MODEL_CHARACTERS and not template.is_template(node.value):
-        problems.error("wrong-value", f"no model has a name of {len(node.value):,} characters", node.place)
+        problems.error(Code.WRONG_VALUE, f"no model has a name of {len(node.value):,} characters", node.place)
         return None
     return node
 
 
 def _provider(model: Scalar | None) -> str:
+    """Whose queue a model step goes to. A template is known too late to choose one."""
     return DEFAULT_PROVIDER if model is None or template.is_template(model.text) else provider_of(model.text)
 
 
 def _condition(step: Mapping, problems: Problems) -> Scalar | None:
+    """The condition; `if` is its other spelling."""
     if step.get("condition") is not None and step.get("if") is not None:
-        problems.warn("two-spellings", "both condition and if", step.place_of("if"), "condition is used")
+        problems.warn(Code.TWO_SPELLINGS, "both condition and if", step.place_of("if"), "condition is used")
     node = step.get("condition") or step.get("if")
     if node is None:
         return None
     if not isinstance(node, Scalar) or not isinstance(node.value, str | bool):
-        problems.error("wrong-type", f"condition must be text or a boolean, found {kind_of(node)}", node.place)
+        problems.error(Code.WRONG_TYPE, f"condition must be text or a boolean, found {kind_of(node)}", node.place)
         return None
     return node
 
 
 def _without_model(settings: Mapping) -> Mapping:
+    """The parameters but for the model, which the step keeps in a field of its own."""
     kept = {key: entry for key, entry in settings.entries.items() if key != "model"}
     return Mapping(settings.line, settings.column, kept)
 
 
 def _passed_on(settings: Mapping, use: uses.Use | None) -> dict[str, Json]:
+    """The parameters as the worker will render them."""
     kept = _without_model(settings) if use and use.kind is StepKind.MODEL else settings
     return {key: plain(entry.value) for key, entry in kept.entries.items()}
 
@@ -234,7 +244,7 @@ def _declared(step: Mapping, scope: Scope, problems: Problems) -> list[str]:
     """The dependencies that the step names, which must exist."""
     if step.get("dependencies") is not None and step.get("depends_on") is not None:
         at = step.place_of("depends_on")
-        problems.warn("two-spellings", "both dependencies and depends_on", at, "dependencies is used")
+        problems.warn(Code.TWO_SPELLINGS, "both dependencies and depends_on", at, "dependencies is used")
     key = "dependencies" if step.get("dependencies") is not None else "depends_on"
     node, declared = step.get(key), []
     for name, at in _names(node, key, problems) if node is not None else ():
@@ -242,11 +252,12 @@ def _declared(step: Mapping, scope: Scope, problems: Problems) -> list[str]:
             declared.append(name)
         elif dialect.AUTO not in name:
             remedy = problems.did_you_mean(name, scope.steps)
-            problems.error("unknown-step", f"no step {quoted(name)}", at, remedy or "add it, or remove it here")
+            problems.error(Code.UNKNOWN_STEP, f"no step {quoted(name)}", at, remedy or "add it, or remove it here")
     return declared
 
 
 def _names(node: Node, key: str, problems: Problems) -> Iterator[tuple[str, Place]]:
+    """The steps that a list or a comma-separated text names, each with its place."""
     match node:
         case Scalar(value=str() as text):
             yield from ((name.strip(), node.place) for name in text.split(",") if name.strip())
@@ -255,11 +266,12 @@ def _names(node: Node, key: str, problems: Problems) -> Iterator[tuple[str, Plac
                 if isinstance(item, Scalar) and isinstance(item.value, str):
                     yield item.value.strip(), item.place
                 else:
-                    problems.error("wrong-type", f"{key} must name steps, found {kind_of(item)}", item.place)
+                    problems.error(Code.WRONG_TYPE, f"{key} must name steps, found {kind_of(item)}", item.place)
         case _:
-            problems.error("wrong-type", f"{key} must be a list of steps, found {kind_of(node)}", node.place)
+            problems.error(Code.WRONG_TYPE, f"{key} must be a list of steps, found {kind_of(node)}", node.place)
 
 
 def _label(step: Mapping) -> str:
+    """The name for people, never rendered."""
     node = step.get("name")
     return node.text if isinstance(node, Scalar) else ""

@@ -7,6 +7,7 @@ import re
 from ruamel.yaml.error import MarkedYAMLError
 
 from orchestrator_client.loader import dialect
+from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems
 
 _UNQUOTED_TEMPLATE = re.compile(r"\s*(- +)*([^\s:#'\"]+: +)?(- +)*\{\{")
@@ -47,14 +48,14 @@ def report(error: MarkedYAMLError, text: str, problems: Problems) -> None:
     for pattern, message, remedy in _ADVICE:
         if found := re.search(pattern, words):
             at = _place(error, at_start=any(part in message for part in _AT_START))
-            problems.error("yaml", found.expand(message) if "\\1" in message else message, at, remedy)
+            problems.error(Code.YAML, found.expand(message) if "\\1" in message else message, at, remedy)
             return
-    problems.error("yaml", f"not YAML: {words.strip()}", at)
+    problems.error(Code.YAML, f"not YAML: {words.strip()}", at)
 
 
 def refuse_unquoted_template(at: Place, problems: Problems) -> None:
     """YAML reads `{{ x }}` without quotes as a mapping in a mapping."""
-    problems.error("template-unquoted", "a template that is not quoted", at, 'put quotes around it: "{{ … }}"')
+    problems.error(Code.TEMPLATE_UNQUOTED, "a template that is not quoted", at, 'put quotes around it: "{{ … }}"')
 
 
 def _refuse_auto(text: str, problems: Problems) -> bool:
@@ -68,11 +69,13 @@ def _refuse_auto(text: str, problems: Problems) -> bool:
 
 
 def _place(error: MarkedYAMLError, at_start: bool) -> Place:
+    """Where the parser gave up, or where the construct starts that it was in."""
     marks = (error.context_mark, error.problem_mark) if at_start else (error.problem_mark, error.context_mark)
     mark = next((mark for mark in marks if mark is not None), None)
     return Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
 
 
 def _line(error: MarkedYAMLError, text: str) -> str:
+    """The line of the file on which the parser gave up."""
     lines = text.split("\n", _place(error, at_start=False).line)
     return lines[_place(error, at_start=False).line - 1] if len(lines) >= _place(error, at_start=False).line else ""

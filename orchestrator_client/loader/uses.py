@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from orchestrator_client.contract import catalog, template
 from orchestrator_client.contract.plan import StepKind
 from orchestrator_client.loader import dialect
+from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.nodes import Mapping, Node, Scalar, kind_of
 from orchestrator_client.loader.problems import Place, Problems, quoted
 
@@ -39,18 +40,19 @@ def of(step: Mapping, parameters: Mapping, problems: Problems) -> Use | None:
     if action is not None:
         return _action(action, parameters, step.place_of("action"), problems)
     if not {"tool", "action"} & step.entries.keys():
-        problems.error("no-action", "the step has neither a tool nor an action", step.place, "add one of them")
+        problems.error(Code.NO_ACTION, "the step has neither a tool nor an action", step.place, "add one of them")
     return None
 
 
 def _word(step: Mapping, key: str, problems: Problems) -> str | None:
+    """The text of `tool` or `action`; None where it is absent, refused, or an AUTO tag (reported elsewhere)."""
     node = step.get(key)
     if node is None:
         if key in step.entries:
-            problems.error("wrong-type", f"{key} is empty", step.place_of(key), "name one, or remove the key")
+            problems.error(Code.WRONG_TYPE, f"{key} is empty", step.place_of(key), "name one, or remove the key")
         return None
     if not isinstance(node, Scalar) or not isinstance(node.value, str):
-        problems.error("wrong-type", f"{key} must be text, found {kind_of(node)}", node.place)
+        problems.error(Code.WRONG_TYPE, f"{key} must be text, found {kind_of(node)}", node.place)
         return None
     return None if dialect.AUTO in node.value else node.value.strip()
 
@@ -58,6 +60,7 @@ def _word(step: Mapping, key: str, problems: Problems) -> str | None:
 def _tool(
     tool: str, action: str | None, parameters: Mapping, at: Place, action_at: Place, problems: Problems
 ) -> Use | None:
+    """What a step with a tool uses."""
     if tool.startswith(catalog.PYTHON_PREFIX):
         return _function(tool, at, problems)
     if tool in catalog.TOOLS:
@@ -71,14 +74,15 @@ def _tool(
     else:
         known = sorted(dialect.tools() | dialect.TOOLS_LATER)
         remedy = problems.did_you_mean(name, known) or f"tools: {', '.join(sorted(dialect.tools()))}"
-        problems.error("unknown-tool", f"no tool {quoted(tool)}", at, remedy)
+        problems.error(Code.UNKNOWN_TOOL, f"no tool {quoted(tool)}", at, remedy)
     return None
 
 
 def _function(tool: str, at: Place, problems: Problems) -> Use | None:
+    """A function by its import path; whether it can be imported only a worker knows."""
     if _FUNCTION.fullmatch(tool):
         return Use(StepKind.TOOL, tool)
-    problems.error("unknown-tool", f"{quoted(tool)} names no function", at, "write python:package.module:function")
+    problems.error(Code.UNKNOWN_TOOL, f"{quoted(tool)} names no function", at, "write python:package.module:function")
     return None
 
 
@@ -96,7 +100,7 @@ def _chosen(tool: str, action: str | None, parameters: Mapping, at: Place, probl
     if (only := catalog.default_action(tool)) is not None:
         if wanted not in (None, _DUMMY_ACTION):
             message = f"{quoted(tool)} has no action {quoted(action or '')}; {only} is done"
-            problems.warn("prose-action", message, at, f"write action: {only}")
+            problems.warn(Code.PROSE_ACTION, message, at, f"write action: {only}")
         return only
     _refuse_action(tool, action, wanted, actions, at, problems)
     return None
@@ -105,22 +109,25 @@ def _chosen(tool: str, action: str | None, parameters: Mapping, at: Place, probl
 def _refuse_action(
     tool: str, action: str | None, wanted: str | None, actions: list[str], at: Place, problems: Problems
 ) -> None:
+    """Say which actions there are, whatever was wrong with the one that was wanted."""
     listed = f"actions of {tool}: {', '.join(actions)}"
     if wanted in (None, _DUMMY_ACTION):
-        problems.error("no-action", f"the step does not say which action of {quoted(tool)} it wants", at, listed)
+        problems.error(Code.NO_ACTION, f"the step does not say which action of {quoted(tool)} it wants", at, listed)
     elif template.is_template(action or ""):
-        problems.error("unknown-action", "an action cannot be a template", at, listed)
+        problems.error(Code.UNKNOWN_ACTION, "an action cannot be a template", at, listed)
     else:
         remedy = f"{problems.did_you_mean(wanted or '', actions)} {listed}".strip()
-        problems.error("unknown-action", f"tool {quoted(tool)} has no action {quoted(action or '')}", at, remedy)
+        problems.error(Code.UNKNOWN_ACTION, f"tool {quoted(tool)} has no action {quoted(action or '')}", at, remedy)
 
 
 def _inner(node: Node, actions: list[str]) -> tuple[str, str, Place]:
+    """The action among the parameters, as written and as the catalog spells it, with its place."""
     written = node.text if isinstance(node, Scalar) else kind_of(node)
     return written, _canonical_action(written, actions), node.place
 
 
 def _canonical_action(written: str, actions: list[str]) -> str:
+    """An action's name regardless of case, hyphens and underscores."""
     name = written.strip().lower()
     return next((action for action in actions if action.replace("_", "-") == name.replace("_", "-")), name)
 
@@ -138,5 +145,5 @@ def _action(action: str, parameters: Mapping, at: Place, problems: Problems) -> 
         return None
     known = [*catalog.MODEL_ACTIONS, *catalog.ACTION_ALIASES, *sorted(dialect.tools())]
     remedy = problems.did_you_mean(name, known) or "name a tool, or use generate_text with the text as its prompt"
-    problems.error("unknown-action", f"no action {quoted(action)}", at, remedy)
+    problems.error(Code.UNKNOWN_ACTION, f"no action {quoted(action)}", at, remedy)
     return None

@@ -192,7 +192,8 @@ async def _end(process: Process) -> None:
             await asyncio.sleep(_POLL_SECONDS)
     finally:
         _signal(process, signal.SIGKILL)
-    await process.wait()
+        # Also when cancelled: after SIGKILL this is short, and the command must be reaped while its loop runs.
+        await process.wait()
 
 
 def _signal(process: Process, number: int) -> bool:
