@@ -28,8 +28,8 @@ FLOOR = (6, 2)
 START_SECONDS = 10.0
 """Time that Redis has to answer."""
 
-STOP_SECONDS = 5.0
-"""Time that workers have to end by themselves."""
+STOP_SECONDS = 15.0
+"""Time that workers have to end by themselves: their `shutdown_seconds`, and a little."""
 
 MODEL_THREADS = 16
 
@@ -117,15 +117,17 @@ class LocalFleet:
                 raise FleetFailed(f"a process of the embedded fleet has died (exit code {code}).\n{tail}".rstrip())
 
     def stop(self) -> None:
-        """End the workers, then Redis, and remove what they left. May be called twice."""
+        """End the workers, then Redis, and remove what they left. May be called twice.
+
+        Workers of an embedded Redis are killed: what they do ends with it. Those of another one end by themselves.
+        """
         for worker in self._workers:
-            with contextlib.suppress(ProcessLookupError):
-                worker.send_signal(signal.SIGTERM)
+            _signal(worker, signal.SIGKILL if self._external is None else signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         for worker in self._workers:
             _end(worker, max(0.0, deadline - time.monotonic()))
         if self._server is not None:
-            self._server.terminate()
+            _signal(self._server, signal.SIGKILL)
             _end(self._server, STOP_SECONDS)
         self._workers, self._server = [], None
         shutil.rmtree(self._home, ignore_errors=True)
@@ -173,13 +175,21 @@ class LocalFleet:
             )
 
 
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """SIGKILL goes to the whole session; anything else to the process, which knows what to do with its children."""
+    with contextlib.suppress(ProcessLookupError):
+        if number is signal.SIGKILL:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+
+
 def _end(process: subprocess.Popen[bytes], seconds: float) -> None:
     """Wait for a process, and kill its whole session when the time is up."""
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _signal(process, signal.SIGKILL)
         process.wait()
 
 

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -32,7 +33,7 @@ from orchestrator_worker.calls import calls
 from orchestrator_worker.canvas import carried_by, never_join, never_log_failed_parts, resume
 from orchestrator_worker.engine import Engine, build_engine
 from orchestrator_worker.scheduler import Ended, Left
-from orchestrator_worker.tether import has_exited, tether_to
+from orchestrator_worker.tether import adopt_orphans, has_exited, kill_orphans, tether_to
 
 logger = logging.getLogger(__name__)
 
@@ -185,10 +186,14 @@ def _settle_in() -> None:
 
 
 @signals.worker_ready.connect
-def _start(**_: Any) -> None:
+def _start(sender: Any, **_: Any) -> None:
     never_join()
     _settle_in()
-    beat = Beat(engine().config.beat_seconds, (renew_leases, calls().stop_overdue, sweep))
+    duties: tuple[Callable[[], object], ...] = (renew_leases, calls().stop_overdue, sweep)
+    if sender.pool.is_green is False and hasattr(sender.pool, "maintain_pool"):
+        adopt_orphans()
+        duties += (kill_orphans,)
+    beat = Beat(engine().config.beat_seconds, duties)
     _beats.append(beat)
     beat.start()
 

@@ -17,7 +17,17 @@ __all__ = ["main"]
 @click.group(cls=FaultyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="orchestrator", prog_name="orchestrator")
 def main() -> None:
-    """Run pipelines of model and tool calls, here or on a fleet of workers."""
+    """Run pipelines of model and tool calls, here or on a fleet of workers.
+
+    \b
+    Exit codes:
+      0    success
+      1    the run failed or was cancelled
+      2    the file, the inputs, the run's id or the command line is invalid
+      3    Redis cannot be reached, or the embedded fleet died
+      124  --timeout passed, and the run goes on
+      130  interrupted
+    """
 
 
 for command in (

@@ -1,4 +1,8 @@
-"""Ways to show a run's events as they come: a live tree, plain lines, or JSON for programs."""
+"""Ways to show a run's events as they come: a live tree, plain lines, or JSON for programs.
+
+A display is entered when the first event may come and left when the last one has, or when something went wrong; it
+never decides when that is.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +99,10 @@ class LiveTree:
 
 
 def display_for(plan: Plan, run: str, stream: IO[str] | None = None, whole: bool = True) -> Display:
-    """A live tree on a terminal that can redraw, plain lines anywhere else; also where only a part is followed."""
+    """A live tree on a terminal that can redraw, plain lines anywhere else.
+
+    With `whole=False` only a part of the events is followed, of which no tree can be made: lines, too.
+    """
     target = stream or sys.stdout
     if whole and target is not None and target.isatty() and not console(target).is_dumb_terminal:
         return LiveTree(plan, run, target)

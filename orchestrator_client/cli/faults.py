@@ -99,7 +99,11 @@ class FaultyGroup(click.Group):
     """A group of commands none of which ends in a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, and turn whatever it raises into a fault."""
+        """Run the command, and turn whatever it raises into a fault.
+
+        What click raises by itself, for a wrong option as for an exit code, is left to click. All else is caught
+        here and nowhere below, so that every command has the same codes.
+        """
         _write_anything()
         try:
             result = super().invoke(ctx)

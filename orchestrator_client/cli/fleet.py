@@ -39,7 +39,11 @@ port_option = click.option("--port", type=click.IntRange(1, 65535), default=5555
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=".", help="Working folder of runs.")
 @click.option("--no-flower", is_flag=True, help="Do without the web page.")
 def up(port: int, folder: Path, no_flower: bool) -> None:
-    """Start a fleet on this machine: Redis, a tool worker, a model worker, Flower. Ctrl-C stops all."""
+    """Start a fleet on this machine: Redis, a tool worker, a model worker, Flower. Ctrl-C stops all.
+
+    The line that stdout gets is for other terminals, whose commands then find this fleet. Its Redis lives in memory
+    and ends with it, and so do the runs: for lasting ones, start a Redis and `orchestrator worker`.
+    """
     from orchestrator_client.local import LocalFleet
 
     _require("pydantic_settings")
@@ -67,7 +71,14 @@ def up(port: int, folder: Path, no_flower: bool) -> None:
 @click.option("--log-level", metavar="LEVEL", help="Default: WARNING.")
 @redis_option
 def worker(url: str | None, **options: object) -> None:
-    """Start one worker of a fleet; it takes this process's place."""
+    """Start one worker of a fleet; it takes this process's place.
+
+    Models are called on threads, tools in processes of their own, so give them to different workers.
+
+    \b
+    orchestrator worker --queues tool,control
+    orchestrator worker --queues model.openai -c 64
+    """
     _require("pydantic_settings")
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value is not None]
     _become(["-m", "orchestrator_worker", *given], url)
@@ -78,7 +89,10 @@ def worker(url: str | None, **options: object) -> None:
 @click.option("--address", default=ADDRESS, show_default=True, help="Whom to listen to; Flower has no password.")
 @redis_option
 def flower(port: int, address: str, url: str | None) -> None:
-    """Start Flower, the fleet's web page; it takes this process's place."""
+    """Start Flower, the fleet's web page; it takes this process's place.
+
+    Workers that were started with ORCHESTRATOR_EVENTS=1 send it the events of their steps.
+    """
     _require("pydantic_settings")
     _require("flower")
     _become(flower_arguments(port, address), url)
@@ -99,7 +113,11 @@ def _require(module: str) -> None:
 
 
 def _become(arguments: list[str], url: str | None) -> NoReturn:
-    """Give this process to another Python program, told of the fleet by its environment."""
+    """Give this process to another Python program, told of the fleet by its environment.
+
+    Signals and the exit code are then the program's own, as a supervisor expects. A URL is never an argument: the
+    process list shows those to everybody, and a URL may have a password.
+    """
     with client_of(url) as client:
         os.environ["ORCHESTRATOR_REDIS_URL"] = client.url
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - no shell is the point

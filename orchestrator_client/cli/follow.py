@@ -1,4 +1,8 @@
-"""`run` and `watch`: a run, followed to its end."""
+"""`run` and `watch`: a run, followed to its end.
+
+On a fleet the run is the fleet's: whatever ends this command, the run goes on, and the last words say how to come back
+to it. On the embedded fleet the run is ours: it ends with the command.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +55,15 @@ CANCEL_SECONDS = 10.0
 def run(file: Path, url: str | None, folder: Path, target: str | None, **submission: Any) -> None:
     """Run a pipeline and follow it to its end.
 
-    Starts a Redis and workers for this one run, unless --redis or ORCHESTRATOR_REDIS_URL names a fleet.
+    Starts a Redis and workers for this one run, unless --redis or ORCHESTRATOR_REDIS_URL names a fleet. There the
+    run goes on when this command is interrupted; otherwise it is cancelled.
+
+    On a terminal the steps are shown as they are now; elsewhere every event is a line.
+
+    \b
+    orchestrator run report.yaml -i topic=rivers -i depth=3
+    orchestrator run report.yaml -c inputs.json -o result.json
+    orchestrator run report.yaml -o - | jq .outputs
     """
     from orchestrator_client.cli.submission import prepare
 
@@ -70,7 +82,10 @@ def run(file: Path, url: str | None, folder: Path, target: str | None, **submiss
 @json_option
 @redis_option
 def watch(run_id: str, after: str | None, output: str | None, url: str | None) -> None:
-    """Follow a run to its end, from its first event or behind --after."""
+    """Follow a run to its end, from its first event or behind --after.
+
+    Ends with the exit code of the run. Interrupting it leaves the run alone.
+    """
     from orchestrator_client.cli.display import JsonLines, display_for
 
     with client_of(url) as client:
@@ -86,7 +101,13 @@ def watch(run_id: str, after: str | None, output: str | None, url: str | None) -
 def _run_embedded(
     plan: Plan, inputs: dict[str, Any], folder: Path, target: str | None, submission: dict[str, Any]
 ) -> None:
-    """Run on a fleet of our own, which ends with the run; an interrupted run is cancelled."""
+    """Run on a fleet of our own, which ends with the run; an interrupted run is cancelled.
+
+    The document is written in both cases: what had ended by then is not lost.
+
+    Raises:
+        FleetFailed: Redis or a worker could not be started, or has died.
+    """
     from orchestrator_client.local import LocalFleet
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +130,11 @@ def _run_embedded(
 
 
 def _run_on_fleet(url: str, plan: Plan, inputs: dict[str, Any], target: str | None, submission: dict[str, Any]) -> None:
-    """Submit to a fleet and follow; the run outlives this command."""
+    """Submit to a fleet and follow; the run outlives this command.
+
+    Raises:
+        StoreUnavailable: Redis cannot be reached, or is away for too long.
+    """
     with client_of(url) as client:
         submitted = client.submit(plan, inputs, **submission)
         _follow_on_fleet(submitted, _display(plan, submitted.id, target))
@@ -193,7 +218,7 @@ def _deliver(document: RunDocument, target: str | None) -> None:
 
 
 def show_ending(document: RunDocument, stream: Any) -> None:
-    """Tell a person how the run ended; lines that are too long are wrapped by the terminal, so that they can be copied."""
+    """Tell a person how the run ended; the terminal itself wraps long lines, so that they can be copied whole."""
     from orchestrator_client.cli.rendering import console, ending
 
     shown = console(stream)

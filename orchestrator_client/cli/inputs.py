@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def read_inputs(declared: Mapping[str, Input], context: Path | None, pairs: Iterable[str]) -> dict[str, Any]:
-    """What the caller gave; a pair goes before the same name in the file.
+    """What the caller gave; a pair goes before the same name in the file, and the last of two pairs before the first.
 
     Raises:
         click.BadParameter: the file is no JSON object, or a pair has no `=`.

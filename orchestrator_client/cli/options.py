@@ -21,9 +21,7 @@ Decorator = Callable[[Command], Command]
 
 URL_HINT = "--redis or ORCHESTRATOR_REDIS_URL"
 
-redis_option = click.option(
-    "--redis", "url", metavar="URL", help="The fleet's Redis; default: ORCHESTRATOR_REDIS_URL, else this machine's."
-)
+redis_option = click.option("--redis", "url", metavar="URL", help="The fleet's Redis; default: ORCHESTRATOR_REDIS_URL.")
 json_option = click.option(
     "-o", "--output", "output", type=click.Choice(["json"]), help="Write JSON, for other programs to read."
 )

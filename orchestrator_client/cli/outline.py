@@ -14,7 +14,10 @@ NAMES_SHOWN = 8
 
 
 def lines(plan: Plan) -> Iterator[str]:
-    """The outline for a person."""
+    """The outline for a person: totals, the longest path, the queues, then the steps by level.
+
+    The longest path is the least number of steps that run one after the other, however many workers there are.
+    """
     path = longest_path(plan)
     yield (
         f"{one_line(plan.id)}: {plural(len(plan.steps), 'step')} in {plural(len(plan.levels), 'level')};"
@@ -48,7 +51,10 @@ def queues(plan: Plan) -> dict[str, int]:
 
 
 def longest_path(plan: Plan) -> list[str]:
-    """One of the longest chains of steps each of which waits for the one before."""
+    """One of the longest chains of steps each of which waits for the one before.
+
+    A step on a level has a predecessor on the level above, or it would stand higher: walking up never gets stuck.
+    """
     path: list[str] = []
     wanted: set[str] | None = None
     for level in reversed(plan.levels):

@@ -53,7 +53,13 @@ class Verdict:
 @click.argument("paths", metavar="PLAN.yaml...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Write JSON, for other programs to read.")
 def validate(paths: tuple[Path, ...], as_json: bool) -> None:
-    """Check plan files, or all in a folder, and show every problem. Runs nothing."""
+    """Check plan files, or all in a folder, and show every problem. Runs nothing.
+
+    Problems stand as file:line:column, which editors and CI understand. Warnings leave a plan valid.
+
+    \b
+    orchestrator validate pipelines/ --json
+    """
     verdicts = [judge(file) for file in files_of(paths)]
     if as_json:
         click.echo(json_text([verdict.as_dict() for verdict in verdicts]))
@@ -68,7 +74,10 @@ def validate(paths: tuple[Path, ...], as_json: bool) -> None:
 @plan_argument
 @json_option
 def plan(file: Path, output: str | None) -> None:
-    """Show what a plan would run: steps by level, their queues, what waits for what, the longest path."""
+    """Show what a plan would run: steps by level, their queues, what waits for what, the longest path.
+
+    Levels are for reading only: a step starts as soon as all that it waits for has ended.
+    """
     from orchestrator_client.cli.outline import as_dict, lines
     from orchestrator_client.loader import load
 
@@ -80,7 +89,10 @@ def plan(file: Path, output: str | None) -> None:
 
 @click.command()
 def schema() -> None:
-    """Print the JSON Schema of a plan file, for editors."""
+    """Print the JSON Schema of a plan file, for editors.
+
+    It knows the form of a plan and not its graph: `validate` finds more.
+    """
     from orchestrator_client.loader import schema as schema_of_plans
 
     click.echo(json_text(schema_of_plans()))

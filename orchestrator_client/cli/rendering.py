@@ -111,7 +111,10 @@ def run_table(records: Iterable[RunRecord]) -> Table:
 
 
 def rows_of(document: RunDocument) -> Iterator[Row]:
-    """The steps of a document, in plan order."""
+    """The steps of a document, in plan order.
+
+    A step without a start was never claimed, and shows no time.
+    """
     for step in document.steps.values():
         error = f"{step.error_type}: {step.error}" if step.error else ""
         duration = seconds(step.duration) if step.started_at else ""
@@ -119,7 +122,10 @@ def rows_of(document: RunDocument) -> Iterator[Row]:
 
 
 def ending(document: RunDocument, width: int = CUT_CHARACTERS) -> Iterator[Text]:
-    """How a run ended, a line each: state and time, cost, outputs, and what failed."""
+    """How a run ended, a line each: state and time, cost, outputs, and what failed.
+
+    `width` is that of a line, in characters; only outputs are cut to it, for an error is what one came to read.
+    """
     state = state_of(document.status)
     glyph, style = GLYPHS.get(state, ("", ""))
     line = Text(f"{glyph} {state}", style)

@@ -33,7 +33,15 @@ if TYPE_CHECKING:
 @json_option
 @redis_option
 def submit(file: Path, output: str | None, url: str | None, **submission: Any) -> None:
-    """Submit a pipeline to a fleet and print the run's id, without waiting."""
+    """Submit a pipeline to a fleet and print the run's id, without waiting.
+
+    The id stands alone on stdout. A run that was submitted comes to its end, whatever dies meanwhile; with
+    --idempotency-key the same command may be given again when nobody knows whether the first one got through.
+
+    \b
+    RUN=$(orchestrator submit report.yaml -i topic=rivers --idempotency-key monday)
+    orchestrator watch $RUN
+    """
     from orchestrator_client.cli.submission import prepare
 
     plan, inputs = prepare(file, submission.pop("context"), submission.pop("pairs"))
@@ -50,7 +58,10 @@ def submit(file: Path, output: str | None, url: str | None, **submission: Any) -
 @json_option
 @redis_option
 def show(run_id: str, values: bool, output: str | None, url: str | None) -> None:
-    """Show a run as it is now: its state, its steps, what they left."""
+    """Show a run as it is now: its state, its steps, what they left.
+
+    The exit code says whether it could be shown, not how the run stands; `result` has the run's.
+    """
     with client_of(url) as client:
         document = client.run(run_id).document(values=values)
     if output:
@@ -65,7 +76,10 @@ def show(run_id: str, values: bool, output: str | None, url: str | None) -> None
 @json_option
 @redis_option
 def result(run_id: str, timeout: float | None, output: str | None, url: str | None) -> None:
-    """Wait for a run's end and print its result. The exit code is the run's."""
+    """Wait for a run's end and print its result.
+
+    The exit code is the run's: 0 if it succeeded, 1 if it failed or was cancelled; 124 if --timeout passed first.
+    """
     with client_of(url) as client:
         document = client.run(run_id).result(timeout)
     if output:
@@ -79,7 +93,10 @@ def result(run_id: str, timeout: float | None, output: str | None, url: str | No
 @click.argument("run_ids", metavar="RUN...", nargs=-1, required=True)
 @redis_option
 def cancel(run_ids: tuple[str, ...], url: str | None) -> None:
-    """Ask for the end of runs: nothing of them starts any more, and what runs is stopped."""
+    """Ask for the end of runs: nothing of them starts any more, and what runs is stopped.
+
+    Returns at once; `result` waits until they have ended. A run that has ended stays as it is.
+    """
     with client_of(url) as client:
         found = [_cancel(client, run_id) for run_id in run_ids]
     if not all(found):
@@ -94,7 +111,14 @@ def cancel(run_ids: tuple[str, ...], url: str | None) -> None:
 @json_option
 @redis_option
 def runs(output: str | None, url: str | None, **wanted: Any) -> None:
-    """List runs, newest first."""
+    """List runs, newest first.
+
+    Runs stay listed for a week after their submission.
+
+    \b
+    orchestrator runs --state failed --limit 10
+    orchestrator runs --tag nightly -o json | jq -r '.[].run'
+    """
     with client_of(url) as client:
         records = client.runs(**wanted)
     if output:

@@ -55,7 +55,10 @@ def plural(count: int, noun: str) -> str:
 
 
 def _is_hidden(character: str) -> bool:
-    """Whether a character is of a category that shows nothing, or tells a terminal what to do; spaces of all widths are not."""
+    """Whether a character shows nothing, or tells a terminal what to do; spaces of all widths are not hidden.
+
+    Unicode's categories: Cc control, Cf format (direction marks, joiners), Cs surrogates, Co private, Cn unassigned.
+    """
     category = unicodedata.category(character)
     return category.startswith("C") or category in _SEPARATORS
 

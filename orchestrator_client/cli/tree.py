@@ -22,7 +22,10 @@ FRAME_LINES = 4
 
 
 def render(progress: Progress, run: str, height: int, local_ms: int | None = None) -> Group:
-    """The run as `height` lines of a terminal; `local_ms` is this machine's time, in ms since 1970."""
+    """The run as at most `height` lines of a terminal, but never fewer than a header, a step and a summary.
+
+    `local_ms` is this machine's time in milliseconds since 1970; without it, that of the call.
+    """
     now_ms = progress.now_ms(local_ms if local_ms is not None else round(time.time() * 1000))
     steps = progress.steps
     shown = choose(steps, max(height - FRAME_LINES, 1))
@@ -36,7 +39,10 @@ def render(progress: Progress, run: str, height: int, local_ms: int | None = Non
 
 
 def choose(steps: Sequence[StepProgress], room: int) -> list[StepProgress]:
-    """The steps to show, in plan order: all if there is room, else those where something happens."""
+    """The steps to show, in plan order: all if there is room, else those where something happens.
+
+    Where there are more of these than room, the first are shown and `summary` counts the others.
+    """
     if len(steps) <= room:
         return list(steps)
     return [step for step in steps if step.state in ACTIVE][:room]
