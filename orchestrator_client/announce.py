@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from orchestrator_client.client import Pipeline
 
 
+logger = logging.getLogger(__name__)
+
+
 class Announcer:
     """Sends the message that starts a run. It is only a hint: `sweep` finds a recorded run without one."""
 
@@ -21,6 +25,17 @@ class Announcer:
         self._app: Any = None
 
     def announce(self, run: str) -> None:
+        """Send it. A broker that is away now is no error: the run is recorded, and is found within seconds."""
+        from kombu.exceptions import OperationalError
+
+        try:
+            self._send(run)
+        except OperationalError as error:
+            logger.warning(
+                "run %s is recorded, but its message could not be sent (%s); a worker will find it", run, error
+            )
+
+    def _send(self, run: str) -> None:
         if self._app is None:
             from celery import Celery
 

@@ -203,7 +203,7 @@ def _check_shape(outline: Plan, given: Edges, problems: Problems) -> None:
 def _with_reads(outline: Plan, problems: Problems) -> tuple[Step, ...]:
     """Every step reads the state, so all the writers before it, and the steps that its templates name."""
     before = _Ancestors(outline)
-    writers = before.mask(step.id for step in outline.steps if writes_state(step))
+    writers = before.mask(step.id for step in outline.steps if step.updates_state)
     finished: list[Step] = []
     total = 0
     for step in outline.steps:
@@ -217,11 +217,6 @@ def _with_reads(outline: Plan, problems: Problems) -> tuple[Step, ...]:
             break
         finished.append(step.model_copy(update={"reads": before.named(read)}))
     return tuple(finished)
-
-
-def writes_state(step: Step) -> bool:
-    """Whether the step's result goes into the state: into its channel, or as a function's mapping of updates."""
-    return step.routes is None and (step.writes is not None or step.uses.startswith("python"))
 
 
 class _Ancestors:

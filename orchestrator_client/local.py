@@ -95,7 +95,7 @@ class LocalFleet:
         if self._external is None:
             options = ["--port", "0", "--unixsocket", str(self._home / "redis.sock"), "--unixsocketperm", "700"]
             options += ["--save", "", "--appendonly", "no", "--dir", str(self._home), "--daemonize", "no"]
-            self._server = self._spawn([find_redis_server(), *options], self._home / "redis.log", {})
+            self._server = self.spawn([find_redis_server(), *options], self._home / "redis.log", {})
         self._await_redis()
         return self
 
@@ -159,10 +159,11 @@ class LocalFleet:
             "ORCHESTRATOR_WORKDIR": str(self._folder),
             "ORCHESTRATOR_EVENTS": "1" if self._events else "0",
         }
-        self._workers.append(self._spawn(command, self.log, environment))
+        self._workers.append(self.spawn(command, self.log, environment))
 
     @staticmethod
-    def _spawn(command: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    def spawn(command: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        """Start a process that writes to `log` and dies with this one."""
         with log.open("ab") as output:
             return subprocess.Popen(
                 command,

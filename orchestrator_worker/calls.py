@@ -105,8 +105,6 @@ class Calls:
             call.stopped_by = reason
             if call.future is not None:
                 call.future.cancel()
-            elif call.thread == threading.main_thread().ident:
-                signal.pthread_kill(call.thread, signal.SIGALRM)
             else:
                 _raise_in(call.thread, Interrupted)
 
@@ -149,7 +147,7 @@ def _timeout(seconds: float | None) -> StepTimeout:
 
 @contextmanager
 def _alarm(seconds: float | None) -> Iterator[None]:
-    """In a main thread, raise `Interrupted` when the time is up, or when SIGALRM comes from elsewhere."""
+    """In a main thread, raise `Interrupted` when the time is up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -15,7 +15,7 @@ Reducer = Callable[[Json, Json], Json]
 def fold(plan: Plan, inputs: Mapping[str, Json], values: Mapping[str, Json]) -> dict[str, Json]:
     """The state that a step sees: the inputs, and on them the updates of the steps in `values`."""
     channels = plan.channels or {}
-    state = {name: copy.deepcopy(inputs.get(name, channel.default)) for name, channel in channels.items()}
+    state = {name: inputs.get(name, copy.deepcopy(channel.default)) for name, channel in channels.items()}
     for writer in plan.order:
         for name, update in _updates(plan.step_by_id[writer], values.get(writer)).items():
             if name not in channels:
@@ -27,18 +27,16 @@ def fold(plan: Plan, inputs: Mapping[str, Json], values: Mapping[str, Json]) -> 
 
 
 def _updates(step: Step, value: Json) -> Mapping[str, Json]:
-    """A node's updates by channel: none if it was skipped, failed, or is a router."""
-    if not isinstance(value, dict) or value.get("status") in ("skipped", "failed") or step.routes is not None:
+    """A node's updates by channel: none if it was skipped, failed, or writes no state."""
+    if not step.updates_state or not isinstance(value, dict) or value.get("status") in ("skipped", "failed"):
         return {}
     result = value.get("result")
     if step.writes is not None:
         return {step.writes: result}
-    if result is None:
-        return {}
-    if not isinstance(result, dict):
+    if not isinstance(result, dict | None):
         kind = type(result).__name__
         raise ToolFailed(f"node '{step.id}' returned {kind}; return a mapping of channels to updates, or say writes=…")
-    return result
+    return result or {}
 
 
 def reduce_channel(reducer: str, current: Json, update: Json) -> Json:

@@ -6,11 +6,10 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from orchestrator_client.contract.template import evaluate, render
-
 from orchestrator_client.contract.errors import OrchestratorError, RunNotFound, StoreUnavailable, ToolFailed
 from orchestrator_client.contract.plan import Step, StepKind
 from orchestrator_client.contract.run import Outcome
+from orchestrator_client.contract.template import evaluate, render
 from orchestrator_worker.calls import Calls
 from orchestrator_worker.runs import Runs
 from orchestrator_worker.scheduler import Attempt, Ended, Left, Scheduler, Verdict
@@ -81,6 +80,6 @@ class Executor:
                 return Ended(Outcome.CANCELLED, "the run was halted before the step started")
             case Refusal.SETTLED:
                 receipt = self._store.receipt(run_id, instance)
-                return Ended(receipt.outcome, "settled before") if receipt else Left()
+                return Ended(receipt.outcome, receipt.explanation) if receipt else Left()
             case _:
                 assert_never(refusal)

@@ -72,7 +72,8 @@ def _after_failure(step: Step, receipt: Receipt, failure: Fail) -> Again | Final
         return Final(cancelled, failed_value(error, failure.value), alive=False)
     if may_try_again(step, receipt.attempt, failure.error):
         return Again(backoff_seconds(step.retry, receipt.attempt, failure.error), error)
-    failed = receipt.model_copy(update={"outcome": Outcome.FAILED, "error": error})
+    kept = {"outcome": Outcome.FAILED, "error": error, "usage": failure.usage, "model": failure.model}
+    failed = receipt.model_copy(update=kept)
     return Final(
         failed,
         failed_value(error, failure.value),

@@ -16,8 +16,8 @@ T = TypeVar("T")
 class Runs:
     """A small cache in front of the store. Plans are shared by their hash, since many runs execute one."""
 
-    MOST_RUNS = 1024
-    MOST_PLANS = 64
+    MOST_RUNS = 256
+    MOST_PLANS = 16
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -26,7 +26,7 @@ from orchestrator_worker.canvas import Canvas, Hint
 from orchestrator_worker.compiler import Graph
 from orchestrator_worker.lifecycle import Again, Final
 from orchestrator_worker.runs import Runs
-from orchestrator_worker.scope import scope_of
+from orchestrator_worker.scope import in_order_of_reference, scope_of
 from orchestrator_worker.steps.base import Fail, Want
 from orchestrator_worker.store import Arrival, Due, OpenRun, Parking, Repair, Settlement, Store
 
@@ -177,10 +177,7 @@ class Scheduler:
         if settled is Settlement.REFUSED:
             return Left()
         self._publish(run, graph, [(instance, 1) for instance in ready])
-        return Ended(
-            final.receipt.outcome,
-            final.receipt.reason or (final.receipt.error or ErrorInfo(type="", message="")).message,
-        )
+        return Ended(final.receipt.outcome, final.receipt.explanation)
 
     def _publish(self, run: OpenRun, graph: Graph, ready: Iterable[tuple[str, int]]) -> None:
         hints = [
@@ -212,18 +209,18 @@ class Scheduler:
     def _outputs(self, run: OpenRun, graph: Graph) -> tuple[dict[str, Json], ErrorInfo | None]:
         """The plan's outputs, each rendered by itself; the first that cannot be is the problem."""
         declared = graph.plan.outputs
-        names = {reference.name for reference in references(declared)}
-        reads = [step.id for step in graph.plan.steps if step.id in names or graph.plan.channels is not None]
+        named = {reference.name for reference in references(declared)}
+        reads = [step.id for step in graph.plan.steps if step.id in named or graph.plan.channels is not None]
+        scope = scope_of(run, graph.plan, self._store.values(run.run, reads))
         outputs: dict[str, Json] = {}
         problem: ErrorInfo | None = None
-        scope = scope_of(run, graph.plan, self._store.values(run.run, reads))
-        for name, template in declared.items():
+        for name in in_order_of_reference(declared):
             try:
-                outputs[name] = render(template, {**scope, "outputs": outputs})
+                outputs[name] = render(declared[name], {**scope, "outputs": outputs})
             except TemplateError as error:
                 outputs[name] = None
                 problem = problem or ErrorInfo(type=type(error).__name__, message=f"output '{name}': {error}")
-        return outputs, problem
+        return {name: outputs[name] for name in declared}, problem
 
     def _error_of(self, record: RunRecord, problem: ErrorInfo | None) -> ErrorInfo | None:
         """Why the run failed: the step that halted it, else the output that could not be rendered."""

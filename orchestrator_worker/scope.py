@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator_client.contract.template import StepView
-
 from orchestrator_client.contract.plan import Json, Plan
+from orchestrator_client.contract.template import StepView, references
 from orchestrator_worker.channels import fold
 from orchestrator_worker.store import OpenRun
 
 
 def scope_of(run: OpenRun, plan: Plan, values: Mapping[str, Json]) -> dict[str, Any]:
     """The names that a step's templates may use. A step's id hides an input of the same name."""
+    inputs = run.inputs()
     views = {step: StepView.of(value) for step, value in values.items()}
-    scope = {**_constants(run, plan), **run.inputs, "parameters": run.inputs, "inputs": run.inputs}
+    scope = {**_constants(run, plan), **inputs, "parameters": inputs, "inputs": inputs}
     scope.setdefault("output_path", f"outputs/{plan.id}")
     if plan.channels is not None:
-        state = fold(plan, run.inputs, values)
+        state = fold(plan, inputs, values)
         scope |= {**state, "state": state}
     return {**scope, **views, "steps": views}
 
@@ -43,3 +43,15 @@ def _constants(run: OpenRun, plan: Plan) -> dict[str, Any]:
         "current_timestamp": stamp,
         "current_date": execution["date"],
     }
+
+
+def in_order_of_reference(outputs: Mapping[str, Json]) -> list[str]:
+    """Names of outputs so that each stands behind those that it reads; in a circle, as they were written."""
+    reads = {
+        name: {reference.field for reference in references(template) if reference.name == "outputs"} & outputs.keys()
+        for name, template in outputs.items()
+    }
+    ordered: list[str] = []
+    while waiting := [name for name in outputs if name not in ordered]:
+        ordered.append(next((name for name in waiting if reads[name] <= set(ordered)), waiting[0]))
+    return ordered

@@ -46,8 +46,13 @@ class OpenRun:
 
     run: str
     plan_hash: str
-    inputs: dict[str, Json]
+    inputs_json: bytes
     submitted_ms: int
+
+    def inputs(self) -> dict[str, Json]:
+        """The inputs, parsed anew: what one step does to them no other step sees."""
+        parsed: dict[str, Json] = json.loads(self.inputs_json)
+        return parsed
 
 
 class Refusal(StrEnum):
@@ -311,7 +316,7 @@ class Store:
         )
         if plan_hash is None:
             raise RunNotFound(run)
-        return OpenRun(run, _text(plan_hash), json.loads(inputs), int(submitted))
+        return OpenRun(run, _text(plan_hash), inputs, int(submitted))
 
     def plan(self, run: str) -> Plan:
         """The plan that this run is pinned to."""

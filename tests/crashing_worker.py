@@ -1,6 +1,8 @@
 """A real worker whose process dies when it would publish for the n-th time: after a settle, before the messages.
 
-usage: python -m tests.crashing_worker N FLAG-FILE worker-options…      (only the first process to create FLAG-FILE dies)
+usage: python -m tests.crashing_worker N FLAG-FILE worker-options…
+
+Only the first process to create FLAG-FILE dies.
 """
 
 from __future__ import annotations

@@ -145,16 +145,9 @@ def _start_flower(fleet: LocalFleet, port: int) -> subprocess.Popen[bytes] | Non
     if find_spec("flower") is None:
         click.echo("Flower is not installed; for the web page: pip install 'orchestrator[flower]'", err=True)
         return None
-    with fleet.log.open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, *flower_arguments(port)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "ORCHESTRATOR_REDIS_URL": fleet.url},
-            # A Ctrl-C at the terminal is for `up` alone, which ends its parts in order.
-            start_new_session=True,
-        )
+    # A session of its own: a Ctrl-C at the terminal is for `up` alone, which ends its parts in order.
+    command = [sys.executable, *flower_arguments(port)]
+    return fleet.spawn(command, fleet.log, {"ORCHESTRATOR_REDIS_URL": fleet.url})
 
 
 def _introduce(fleet: LocalFleet, port: int | None) -> None:

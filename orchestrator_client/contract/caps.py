@@ -7,7 +7,7 @@ PLAN_DEPTH = 64
 """Nesting of mappings and lists in a plan file."""
 
 PLAN_NODES = 400_000
-"""Keys and values of a plan file, which bounds the time it takes to read: 20 for each of the most steps there can be."""
+"""Keys and values of a plan file, 20 for each of the most steps there can be. Bounds the time that reading takes."""
 
 PLAN_TEMPLATES = 50_000
 """Templates of a plan file; each takes about a tenth of a millisecond to check."""

@@ -141,6 +141,11 @@ class Step(Record):
         return f"{self.kind} · {'templated' if '{{' in what else what[:25]}"
 
     @property
+    def updates_state(self) -> bool:
+        """Graphs: whether its result goes into the state, into its channel or as a function's mapping of updates."""
+        return self.routes is None and (self.writes is not None or self.uses.startswith("python"))
+
+    @property
     def predecessors(self) -> Iterator[str]:
         """Sources of all edges into this step, order and route."""
         yield from self.after
@@ -171,8 +176,9 @@ class Plan(Record):
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of the content, hexadecimal."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        """SHA-256 of the content, hexadecimal, whatever the order in which its mappings were written."""
+        canonical = json.dumps(json.loads(self.to_json()), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
 
     @cached_property
     def step_by_id(self) -> Mapping[str, Step]:
@@ -217,8 +223,8 @@ class Plan(Record):
         return tuple(tuple(level) for level in levels)
 
     def to_json(self) -> str:
-        """Canonical: the same plan always gives the same text."""
-        return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":"))
+        """The plan as it is stored: without what is only a default, in the order in which it was written."""
+        return self.model_dump_json(exclude_defaults=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Plan:
@@ -304,7 +310,10 @@ def _number(value: Json, whole: bool) -> int | float:
 
 
 def _container(value: Json, wanted: type) -> Json:
-    parsed = json.loads(value) if isinstance(value, str) else value
+    try:
+        parsed = json.loads(value) if isinstance(value, str) else value
+    except RecursionError:
+        raise ValueError(value) from None
     if not isinstance(parsed, wanted):
         raise ValueError(value)
     return parsed

@@ -105,6 +105,11 @@ class Receipt(Record):
         return cls.model_validate({**json.loads(text), "ended_ms": int(ended)})
 
     @property
+    def explanation(self) -> str:
+        """Why it failed, or was skipped or cancelled; empty for a success."""
+        return self.error.message if self.error else self.reason
+
+    @property
     def seconds(self) -> float:
         return (self.ended_ms - self.started_ms) / 1000 if self.started_ms else 0.0
 

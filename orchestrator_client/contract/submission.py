@@ -62,11 +62,10 @@ def accepted(reply: int, submission: Submission) -> bool:
 
 
 def run_id_for(plan: Plan, idempotency_key: str | None) -> str:
-    """A new id, or the one id that this key stands for."""
+    """A new id, or the one id that this key stands for, whatever the pipeline."""
     if idempotency_key is None:
         return names.new_run_id(plan.id)
-    digest = hashlib.sha256(idempotency_key.encode()).hexdigest()[:19]
-    return f"{names.slug(plan.id)}_{digest}"
+    return f"run_{hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]}"
 
 
 def pack(text: str) -> bytes:

@@ -51,6 +51,9 @@ class Fail:
 
     error: OrchestratorError
     value: Json = None
+    usage: Usage | None = None
+    """What the attempt has cost all the same."""
+    model: str | None = None
 
 
 Want = Output | Skip | Route | Fail

@@ -142,9 +142,10 @@ def _prompt(parameters: GenerateParameters) -> str:
 def _want(parameters: GenerateParameters, reply: ModelReply, provider: str) -> Want:
     """The reply as the step's value, priced."""
     value = _value(parameters, reply)
-    if not reply.text.strip():
-        return Fail(_empty(reply), value={**value, "success": False})
     cost = price(provider, reply.model, reply.raw_usage, reply.usage)
+    usage = reply.usage.model_copy(update={"cost_usd": cost})
+    if not reply.text.strip():
+        return Fail(_empty(reply), {**value, "success": False}, usage, reply.model)
     warnings = list(reply.warnings)
     if cost is None:
         warnings.append(f"no price is known for this call of '{reply.model}'; its cost is not counted")
@@ -153,7 +154,6 @@ def _want(parameters: GenerateParameters, reply: ModelReply, provider: str) -> W
             value["result"] = parsed_json(reply.text)
         except ValueError:
             warnings.append("the step asks for JSON and the reply is none; the text was kept as it came")
-    usage = reply.usage.model_copy(update={"cost_usd": cost})
     return Output(value, usage=usage, model=reply.model, warnings=tuple(warnings))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+from collections.abc import Awaitable
 from pathlib import Path
 
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed
@@ -42,12 +42,18 @@ class ToolStep:
             timeout_seconds=call.step.timeout_seconds,
         )
         result = registry.invoke(uses, call.parameters, context)
-        return self._calls.run(result, call.step.timeout_seconds) if inspect.iscoroutine(result) else result
+        if isinstance(result, ToolResult):
+            return result
+        return self._calls.run(_awaited(result), call.step.timeout_seconds)
 
     def _folder(self, run: str) -> Path:
         folder = self._config.folder(run)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+async def _awaited(result: Awaitable[ToolResult]) -> ToolResult:
+    return await result
 
 
 def _targets(call: Call, result: ToolResult) -> tuple[str, ...]:

@@ -17,7 +17,10 @@ class TestSchema:
         {"steps": [{"id": "x", "tool": "terminal", "parameters": {"command": "date"}}]},
         {"steps": [{"id": "x", "action": "generate_text", "parameters": {"prompt": "p", "max_tokens": "{{ n }}"}}]},
         {"config": {}, "v1_a": 1, "steps": [{"id": "x", "tool": "python:a:b", "retry": {"attempts": 2}}]},
-        {"inputs": {"n": 3, "m": {"type": "int"}}, "steps": [{"id": "x", "tool": "file", "action": "exists", "parameters": {"path": "."}}]},
+        {
+            "inputs": {"n": 3, "m": {"type": "int"}},
+            "steps": [{"id": "x", "tool": "file", "action": "exists", "parameters": {"path": "."}}],
+        },
     )
     INVALID = (
         {"steps": []},

@@ -13,8 +13,8 @@ import pytest
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import TemplateError, TemplateForbidden, TemplateTooLarge
-from orchestrator_client.contract.patterns import TEXT_CHARACTERS, compiled
 from orchestrator_client.contract.template import check, render
+from orchestrator_client.contract.template.patterns import TEXT_CHARACTERS, compiled
 
 SCOPE: dict[str, Any] = {"n": 1, "tags": ["a", "b"], "record": {"k": "v"}, "long": "a" * 90_000}
 DOUBLED = "{% set x = 'aaaaaaaaaaaaaaaa' %}" + "{% set x = x ~ x %}" * 60

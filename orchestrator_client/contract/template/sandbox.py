@@ -18,11 +18,12 @@ from jinja2.runtime import Context, LoopContext, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from orchestrator_client.contract import caps, filters, guards
+from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import TemplateError, TemplateForbidden, TemplateSyntax, TemplateTooLarge
-from orchestrator_client.contract.guards import BUDGET, Iteration, Method, Wrapped
-from orchestrator_client.contract.text_filters import text
-from orchestrator_client.contract.views import MISSING, Absent, StepView, lenient, suggestion, unwrapped
+from orchestrator_client.contract.template import filters, guards
+from orchestrator_client.contract.template.guards import BUDGET, Iteration, Method, Wrapped
+from orchestrator_client.contract.template.text_filters import text
+from orchestrator_client.contract.template.views import MISSING, Absent, StepView, lenient, suggestion, unwrapped
 
 TOKENS = 20_000
 """Tokens of one template, blanks included: a hundred times the 199 of the largest among twelve

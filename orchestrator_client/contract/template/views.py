@@ -17,8 +17,8 @@ from jinja2 import Undefined as JinjaUndefined
 from jinja2.utils import missing
 
 from orchestrator_client.contract.errors import Unresolved
-from orchestrator_client.contract.guards import BUDGET, Wrapped
 from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.template.guards import BUDGET, Wrapped
 
 SHOWN_NAMES = 20
 """Names that a message lists before it says how many more there are."""

@@ -17,13 +17,14 @@ from typing import Any
 from jinja2 import Template, nodes
 from jinja2.exceptions import TemplateError as JinjaError
 
-from orchestrator_client.contract import caps, sandbox
+from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import TemplateError, TemplateSyntax, TemplateTooLarge
-from orchestrator_client.contract.guards import BUDGET, Budget, text_bytes
 from orchestrator_client.contract.plan import Json
-from orchestrator_client.contract.references import Reference, free_variables
-from orchestrator_client.contract.rewriter import Rewriter
-from orchestrator_client.contract.views import MISSING, Absent, Missing, StepView
+from orchestrator_client.contract.template import sandbox
+from orchestrator_client.contract.template.guards import BUDGET, Budget, text_bytes
+from orchestrator_client.contract.template.rewriter import Rewriter
+from orchestrator_client.contract.template.variables import Reference, free_variables
+from orchestrator_client.contract.template.views import MISSING, Absent, Missing, StepView
 
 __all__ = [
     "MISSING",

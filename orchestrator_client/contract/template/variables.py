@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from jinja2 import nodes
 
-from orchestrator_client.contract.sandbox import ENVIRONMENT
+from orchestrator_client.contract.template.sandbox import ENVIRONMENT
 
 STEPS = "steps"
 """The namespace of all steps: `steps.draft.result` reads the step `draft`."""

@@ -16,10 +16,11 @@ from jinja2.environment import Environment
 from jinja2.filters import FILTERS
 from jinja2.runtime import Undefined
 
-from orchestrator_client.contract import caps, guards, patterns
+from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import TemplateError, TemplateForbidden, TemplateTooLarge
-from orchestrator_client.contract.guards import BUDGET, Wrapped, paid, spend, text_bytes, within_width
-from orchestrator_client.contract.views import Absent, Lenient, unwrapped
+from orchestrator_client.contract.template import guards, patterns
+from orchestrator_client.contract.template.guards import BUDGET, Wrapped, paid, spend, text_bytes, within_width
+from orchestrator_client.contract.template.views import Absent, Lenient, unwrapped
 
 _INDENT = 16
 """Most blanks by which JSON may be indented."""

@@ -14,12 +14,12 @@ from jinja2.filters import FILTERS, make_attrgetter
 from jinja2.runtime import Undefined
 from jinja2.tests import TESTS
 
-from orchestrator_client.contract import guards
-from orchestrator_client.contract import text_filters as written
 from orchestrator_client.contract.errors import TemplateError, TemplateTooLarge
-from orchestrator_client.contract.guards import paid, spend, text_bytes, within_width
-from orchestrator_client.contract.text_filters import text
-from orchestrator_client.contract.views import Absent, Lenient, StepView, is_absent, unwrapped
+from orchestrator_client.contract.template import guards
+from orchestrator_client.contract.template import text_filters as written
+from orchestrator_client.contract.template.guards import paid, spend, text_bytes, within_width
+from orchestrator_client.contract.template.text_filters import text
+from orchestrator_client.contract.template.views import Absent, Lenient, StepView, is_absent, unwrapped
 
 Filter = Callable[..., Any]
 

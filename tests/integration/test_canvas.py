@@ -1,0 +1,174 @@
+"""A whole run as one signature inside the canvas of somebody else's Celery application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import chain, chord, group
+from celery._state import _tls, get_current_app
+
+from orchestrator_client import run_pipeline
+from orchestrator_client.contract import names
+from orchestrator_client.contract.errors import InputsInvalid, PlanInvalid
+from orchestrator_client.contract.plan import Input, Plan
+from tests import foreign_app
+from tests.conftest import wait_until
+from tests.fleet import close_app, python_step
+from tests.standing_fleet import StandingFleet
+
+pytestmark = pytest.mark.xdist_group("canvas")
+
+SECONDS = 20
+"""For one canvas, with a fleet that is already there."""
+
+DECEPTIVE = {"__type__": "datetime", "__value__": "boom"}
+"""What kombu's JSON would take for a date that it cannot read."""
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandingFleet]:
+    """A worker of ours with one slot, so that control messages are handled one after the other, and a foreign one."""
+    with StandingFleet(tmp_path_factory.mktemp("canvas")) as standing:
+        url = names.celery_url(standing.url)
+        standing.start_worker("ours", "-c", "1")
+        options = ("-Q", foreign_app.QUEUE, "--pool=threads", "-c", "2", "--without-mingle", "--without-gossip")
+        standing.start_program("foreign", "-m", "celery", "-A", "tests.foreign_app", "worker", *options, FOREIGN_URL=url)
+        foreign_app.app.conf.update(broker_url=url, result_backend=url)
+        yield standing
+        close_app(foreign_app.app)
+
+
+@pytest.fixture(autouse=True)
+def _foreign_is_current(fleet: StandingFleet) -> Iterator[None]:
+    """In the foreign application's process its own application is the current one."""
+    before = get_current_app()
+    foreign_app.app.set_current()
+    yield
+    _tls.current_app = before
+
+
+def doubling(plan_id: str = "doubling") -> Plan:
+    """A plan that says its input twice."""
+    return Plan(
+        id=plan_id,
+        inputs={"word": Input(required=True)},
+        steps=(python_step("twice", "operator:mul", "{{ word }}", 2, reads=()),),
+        outputs={"twice": "{{ twice.result }}"},
+    )
+
+
+def failing() -> Plan:
+    return Plan(id="failing", steps=(python_step("a"), python_step("bad", "tests.functions:fail", "no", after=("a",))))
+
+
+def test_a_chain_goes_on_with_the_runs_outputs(fleet: StandingFleet) -> None:
+    pending = chain(run_pipeline(doubling(), {"word": "ab"}), foreign_app.keep.s()).apply_async()
+    run = pending.parent.id
+    assert pending.get(timeout=SECONDS) == {"kept": {"run": run, "state": "succeeded", "outputs": {"twice": "abab"}}}
+    assert fleet.client.run(run).document().success
+
+
+def test_a_run_may_stand_in_the_middle_of_a_chain(fleet: StandingFleet) -> None:
+    pending = chain(foreign_app.keep.s(1), run_pipeline(doubling(), {"word": "c"}), foreign_app.keep.s()).apply_async()
+    assert pending.get(timeout=SECONDS)["kept"]["outputs"] == {"twice": "cc"}
+
+
+def test_one_run_behind_another(fleet: StandingFleet) -> None:
+    pending = chain(run_pipeline(doubling(), {"word": "d"}), run_pipeline(doubling(), {"word": "e"})).apply_async()
+    assert pending.get(timeout=SECONDS)["outputs"] == {"twice": "ee"}
+    assert pending.parent.get(timeout=SECONDS)["outputs"] == {"twice": "dd"}
+
+
+def test_a_chord_collects_its_runs_in_order(fleet: StandingFleet) -> None:
+    runs = [run_pipeline(doubling(f"part{word}"), {"word": word}) for word in "xyz"]
+    collected = chord(runs, foreign_app.collect.s()).apply_async().get(timeout=SECONDS)["collected"]
+    assert [part["outputs"]["twice"] for part in collected] == ["xx", "yy", "zz"]
+    assert len({part["run"] for part in collected}) == 3
+
+
+def test_a_group_of_a_run_and_a_foreign_task(fleet: StandingFleet) -> None:
+    pending = group(run_pipeline(doubling(), {"word": "g"}), foreign_app.keep.s("h")).apply_async()
+    ours, theirs = pending.get(timeout=SECONDS)
+    assert (ours["outputs"], theirs) == ({"twice": "gg"}, {"kept": "h"})
+
+
+def test_get_on_the_signatures_own_result(fleet: StandingFleet, tmp_path: Path) -> None:
+    file = tmp_path / "doubling.yaml"
+    file.write_text(
+        "id: from-file\ninputs: {word: string}\n"
+        "steps:\n  - {id: twice, tool: python, action: call,"
+        " parameters: {function: 'operator:mul', args: ['{{ word }}', 2]}}\n"
+        "outputs: {twice: '{{ twice.result }}'}\n"
+    )
+    pending = run_pipeline(file, {"word": "f"}).apply_async()
+    answer = pending.get(timeout=SECONDS)
+    assert answer == {"run": pending.id, "state": "succeeded", "outputs": {"twice": "ff"}}
+    assert fleet.client.run(pending.id).status().pipeline == "from-file"
+
+
+def test_a_failing_run_raises_in_get(fleet: StandingFleet) -> None:
+    pending = run_pipeline(failing()).apply_async()
+    with pytest.raises(Exception, match="step 'bad' failed: .*ValueError: no"):
+        pending.get(timeout=SECONDS)
+    assert pending.status == "FAILURE"
+    assert fleet.client.run(pending.id).document().steps["bad"].error_type == "ToolFailed"
+
+
+def test_a_failing_run_stops_its_chain_and_calls_the_errback(fleet: StandingFleet, tmp_path: Path) -> None:
+    noted, ledger = tmp_path / "noted", tmp_path / "ledger"
+    canvas = chain(run_pipeline(failing()), foreign_app.keep.s(ledger=str(ledger)))
+    pending = canvas.apply_async(link_error=foreign_app.note_error.s(path=str(noted)))
+    assert wait_until(lambda: noted.exists() and noted.read_text(), "the errback was called") == pending.parent.id
+    with pytest.raises(Exception, match="step 'bad' failed"):
+        pending.parent.get(timeout=SECONDS)
+    assert not ledger.exists(), "the chain went on behind a failure"
+
+
+def test_a_failing_run_fails_its_chord_and_calls_the_errback(fleet: StandingFleet, tmp_path: Path) -> None:
+    noted = tmp_path / "noted"
+    body = foreign_app.collect.s().on_error(foreign_app.note_error.s(path=str(noted)))
+    pending = chord([run_pipeline(doubling(), {"word": "x"}), run_pipeline(failing())], body).apply_async()
+    with pytest.raises(Exception, match="step 'bad' failed"):
+        pending.get(timeout=SECONDS)
+    wait_until(noted.exists, "the chord's errback was called")
+
+
+def test_values_arrive_as_they_were_sent(fleet: StandingFleet) -> None:
+    sent: dict[str, Any] = {"thing": DECEPTIVE, "nested": [{"a": DECEPTIVE}], "text": "ünï \u2028 \x00 {{ thing }}"}
+    outputs = {name: f"{{{{ inputs.{name} }}}}" for name in sent}
+    plan = Plan(id="as-sent", steps=(python_step("a", "tests.functions:same", "{{ thing }}"),), outputs=outputs)
+    run = fleet.client.run(wait_until(lambda: started(fleet, plan, sent), "the run is recorded"))
+    document = run.result(timeout=SECONDS)
+    assert document.outputs == sent
+    assert document.steps["a"].value["result"] == DECEPTIVE
+
+
+def started(fleet: StandingFleet, plan: Plan, inputs: dict[str, Any]) -> str | None:
+    """Send a run once, and say under which id it is recorded as soon as it is."""
+    known = [record.run for record in fleet.client.runs(pipeline=plan.id)]
+    return known[0] if known else None
+
+
+def test_a_message_that_comes_twice_runs_once(fleet: StandingFleet, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    plan = Plan(id="once", steps=(python_step("a", "tests.functions:mark", str(fleet.folder), "once"),))
+    pending = chain(run_pipeline(plan).set(queue="held"), foreign_app.keep.s(ledger=str(ledger))).apply_async()
+    message = fleet.redis.rpop("held")
+    fleet.redis.lpush(names.CONTROL_QUEUE, message, message)
+    assert pending.get(timeout=SECONDS)["kept"]["state"] == "succeeded"
+    fleet.redis.lpush(names.CONTROL_QUEUE, message)  # a late copy, of a run that has closed
+    fence = fleet.client.submit(doubling("fence"), {"word": "-"})
+    assert fence.result(timeout=SECONDS).success
+    assert fleet.ledger() == ["+once", "-once"]
+    assert ledger.read_text() == "kept\n"
+
+
+def test_mistakes_are_found_before_anything_is_sent(fleet: StandingFleet, tmp_path: Path) -> None:
+    with pytest.raises(InputsInvalid, match="word"):
+        run_pipeline(doubling())
+    (tmp_path / "bad.yaml").write_text("id: bad\nsteps: [{id: a, tool: nothing}]\n")
+    with pytest.raises(PlanInvalid, match="nothing"):
+        run_pipeline(tmp_path / "bad.yaml")
