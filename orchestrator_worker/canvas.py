@@ -67,7 +67,7 @@ class Canvas:
 
         A process that dies here has lost hints, not steps: `sweep` finds every ready instance in the store.
         """
-        with self._app.producer_pool.acquire(block=True) as producer, producer.batch():
+        with self._app.producer_pool.acquire(block=True) as producer, producer.batch(max_size=50):
             for hint in hints:
                 body, headers = step_message(hint)
                 # The anonymous exchange puts a message into the queue that it names, without looking up bindings.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -66,6 +67,8 @@ def main() -> None:
         finally:
             server.kill()
     options.json.write_text(json.dumps([{**asdict(row), "met": row.met} for row in rows], indent=2) + "\n")
+    sys.stdout.flush()
+    os._exit(0)  # Celery's results of the peer print tracebacks when an interpreter ends under them
 
 
 if __name__ == "__main__":

@@ -12,24 +12,10 @@ import redis
 
 from orchestrator_client.client import Client
 from orchestrator_client.contract import names
+from orchestrator_client.contract.plan import Plan
 from tests.bench.race import plan_of, run_seconds
 from tests.bench.shapes import chain, fan, layers
 from tests.fleet import InProcessFleet, start_worker
-
-FETCHING = {
-    "BRPOP",
-    "SUBSCRIBE",
-    "PSUBSCRIBE",
-    "UNSUBSCRIBE",
-    "PING",
-    "INFO",
-    "CLIENT",
-    "SELECT",
-    "MONITOR",
-    "SADD",
-    "SMEMBERS",
-}
-"""Commands of the broker's own life, and of connections."""
 
 
 def measure(url: str, folder: Path, _rounds: int) -> Iterator[tuple[str, float, float, str, str]]:
@@ -56,52 +42,51 @@ def _message_bytes(url: str, folder: Path) -> Iterator[tuple[str, float, float, 
 
 
 def _round_trips(url: str) -> Iterator[tuple[str, float, float, str, str]]:
-    """Commands that reach Redis from outside of scripts, less the broker's fetching; a pipelined batch is one trip."""
+    """Commands that reach Redis from outside of scripts, less the broker's fetching; a pipelined batch is one trip.
+
+    A step's are the difference between two runs of which one has 100 steps more: starting and closing a run, and what
+    beats once a second, is no step's.
+    """
     client = Client(url)
-    for name, shape in (("chain of 100", chain(100)), ("20 layers of 10", layers(20, 10))):
-        plan = plan_of("trips", shape)
-        run_seconds(client, plan)
-        own = _own_trips(url, lambda plan=plan: run_seconds(client, plan))
-        steps = len(plan.steps)
-        scripts = own["EVALSHA"]
-        detail = f"{scripts / steps:.2f} scripts, {own['LPUSH'] / steps:.2f} publications a step"
-        yield f"round trips a step, {name}", sum(own.values()) / steps, 4.0, "", detail
+    for name, short, long in (
+        ("chain", chain(100), chain(200)),
+        ("layers of 10", layers(10, 10), layers(20, 10)),
+    ):
+        trips = [_own_trips(url, client, plan_of("trips", shape)) for shape in (short, long)]
+        scripts, sent = ((trips[1][verb] - trips[0][verb]) / 100 for verb in ("EVALSHA", "LPUSH"))
+        whole = sum(trips[0].values())
+        detail = f"{scripts:.2f} scripts, {sent:.2f} publications; the run of 100 as a whole: {whole}"
+        yield f"round trips a step, {name}", scripts + sent, 4.0, "", detail
     client.close()
 
 
-def _own_trips(url: str, work: object) -> Counter[str]:
-    counted: Counter[str] = Counter()
-    with redis.Redis.from_url(url) as connection, redis.Redis.from_url(url) as control:
-        ours = {client["id"] for client in control.client_list()}
-        seen: list[tuple[str, str]] = []
-        ready, done = threading.Event(), threading.Event()
+def _own_trips(url: str, client: Client, plan: Plan) -> Counter[str]:
+    """Trips of one run by verb, counted by MONITOR; the first run of a plan reads it and is not counted."""
+    run_seconds(client, plan)
+    seen: list[tuple[str, str]] = []
+    ready = threading.Event()
 
-        def listen() -> None:
-            with connection.monitor() as monitor:
-                ready.set()
-                for command in monitor.listen():
-                    if command["client_type"] != "lua":
-                        seen.append(
-                            (
-                                f"{command['client_address']}:{command['client_port']}",
-                                command["command"].split()[0].upper(),
-                            )
-                        )
-                    if "bench:done" in command["command"]:
-                        break
-            done.set()
+    def listen() -> None:
+        with redis.Redis.from_url(url) as connection, connection.monitor() as monitor:
+            ready.set()
+            for command in monitor.listen():
+                if "bench:done" in command["command"]:
+                    return
+                if command["client_type"] != "lua":
+                    address = f"{command['client_address']}:{command['client_port']}"
+                    seen.append((address, command["command"].split()[0].upper()))
 
-        threading.Thread(target=listen, daemon=True).start()
-        ready.wait()
-        work()  # type: ignore[operator]
+    listener = threading.Thread(target=listen)
+    listener.start()
+    ready.wait()
+    run_seconds(client, plan)
+    with redis.Redis.from_url(url) as control:
         control.get("bench:done")
-        done.wait(10)
-        assert ours
-    previous: tuple[str, str] | None = None
-    for address, verb in seen:
-        if verb in ("EVALSHA", "LPUSH") and not (verb == "LPUSH" and previous == (address, verb)):
+    listener.join()
+    counted: Counter[str] = Counter()
+    for before, (address, verb) in zip([("", ""), *seen], seen, strict=False):
+        if verb == "EVALSHA" or (verb == "LPUSH" and before != (address, verb)):
             counted[verb] += 1
-        previous = (address, verb)
     return counted
 
 

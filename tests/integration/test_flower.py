@@ -1,0 +1,222 @@
+"""What Flower shows of a fleet: what ran, under which name, for which run, and how it ended. Never with what values."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from orchestrator_client import run_pipeline
+from orchestrator_client.cli.fleet import flower_arguments
+from orchestrator_client.contract import names
+from orchestrator_client.contract.plan import OnFailure, Plan, Step, StepKind
+from orchestrator_client.contract.run import RunDocument
+from tests import foreign_app
+from tests.conformance.model_server import ModelServer, text
+from tests.conftest import wait_until
+from tests.fleet import close_app, python_step
+from tests.standing_fleet import StandingFleet
+
+pytestmark = pytest.mark.xdist_group("flower")
+
+CANARIES = {
+    "an input": "canary-input",
+    "a parameter": "canary-parameter",
+    "a value": "canary-value",
+    "a prompt": "canary-prompt",
+    "the model's text": "canary-answer",
+    "a key": "sk-canary-key",
+}
+"""What must not be seen, by what it is."""
+
+MODEL = "gpt-4o-mini"
+
+
+class Flower:
+    """Flower's pages, over HTTP."""
+
+    def __init__(self, fleet: StandingFleet, port: int) -> None:
+        self.root = f"http://127.0.0.1:{port}"
+        environment = {"FLOWER_UNAUTHENTICATED_API": "true"}
+        fleet.start_program("flower", *flower_arguments(port), **environment)
+
+    def page(self, path: str) -> str:
+        """The text of a page, or of its error."""
+        try:
+            with urllib.request.urlopen(self.root + path, timeout=10) as response:
+                return response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.read().decode()
+
+    def answers(self) -> bool:
+        try:
+            return self.page("/healthcheck").strip() == "OK"
+        except OSError:
+            return False
+
+    def knows_worker(self) -> bool:
+        """Whether a worker's heartbeat has come: from then on its events do."""
+        return bool(self.workers())
+
+    def workers(self) -> list[str]:
+        return [worker["hostname"] for worker in json.loads(self.page("/workers?json=1"))["data"]]
+
+    def tasks(self) -> dict[str, Any]:
+        """What `/api/tasks` lists, by task id."""
+        return json.loads(self.page("/api/tasks?limit=1000"))
+
+    def all_pages(self) -> dict[str, str]:
+        """Every page that there is to read, by its path."""
+        paths = ["/", "/workers", "/tasks", "/broker", "/metrics", "/api/tasks", "/api/workers?refresh=1"]
+        paths += ["/api/task/types", "/api/queues/length", TABLE]
+        paths += [f"/worker/{quote(worker)}" for worker in self.workers()]
+        for task in map(quote, self.tasks()):
+            paths += [f"/task/{task}", f"/api/task/info/{task}", f"/api/task/result/{task}"]
+        return {path: self.page(path) for path in paths}
+
+
+TABLE = "/tasks/datatable?draw=1&start=0&length=100&search%5Bvalue%5D=&order%5B0%5D%5Bcolumn%5D=0&order%5B0%5D%5Bdir%5D=asc&columns%5B0%5D%5Bdata%5D=name"
+"""What Flower's own table asks for."""
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def shown_plan(folder: Path, *further: Step) -> Plan:
+    """Steps of both kinds and a skipped one, with something in every place that must not be seen."""
+    file = f"{CANARIES['a parameter']}.txt"
+    (folder / file).write_text(CANARIES["a value"])
+    prompt = f"{CANARIES['a prompt']} {{{{ word }}}}"
+    read = Step(id="read", kind=StepKind.TOOL, uses="filesystem.read", parameters={"path": file})
+    idle = python_step("idle", "builtins:str", CANARIES["a parameter"], condition=False)
+    ask = Step(id="ask", kind=StepKind.MODEL, uses="generate", model=MODEL, parameters={"prompt": prompt})
+    outputs = {"text": "{{ read.content }}", "word": "{{ word }}", "answer": "{{ ask.result }}"}
+    return Plan(id="shown", steps=(read, idle, ask, *further), outputs=outputs)
+
+
+class Shown:
+    """A fleet with events, two runs that it has done, one of them with a failure, and Flower beside it."""
+
+    def __init__(self, fleet: StandingFleet, model_server: ModelServer) -> None:
+        self.fleet = fleet
+        self.flower = Flower(fleet, free_port())
+        wait_until(self.flower.answers, "Flower answers")
+        environment = {
+            "OPENAI_API_KEY": CANARIES["a key"],
+            "OPENAI_BASE_URL": model_server.url,
+            "ORCHESTRATOR_EVENTS": "1",
+            "ORCHESTRATOR_WORKDIR": str(fleet.folder),
+        }
+        options = ("--queues", "tool,control,model.openai", "--pool", "threads", "-c", "4", "--name", "shown")
+        fleet.start_program("shown", "-m", "orchestrator_worker", *options, **environment)
+        wait_until(self.flower.knows_worker, "Flower has heard of the worker")
+        bad = python_step("bad", "tests.functions:fail", "out of luck", on_failure=OnFailure.CONTINUE)
+        self.good, self.failed = self._done(shown_plan(fleet.folder)), self._done(shown_plan(fleet.folder, bad))
+
+    def task(self, run: RunDocument, instance: str) -> dict[str, Any]:
+        """What Flower knows of a step."""
+        return self.flower.tasks()[names.task_id(run.execution_id, instance)]
+
+    def _done(self, plan: Plan) -> RunDocument:
+        run = self.fleet.client.submit(plan, {"word": CANARIES["an input"]}).result(timeout=20)
+        tasks = [names.task_id(run.execution_id, step) for step in run.steps]
+        wait_until(lambda: all(map(self.has_ended, tasks)), "Flower shows how every step ended")
+        return run
+
+    def has_ended(self, task: str) -> bool:
+        return self.flower.tasks().get(task, {}).get("state") in ("SUCCESS", "FAILURE")
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    with ModelServer() as server, StandingFleet(tmp_path_factory.mktemp("flower")) as fleet:
+        server.script(otherwise=lambda _: text(CANARIES["the model's text"]))
+        yield Shown(fleet, server)
+
+
+def seen(flower: Flower) -> set[tuple[str, str]]:
+    """What must not be seen and is, each with its page."""
+    pages = flower.all_pages().items()
+    return {(what, path) for path, page in pages for what, canary in CANARIES.items() if canary in page}
+
+
+def test_the_runs_went_as_planned(shown: Shown) -> None:
+    assert shown.good.outputs == {
+        "text": CANARIES["a value"],
+        "word": CANARIES["an input"],
+        "answer": CANARIES["the model's text"],
+    }
+    assert {step.id: step.status for step in shown.failed.steps.values()} == {
+        "read": "completed",
+        "idle": "skipped",
+        "ask": "completed",
+        "bad": "failed",
+    }
+
+
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [("read", "tool · filesystem.read"), ("bad", "tool · python.call"), ("ask", f"model · {MODEL}")],
+)
+def test_a_step_goes_by_its_kind_and_says_whose_it_is(shown: Shown, step: str, name: str) -> None:
+    task = shown.task(shown.failed, step)
+    assert task["name"] == name
+    assert task["args"] == f"{shown.failed.execution_id} {step}"
+    assert "shown@" in shown.flower.page(f"/task/{quote(task['uuid'])}")
+
+
+def test_a_failed_step_is_a_failure_with_its_message(shown: Shown) -> None:
+    task = shown.task(shown.failed, "bad")
+    assert task["state"] == "FAILURE"
+    assert "bad: function tests.functions:fail raised ValueError: out of luck" in task["exception"]
+
+
+def test_a_skipped_step_is_a_success_with_its_reason(shown: Shown) -> None:
+    task = shown.task(shown.failed, "idle")
+    assert task["state"] == "SUCCESS"
+    assert task["result"] == "'skipped: its condition is false'"
+
+
+def test_steps_that_succeed_show_no_result(shown: Shown) -> None:
+    tasks = [shown.task(shown.good, step) for step in ("read", "ask")]
+    assert [(task["state"], task["result"]) for task in tasks] == [("SUCCESS", "None")] * 2
+
+
+def test_the_table_of_tasks_lists_what_the_api_does(shown: Shown) -> None:
+    table = json.loads(shown.flower.page(TABLE))["data"]
+    assert {row["uuid"] for row in table} == set(shown.flower.tasks())
+
+
+def test_a_run_that_went_well_ends_as_a_success(shown: Shown) -> None:
+    wait_until(lambda: shown.has_ended(shown.good.execution_id), "the run's own task has ended", seconds=5)
+    assert shown.flower.tasks()[shown.good.execution_id]["state"] == "SUCCESS"
+
+
+def test_a_run_that_failed_ends_as_a_failure(shown: Shown) -> None:
+    wait_until(lambda: shown.has_ended(shown.failed.execution_id), "the run's own task has ended", seconds=2)
+    assert shown.flower.tasks()[shown.failed.execution_id]["state"] == "FAILURE"
+
+
+def test_nothing_confidential_is_on_any_page(shown: Shown) -> None:
+    assert seen(shown.flower) == set()
+
+
+def test_a_run_of_a_foreign_canvas_shows_neither_plan_nor_inputs(shown: Shown) -> None:
+    """Last of this file: what it sends stays on Flower's pages."""
+    foreign_app.app.conf.update(broker_url=names.celery_url(shown.fleet.url), result_backend=None)
+    signature = run_pipeline(shown_plan(shown.fleet.folder), {"word": CANARIES["an input"]})
+    pending = foreign_app.app.signature(signature).apply_async()
+    wait_until(lambda: shown.has_ended(pending.id), "Flower shows the end of the run")
+    close_app(foreign_app.app)
+    assert seen(shown.flower) == set()
