@@ -157,6 +157,8 @@ class LocalFleet:
         environment = {
             "ORCHESTRATOR_REDIS_URL": self.url,
             "ORCHESTRATOR_WORKDIR": str(self._folder),
+            # What a pipeline may call is what its author can import here.
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "ORCHESTRATOR_EVENTS": "1" if self._events else "0",
         }
         self._workers.append(self.spawn(command, self.log, environment))

@@ -3,21 +3,50 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from celery import Celery
+from celery import Celery, Signature, signature
+from celery._state import get_current_app
+
+from tests.fleet import close_app
 
 QUEUE = "foreign"
 
-app = Celery("foreign", set_as_current=False)
-app.conf.update(
-    broker_url=os.environ.get("FOREIGN_URL"),
-    result_backend=os.environ.get("FOREIGN_URL"),
-    broker_connection_retry_on_startup=True,
-    result_expires=600,
-    task_default_queue=QUEUE,
-)
+
+def create(url: str | None) -> Celery:
+    """The application, on this broker and result backend."""
+    foreign = Celery("foreign", broker=url, backend=url, set_as_current=False)
+    foreign.conf.update(broker_connection_retry_on_startup=True, result_expires=600, task_default_queue=QUEUE)
+    return foreign
+
+
+app = create(os.environ.get("FOREIGN_URL"))
+"""What its worker runs; the variable has Celery's spelling of the fleet's Redis."""
+
+
+@contextmanager
+def at(url: str) -> Iterator[Celery]:
+    """The application as the process that sends has it: its only one, and so the current one."""
+    before, foreign = get_current_app(), create(url)
+    foreign.set_current()
+    try:
+        yield foreign
+    finally:
+        before.set_current()
+        # Results that are collected later would each open the connection again, to take back their subscription.
+        foreign.backend.result_consumer.stop()
+        foreign.backend.result_consumer._pubsub = None
+        close_app(foreign)
+
+
+def call(task: Any, *args: Any, **kwargs: Any) -> Signature:
+    """A signature of one of its tasks that names the queue: whoever publishes what follows a run is one of our
+    workers, and knows only its own application's routes.
+    """
+    return signature(task.name, args, kwargs, queue=QUEUE)
 
 
 @app.task(name="foreign.keep")
@@ -37,5 +66,7 @@ def collect(results: list[Any]) -> dict[str, Any]:
 
 @app.task(name="foreign.note_error")
 def note_error(failed: str, *, path: str) -> None:
-    """An errback: the id of the task that failed, in a file."""
-    Path(path).write_text(failed)
+    """An errback: the id of the task that failed, in a file that is there only once it is whole."""
+    written = Path(f"{path}.part")
+    written.write_text(failed)
+    written.rename(path)

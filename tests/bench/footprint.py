@@ -36,6 +36,7 @@ def _message_bytes(url: str, folder: Path) -> Iterator[tuple[str, float, float, 
         message = fleet.take(names.TOOL_QUEUE)
         assert message is not None
         sizes[steps] = len(message.raw)
+    fleet.redis.flushall()  # or the worker of the next measurement would find these runs and go on with them
     fleet.close()
     detail = ", ".join(f"{steps:,} steps: {size}" for steps, size in sizes.items())
     yield "bytes of a step's message", max(sizes.values()), 1024, "B", detail

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import Shell
 from tests.conftest import RedisServer
 from tests.fleet import InProcessFleet
 
@@ -15,3 +16,11 @@ def fleet(redis_server: RedisServer, tmp_path: Path) -> Iterator[InProcessFleet]
     fleet = InProcessFleet.on(redis_server.url, tmp_path)
     yield fleet
     fleet.close()
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    """The command line, in a folder of its own; whatever it started is ended with the test."""
+    shell = Shell(tmp_path)
+    yield shell
+    shell.close()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from celery import chain, chord, group
-from celery._state import get_current_app
 
 from orchestrator_client import run_pipeline
 from orchestrator_client.contract import names
@@ -16,7 +15,8 @@ from orchestrator_client.contract.errors import InputsInvalid, PlanInvalid
 from orchestrator_client.contract.plan import Input, Plan
 from tests import foreign_app
 from tests.conftest import wait_until
-from tests.fleet import close_app, python_step
+from tests.fleet import python_step
+from tests.foreign_app import call, collect, keep, note_error
 from tests.standing_fleet import StandingFleet
 
 pytestmark = pytest.mark.xdist_group("canvas")
@@ -35,26 +35,17 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandingFleet]:
         url = names.celery_url(standing.url)
         standing.start_worker("ours", "-c", "1", beat_seconds=0.3)
         options = ("-Q", foreign_app.QUEUE, "--pool=threads", "-c", "2", "--without-mingle", "--without-gossip")
-        standing.start_program("foreign", "-m", "celery", "-A", "tests.foreign_app", "worker", *options, FOREIGN_URL=url)
-        foreign_app.app.conf.update(broker_url=url, result_backend=url)
+        standing.start_program(
+            "foreign", "-m", "celery", "-A", "tests.foreign_app", "worker", *options, FOREIGN_URL=url
+        )
         yield standing
-        close_app(foreign_app.app)
 
 
 @pytest.fixture(autouse=True)
-def _foreign_is_current(fleet: StandingFleet) -> Iterator[None]:
-    """In the foreign application's process its own application is the current one."""
-    before = get_current_app()
-    foreign_app.app.set_current()
-    yield
-    before.set_current()
-
-
-def foreign(task: Any, *args: Any, **kwargs: Any) -> Any:
-    """A signature that names its queue: whoever publishes what follows a run is one of our workers, and it knows its
-    own application's routes only.
-    """
-    return task.s(*args, **kwargs).set(queue=foreign_app.QUEUE)
+def _sender(fleet: StandingFleet) -> Iterator[None]:
+    """The test is the process of the foreign application that sends."""
+    with foreign_app.at(names.celery_url(fleet.url)):
+        yield
 
 
 def doubling(plan_id: str = "doubling") -> Plan:
@@ -72,14 +63,14 @@ def failing() -> Plan:
 
 
 def test_a_chain_goes_on_with_the_runs_outputs(fleet: StandingFleet) -> None:
-    pending = chain(run_pipeline(doubling(), {"word": "ab"}), foreign(foreign_app.keep)).apply_async()
+    pending = chain(run_pipeline(doubling(), {"word": "ab"}), call(keep)).apply_async()
     run = pending.parent.id
     assert pending.get(timeout=SECONDS) == {"kept": {"run": run, "state": "succeeded", "outputs": {"twice": "abab"}}}
     assert fleet.client.run(run).document().success
 
 
 def test_a_run_may_stand_in_the_middle_of_a_chain(fleet: StandingFleet) -> None:
-    pending = chain(foreign(foreign_app.keep, 1), run_pipeline(doubling(), {"word": "c"}), foreign(foreign_app.keep)).apply_async()
+    pending = chain(call(keep, 1), run_pipeline(doubling(), {"word": "c"}), call(keep)).apply_async()
     assert pending.get(timeout=SECONDS)["kept"]["outputs"] == {"twice": "cc"}
 
 
@@ -91,13 +82,13 @@ def test_one_run_behind_another(fleet: StandingFleet) -> None:
 
 def test_a_chord_collects_its_runs_in_order(fleet: StandingFleet) -> None:
     runs = [run_pipeline(doubling(f"part{word}"), {"word": word}) for word in "xyz"]
-    collected = chord(runs, foreign(foreign_app.collect)).apply_async().get(timeout=SECONDS)["collected"]
+    collected = chord(runs, call(collect)).apply_async().get(timeout=SECONDS)["collected"]
     assert [part["outputs"]["twice"] for part in collected] == ["xx", "yy", "zz"]
     assert len({part["run"] for part in collected}) == 3
 
 
 def test_a_group_of_a_run_and_a_foreign_task(fleet: StandingFleet) -> None:
-    pending = group(run_pipeline(doubling(), {"word": "g"}), foreign(foreign_app.keep, "h")).apply_async()
+    pending = group(run_pipeline(doubling(), {"word": "g"}), call(keep, "h")).apply_async()
     ours, theirs = pending.get(timeout=SECONDS)
     assert (ours["outputs"], theirs) == ({"twice": "gg"}, {"kept": "h"})
 
@@ -127,8 +118,8 @@ def test_a_failing_run_raises_in_get(fleet: StandingFleet) -> None:
 
 def test_a_failing_run_stops_its_chain_and_calls_the_errback(fleet: StandingFleet, tmp_path: Path) -> None:
     noted, ledger = tmp_path / "noted", tmp_path / "ledger"
-    canvas = chain(run_pipeline(failing()), foreign(foreign_app.keep, ledger=str(ledger)))
-    pending = canvas.apply_async(link_error=foreign(foreign_app.note_error, path=str(noted)))
+    canvas = chain(run_pipeline(failing()), call(keep, ledger=str(ledger)))
+    pending = canvas.apply_async(link_error=call(note_error, path=str(noted)))
     with pytest.raises(Exception, match="ValueError: no"):
         pending.get(timeout=SECONDS)
     with pytest.raises(Exception, match="ValueError: no"):
@@ -139,24 +130,25 @@ def test_a_failing_run_stops_its_chain_and_calls_the_errback(fleet: StandingFlee
 
 def test_a_failing_run_fails_its_chord_and_calls_the_errback(fleet: StandingFleet, tmp_path: Path) -> None:
     noted = tmp_path / "noted"
-    body = foreign(foreign_app.collect).on_error(foreign(foreign_app.note_error, path=str(noted)))
+    body = call(collect).on_error(call(note_error, path=str(noted)))
     pending = chord([run_pipeline(doubling(), {"word": "x"}), run_pipeline(failing())], body).apply_async()
     with pytest.raises(Exception, match="bad"):
         pending.get(timeout=SECONDS)
-    assert wait_until(lambda: noted.exists() and noted.read_text(), "the errback was called") == pending.id
+    wait_until(noted.exists, "the errback was called")
+    assert noted.read_text() == pending.id
 
 
 @pytest.mark.parametrize("output", ["{{ nothing.there }}", "{{ 1 / 0 }}"])
 def test_outputs_that_cannot_be_rendered_fail_the_canvas(fleet: StandingFleet, output: str) -> None:
     plan = Plan(id="no-outputs", steps=(python_step("a"),), outputs={"o": output})
-    pending = chain(run_pipeline(plan), foreign(foreign_app.keep)).apply_async()
+    pending = chain(run_pipeline(plan), call(keep)).apply_async()
     with pytest.raises(Exception, match="output 'o'"):
         pending.get(timeout=SECONDS)
 
 
 def test_a_cancelled_run_fails_the_canvas(fleet: StandingFleet, tmp_path: Path) -> None:
     plan = Plan(id="long", steps=(python_step("a", "tests.functions:wait_for", str(tmp_path / "never")),))
-    pending = chain(run_pipeline(plan), foreign(foreign_app.keep)).apply_async()
+    pending = chain(run_pipeline(plan), call(keep)).apply_async()
     wait_until(lambda: fleet.client.runs(pipeline="long"), "the run is recorded")
     fleet.client.run(pending.parent.id).cancel()
     with pytest.raises(Exception, match="cancelled"):
@@ -166,8 +158,9 @@ def test_a_cancelled_run_fails_the_canvas(fleet: StandingFleet, tmp_path: Path) 
 @pytest.mark.xfail(reason="the errback of a failed chord is `close` under an id of its own", strict=True)
 def test_the_errback_is_told_the_runs_id(fleet: StandingFleet, tmp_path: Path) -> None:
     noted = tmp_path / "noted"
-    pending = run_pipeline(failing()).apply_async(link_error=foreign(foreign_app.note_error, path=str(noted)))
-    assert wait_until(lambda: noted.exists() and noted.read_text(), "the errback was called") == pending.id
+    pending = run_pipeline(failing()).apply_async(link_error=call(note_error, path=str(noted)))
+    wait_until(noted.exists, "the errback was called")
+    assert noted.read_text() == pending.id
 
 
 @pytest.mark.xfail(reason="Celery answers for the run's id with a ChordError before `close` does", strict=True)
@@ -193,7 +186,7 @@ def test_inputs_arrive_as_they_were_sent(fleet: StandingFleet) -> None:
 def test_a_message_that_comes_twice_runs_once(fleet: StandingFleet, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     plan = Plan(id="once", steps=(python_step("a", "tests.functions:mark", str(fleet.folder), "once"),))
-    pending = chain(run_pipeline(plan).set(queue="held"), foreign(foreign_app.keep, ledger=str(ledger))).apply_async()
+    pending = chain(run_pipeline(plan).set(queue="held"), call(keep, ledger=str(ledger))).apply_async()
     message = fleet.redis.rpop("held")
     fleet.redis.lpush(names.CONTROL_QUEUE, message, message)
     assert pending.get(timeout=SECONDS)["kept"]["state"] == "succeeded"
@@ -202,6 +195,13 @@ def test_a_message_that_comes_twice_runs_once(fleet: StandingFleet, tmp_path: Pa
     assert fence.result(timeout=SECONDS).success
     assert fleet.ledger() == ["+once", "-once"]
     assert ledger.read_text() == "kept\n"
+
+
+@pytest.mark.xfail(reason="Celery writes the arguments into the header that monitors and logs show", strict=True)
+def test_what_monitors_show_of_the_message_has_no_inputs(fleet: StandingFleet) -> None:
+    run_pipeline(doubling(), {"word": "canary"}).set(queue="held").apply_async()
+    headers = json.loads(fleet.redis.rpop("held"))["headers"]
+    assert "canary" not in headers["argsrepr"] + headers["kwargsrepr"]
 
 
 def test_mistakes_are_found_before_anything_is_sent(fleet: StandingFleet, tmp_path: Path) -> None:
