@@ -32,6 +32,9 @@ AWAY = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis
 """Answers of a store that will be back."""
 AWAY_REPLIES = ("BUSY ", "MISCONF", "LOADING", "OOM ", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "UNBLOCKED")
 
+LATE_BEATS = 3
+"""Beats in which a worker whose lease has run out may still renew it."""
+
 EVENT_OF: Mapping[Outcome, EventKind] = {
     Outcome.SUCCEEDED: EventKind.STEP_SUCCEEDED,
     Outcome.FAILED: EventKind.STEP_FAILED,
@@ -284,7 +287,14 @@ class Store:
         reply = self._run(
             "sweep",
             [names.TIMETABLE, names.SWEEPER],
-            [self._ttl, self._ms(every_seconds), at_most, hint_ms, self._ttl * 1000 // 4],
+            [
+                self._ttl,
+                self._ms(every_seconds),
+                at_most,
+                hint_ms,
+                self._ttl * 1000 // 4,
+                self._ms(LATE_BEATS * self._config.beat_seconds),
+            ],
         )
         rows = [reply[first : first + 6] for first in range(0, len(reply), 6)]
         return [Due(Repair(_text(r[0])), _text(r[1]), _text(r[2]), int(r[3]), _text(r[4]), int(r[5])) for r in rows]

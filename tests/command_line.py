@@ -137,12 +137,20 @@ class Shell:
         """What runs of all that was started from here, however far down; zombies do not run."""
         return [process for process in psutil.process_iter() if self._owns(process)]
 
+    def names(self) -> set[str]:
+        """What these processes are called."""
+        found = set()
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                found.add(process.name())
+        return found
+
     def assert_nothing_left(self, seconds: float = GONE_SECONDS) -> None:
-        """No process and no temporary file of an embedded fleet is left."""
+        """No process and no folder of an embedded fleet is left."""
         with suppress(AssertionError):  # which would not say what is left
             wait_until(lambda: not self.processes(), "all processes are gone", seconds)
         assert list(map(_shown, self.processes())) == []
-        assert [path.name for path in self.temporary.iterdir()] == []
+        assert list(self.temporary.glob("orchestrator-*")) == []
 
     def close(self) -> None:
         """Kill whatever is left, and remove the temporary files."""

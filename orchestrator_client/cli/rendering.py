@@ -23,6 +23,7 @@ GLYPHS: Mapping[str, tuple[str, str]] = {
     PENDING: ("·", "dim"),
     InstanceState.READY: ("○", "dim"),
     InstanceState.RUNNING: ("▶", "cyan"),
+    InstanceState.LATE: ("▶", "yellow"),
     InstanceState.PARKED: ("⧗", "yellow"),
     Outcome.SUCCEEDED: ("✓", "green"),
     Outcome.FAILED: ("✗", "bold red"),

@@ -47,6 +47,8 @@ class InstanceState(StrEnum):
     """All it waits for has ended; its message is under way."""
     RUNNING = "running"
     """An attempt holds its lease."""
+    LATE = "late"
+    """Its lease has run out; in a moment the attempt is taken for lost."""
     PARKED = "parked"
     """It waits in Redis until its time comes, holding no worker."""
 

@@ -6,7 +6,7 @@ local ttl_s, run, instance, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local open = redis.call('HGET', KEYS[2], instance)
 if not open then return 'refused' end
 local state, current, since, dead, queue = open:match('^(%a+)|(%d+)|(%d+)|(%d)|([^|]*)')
-if state ~= 'running' or current ~= attempt then return 'refused' end
+if not held(state) or current ~= attempt then return 'refused' end
 local wish, halt = unpack(redis.call('HMGET', KEYS[1], 'wish', 'halt'))
 if wish == 'cancel' or halt ~= '' then return 'halted' end
 

@@ -9,8 +9,9 @@ for i = 2, #ARGV, 3 do
   local key = 'orc:{' .. run .. '}'
   local open = redis.call('HGET', key .. ':instances', instance)
   local state, current = (open or ''):match('^(%a+)|(%d+)|')
-  if state == 'running' and current == attempt then
+  if held(state) and current == attempt then
     redis.call('ZADD', KEYS[1], now + ARGV[1], run .. '|' .. instance)
+    if state == 'late' then redis.call('HSET', key .. ':instances', instance, (open:gsub('^late', 'running'))) end
     reply[#reply + 1] = redis.call('HGET', key, 'wish') == 'cancel' and 'cancel' or 'held'
   else
     reply[#reply + 1] = 'lost'

@@ -14,7 +14,7 @@ if not open then
   return { same and 'again' or 'refused' }
 end
 local state, current = open:match('^(%a+)|(%d+)|')
-if state ~= 'running' or current ~= attempt then return { 'refused' } end
+if not held(state) or current ~= attempt then return { 'refused' } end
 
 local now = now_ms()
 redis.call('HSET', KEYS[4], instance, string.format('%.0f ', now) .. ARGV[5])

@@ -1,7 +1,7 @@
 -- Look at what is due: say which messages to send again, which attempts are lost, which runs to start or close.
 -- KEYS 1 orc:timetable (zset)  2 orc:sweeper (string); the runs' own keys are named from the members
 -- ARGV 1 ttl (s)  2 only if nobody swept for (ms)  3 at most (members)  4 look again after (ms)
---      5 look at an open run again after (ms)
+--      5 look at an open run again after (ms)  6 a lease that ran out may still be renewed for (ms)
 -- Reply: flat: verb, run, instance, attempt, queue, age (ms in this state), …  with the verbs
 --   'publish' it has just become ready · 'republish' ready for a while, perhaps its message is lost
 --   'lost' its lease ran out · 'start' submitted, not started · 'close' nothing is open, not closed
@@ -33,6 +33,11 @@ local function look_at_instance(member, run, instance)
     local age = now - tonumber(since)
     again(member, math.max(grace, age))
     return say('republish', run, instance, attempt, queue, age)
+  end
+  if state == 'running' then
+    -- Twice seen, so that workers which could not renew (the store was away, the machine is slow) get a moment.
+    redis.call('HSET', 'orc:{' .. run .. '}:instances', instance, (open:gsub('^running', 'late')))
+    return again(member, tonumber(ARGV[6]))
   end
   again(member, grace)
   say('lost', run, instance, attempt, queue, now - tonumber(since))

@@ -10,7 +10,7 @@ import pytest
 from orchestrator_client.contract import names
 from orchestrator_client.contract.plan import OnFailure, Plan, Retry
 from orchestrator_client.contract.run import Outcome
-from orchestrator_worker.scheduler import Ended, Left
+from orchestrator_worker.scheduler import Attempt, Ended, Left
 from orchestrator_worker.steps.base import Output
 from orchestrator_worker.store import Repair
 from tests.fleet import InProcessFleet, plan_of_shape, python_step
@@ -85,23 +85,38 @@ def test_a_lost_worker_costs_an_attempt_and_its_zombie_is_refused(fleet: InProce
     fleet.take("tool")
     claim = store.claim(run.id, "a", 1, "token", "zombie", [])
     fleet.set_clock(run, forward_ms=60_000)
+    assert scheduler.sweep() == [], "a lease that has just run out may still be renewed"
+    fleet.set_clock(run, forward_ms=70_000)
     assert [due.repair for due in scheduler.sweep()] == [Repair.LOST]
-    fleet.set_clock(run, forward_ms=61_000)
+    fleet.set_clock(run, forward_ms=71_000)
     assert [due.repair for due in scheduler.sweep()] == [Repair.PUBLISH]
     document = fleet.finish(run)
     assert document.success
     assert document.steps["a"].retries == 1
-
-    from orchestrator_worker.scheduler import Attempt
 
     zombie = Attempt(opened, graph, "a", 1, claim.started_ms)
     assert isinstance(scheduler.conclude(zombie, Output("too late")), Left)
     assert run.value("a") != "too late"
 
 
+def test_a_late_worker_may_still_renew_its_lease_and_settle(fleet: InProcessFleet) -> None:
+    run = fleet.submit(plan_of_shape({"a": []}))
+    scheduler, store = fleet.engine.scheduler, fleet.engine.store
+    claim = store.claim(*fleet.take("tool").args, "token", "slow", [])
+    fleet.set_clock(run, forward_ms=60_000)
+    scheduler.sweep()
+    assert run.document().steps["a"].status == "late"
+    assert store.renew([(run.id, "a", 1)]) == ["held"]
+    assert run.document().steps["a"].status == "running"
+    fleet.set_clock(run, forward_ms=66_000)
+    assert scheduler.sweep() == []
+    opened, graph = scheduler._runs.open(run.id)
+    assert isinstance(scheduler.conclude(Attempt(opened, graph, "a", 1, claim.started_ms), Output(1)), Ended)
+
+
 def test_a_step_that_kills_its_workers_is_given_up_after_its_attempts(fleet: InProcessFleet) -> None:
     run = fleet.submit(plan_of_shape({"poison": [], "after": ["poison"]}))
-    for round_ in range(1, 8):
+    for round_ in range(1, 12):
         if (message := fleet.take("tool")) is not None:
             fleet.engine.store.claim(*message.args, f"t{round_}", "w", [])
         fleet.set_clock(run, forward_ms=round_ * 60_000)
@@ -213,8 +228,6 @@ def test_a_store_reply_that_was_lost_is_asked_for_again(fleet: InProcessFleet) -
     second = store.claim(run.id, "a", 1, "token", "w", [])
     assert second.started_ms >= first.started_ms
     opened, graph = fleet.engine.scheduler._runs.open(run.id)
-    from orchestrator_worker.scheduler import Attempt
-
     attempt = Attempt(opened, graph, "a", 1, first.started_ms)
     assert isinstance(fleet.engine.scheduler.conclude(attempt, Output(1)), Ended)
     assert isinstance(fleet.engine.scheduler.conclude(attempt, Output(1)), Ended)

@@ -1,4 +1,4 @@
--- Stands in front of every script: the time, the lives of keys, and the one way to write an event.
+-- Stands in front of every script: the time, the lives of keys, the one way to write an event.
 -- orc:clock  string, ms since 1970: set by tests only; otherwise the time is Redis's own.
 
 local function now_ms()
@@ -12,6 +12,9 @@ end
 local function keep(key, ttl_s)
   if redis.call('TTL', key) == -1 then redis.call('EXPIRE', key, ttl_s) end
 end
+
+-- Whether an attempt holds its instance: its lease runs, or ran out a moment ago.
+local function held(state) return state == 'running' or state == 'late' end
 
 local function event(stream, ttl_s, kind, at, instance, attempt, data)
   redis.call('XADD', stream, 'MAXLEN', '~', 100000, '*',
