@@ -32,6 +32,7 @@ from orchestrator_worker.beat import Beat
 from orchestrator_worker.calls import calls
 from orchestrator_worker.canvas import carried_by, never_join, never_log_failed_parts, resume
 from orchestrator_worker.engine import Engine, build_engine
+from orchestrator_worker.pool import TaskPool
 from orchestrator_worker.scheduler import Ended, Left
 from orchestrator_worker.tether import adopt_orphans, has_exited, kill_orphans, tether_to
 
@@ -190,7 +191,7 @@ def _start(sender: Any, **_: Any) -> None:
     never_join()
     _settle_in()
     duties: tuple[Callable[[], object], ...] = (renew_leases, calls().stop_overdue, sweep)
-    if sender.pool.is_green is False and hasattr(sender.pool, "maintain_pool"):
+    if isinstance(sender.pool, TaskPool):
         adopt_orphans()
         duties += (kill_orphans,)
     beat = Beat(engine().config.beat_seconds, duties)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -177,46 +176,48 @@ class TestSync:
 
 class TestLocal:
     def test_a_local_client_runs_a_plan_and_leaves_nothing_behind(self, tmp_path: Path) -> None:
+        before = own_children()
         with Client.local(tmp_path) as client:
             assert client.submit(chain_of(3), {"word": "here"}).result(timeout=SECONDS).outputs == {"word": "here"}
             home = Path(client.url.removeprefix("unix://").partition("?")[0]).parent
-            children = processes_of(client.url)
+            children = started_since(before)
             assert len(children) >= 3, "Redis, a worker and a child of its pool"
         wait_until(lambda: not any(map(is_alive, children)), "every process of the fleet has ended")
         assert not home.exists()
 
     def test_a_local_client_ends_its_fleet_when_a_step_is_running(self, tmp_path: Path) -> None:
+        before = own_children()
         client = Client.local(tmp_path)
         try:
             run = client.submit(held(tmp_path / "never"))
             wait_until(lambda: run.document().steps["hold"].status == "running", "the step is running")
-            children = processes_of(client.url)
+            children = started_since(before)
         finally:
             client.close()
         wait_until(lambda: not any(map(is_alive, children)), "every process of the fleet has ended")
 
     def test_an_awaited_local_client(self, tmp_path: Path) -> None:
+        before = own_children()
+
         async def scenario() -> list[psutil.Process]:
             client = await AsyncClient.local(tmp_path)
             async with client:
                 run = await client.submit(chain_of(2), {"word": "there"})
                 assert (await run.result(timeout=SECONDS)).outputs == {"word": "there"}
-                return psutil.Process().children(recursive=True)
+                return started_since(before)
 
         children = asyncio.run(scenario())
         wait_until(lambda: not any(map(is_alive, children)), "every process of the fleet has ended")
 
 
-def processes_of(url: str) -> list[psutil.Process]:
-    """The processes that this one has started for a local fleet, with their children."""
-    folder = os.path.dirname(url.removeprefix("unix://").partition("?")[0])
-    own = psutil.Process().children()
-    return [member for child in own if belongs(child, folder) for member in (child, *child.children(recursive=True))]
+def own_children() -> set[psutil.Process]:
+    """Processes that this one has started."""
+    return set(psutil.Process().children())
 
 
-def belongs(process: psutil.Process, folder: str) -> bool:
-    """Whether a process serves the Redis in this folder, or uses it."""
-    return folder in " ".join(process.cmdline()) or folder in process.environ().get("ORCHESTRATOR_REDIS_URL", "")
+def started_since(before: set[psutil.Process]) -> list[psutil.Process]:
+    """Processes that this one has started since, with their children."""
+    return [member for child in own_children() - before for member in (child, *child.children(recursive=True))]
 
 
 def is_alive(process: psutil.Process) -> bool:

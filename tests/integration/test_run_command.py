@@ -185,6 +185,15 @@ class TestOnAFleet:
         wait_until(lambda: not asleep(shell), "the running command is gone")
         assert shell.run("cancel", run_id, "--redis", url).out == f"{run_id}: was cancelled already\n"
 
+    def test_a_killed_worker_takes_its_commands_along(self, shell: Shell) -> None:
+        url = shell.redis()
+        worker = shell.worker()
+        run_id = shell.run("submit", shell.write(SLOW), "--redis", url).out.strip()
+        wait_until_asleep(shell)
+        assert shell.run("cancel", run_id, "--redis", url).code == 0
+        worker.kill()
+        wait_until(lambda: not asleep(shell), "the running command is gone")
+
     def test_a_run_outlives_its_watcher(self, shell: Shell) -> None:
         url = shell.redis()
         shell.worker()

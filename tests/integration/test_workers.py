@@ -16,7 +16,7 @@ import redis
 
 from orchestrator_client.client import Client, Run
 from orchestrator_client.contract.event import EventKind
-from orchestrator_client.contract.plan import OnFailure, Plan, Retry
+from orchestrator_client.contract.plan import OnFailure, Plan, Retry, Step, StepKind
 from tests.conftest import RedisServer, assert_keys_have_ttl, wait_until
 from tests.fleet import WorkerProcess, python_step, start_worker
 
@@ -169,6 +169,24 @@ def test_cancel_stops_ten_running_steps(fleet: Fleet) -> None:
     assert time.monotonic() - asked < 10
     assert not [line for line in fleet.ledger() if line.startswith("-")], "a cancelled step went on to its end"
     assert {document.steps[f"m{i}"].status for i in range(12)} == {"cancelled"}
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_cancel_ends_a_command_and_what_it_started(fleet: Fleet, pool: str) -> None:
+    worker = fleet.start("w1", "--pool", pool, "-c", "2")
+    command = Step(
+        id="a", kind=StepKind.TOOL, uses="terminal.execute", parameters={"command": "sleep 300; :", "timeout": 600}
+    )
+
+    def sleeping() -> list[psutil.Process]:
+        family = psutil.Process(worker.process.pid).children(recursive=True)
+        return [process for process in family if process.name() == "sleep"]
+
+    run = fleet.client.submit(Plan(id="command", steps=(command,)))
+    (sleep,) = wait_until(sleeping, "the command sleeps")
+    run.cancel()
+    assert run.result(timeout=20).status == "cancelled"
+    wait_until(lambda: not sleep.is_running() or sleep.status() == "zombie", "the command has ended")
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])

@@ -1,0 +1,265 @@
+"""Bad input through the real command line: refused in clear words before anything runs, or failed without harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command_line import Ended, Shell, peak_memory_bytes
+from tests.conformance.model_server import ModelServer
+
+GOOD = """
+    steps:
+    - {id: mark, tool: terminal, parameters: {command: "touch ran"}}
+"""
+
+MEBIBYTE = 1024 * 1024
+
+
+def with_step(keys: str) -> str:
+    """A plan of the step that leaves a mark, and of this one."""
+    return f"{GOOD}    - {{id: b, {keys}}}\n"
+
+
+BOMB = "\n".join(f"    x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 9))
+
+REFUSED = [
+    ("not YAML", f"{GOOD}    - [\n", ["plan.yaml:5:1", "not YAML"]),
+    ("an open quote", f"{GOOD}    name: 'abc\n", ["plan.yaml:4:11", "this quote is never closed"]),
+    (
+        "a cycle",
+        with_step("tool: terminal, parameters: {command: x}, dependencies: [c]")
+        + "    - {id: c, tool: terminal, parameters: {command: x}, dependencies: [b]}\n",
+        ["plan.yaml:4:", "steps run in a circle: b → c → b", "remove one of these dependencies"],
+    ),
+    (
+        "an unknown dependency",
+        with_step("tool: terminal, parameters: {command: x}, dependencies: [makr]"),
+        ["plan.yaml:4:", "no step 'makr'", "did you mean 'mark'?"],
+    ),
+    ("a duplicate id", GOOD + GOOD.splitlines()[2] + "\n", ["plan.yaml:4:", "'mark'", "on line 3"]),
+    ("a duplicate key", f"{GOOD}    name: a\n    name: b\n", ["plan.yaml:5:", "'name'", "on line 4"]),
+    (
+        "an unknown action",
+        with_step("tool: filesystem, action: raed"),
+        ["plan.yaml:4:", "filesystem", "'raed'", "did you mean 'read'?"],
+    ),
+    ("an unknown tool", with_step("tool: filesystm, action: read"), ["plan.yaml:4:", "did you mean 'filesystem'?"]),
+    ("an unknown function of a model", with_step("action: generate_txt"), ["did you mean 'generate_text'?"]),
+    ("an alias bomb", f"{GOOD}    x0: &x0 [lol]\n{BOMB}\n", ["plan.yaml:4:9", "anchor 'x0' is not allowed"]),
+    (
+        "a template that does not parse",
+        with_step('tool: terminal, parameters: {command: "{{ 1 + }}"}'),
+        ["plan.yaml:4:", "template"],
+    ),
+    (
+        "a template that reaches into Python",
+        with_step("tool: terminal, parameters: {command: \"{{ ''.__class__.__mro__ }}\"}"),
+        ["plan.yaml:4:", "__class__"],
+    ),
+    (
+        "a template of a million loops",
+        with_step("tool: terminal, parameters: {command: '" + "{% for i in [1] %}" * 1000 + "'}"),
+        ["plan.yaml:4:", "template"],
+    ),
+    (
+        "a template of 2 MB",
+        with_step("tool: terminal, parameters: {command: '{{ 1 }}" + "x" * 2 * MEBIBYTE + "'}"),
+        ["plan.yaml:4:", "1,048,576"],
+    ),
+    (
+        "a name that is nobody's",
+        with_step("tool: terminal, parameters: {command: '{{ nobody.x }}'}"),
+        ["plan.yaml:4:", "nobody"],
+    ),
+    ("a key of a provider", f"{GOOD}    name: sk-proj-abcdefghij0123456789\n", ["plan.yaml:4:", "secret"]),
+]
+
+WITH_INPUTS = f"""\
+    inputs:
+      topic: {{type: string, required: true}}
+      depth: {{type: integer, default: 3}}
+      mode: {{choices: [fast, slow], default: fast}}
+{GOOD}"""
+
+LOOPS = {
+    "nested": "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}",
+    "wide": "{% for i in range(n) %}x{% endfor %}",
+    "times": "{{ 'x' * n }}",
+    "listed": "{{ [0] * n }}",
+    "power": "{{ 9 ** n }}",
+    "padded": "{{ '%' ~ n ~ 'd' | format(1) }}",
+    "percent": "{{ '%*d' | format(n, 1) }}",
+    "centred": "{{ 'x' | center(n) }}",
+    "doubled": "{% set ns = namespace(s='x') %}{% for i in range(40) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+    "macro": "{% macro f(k) %}{{ f(k + 1) }}{{ f(k + 1) }}{% endmacro %}{{ f(0) }}",
+    "replaced": "{% set s = 'x' * 1000000 %}{{ s | replace('x', s) }}",
+    "joined": "{% set s = 'x' * 1000000 %}{{ range(9999) | join(s) }}",
+}
+"""Templates that would run for ever, or fill the memory: `n` is a thousand million."""
+
+
+def assert_refused(ended: Ended, words: list[str], code: int = 2) -> None:
+    """The command has refused in these words."""
+    assert ended.code == code, ended.said
+    assert "Traceback" not in ended.said
+    assert all(word in ended.said for word in words), ended.said
+    assert max(map(len, ended.said.splitlines())) < 400
+
+
+def assert_nothing_ran(shell: Shell) -> None:
+    """No step has, and not even a fleet was started for it."""
+    assert not (shell.folder / "ran").exists()
+    assert list(shell.temporary.iterdir()) == []
+
+
+def hostile_plan(templates: dict[str, str]) -> str:
+    """A plan whose steps would each write what one of the templates renders to."""
+    steps = [
+        {
+            "id": name,
+            "tool": "filesystem",
+            "action": "write",
+            "on_failure": "continue",
+            "max_retries": 1,
+            "parameters": {"path": f"written/{name}", "content": template},
+        }
+        for name, template in templates.items()
+    ]
+    return json.dumps({"inputs": {"n": {"default": 1_000_000_000}}, "steps": steps})
+
+
+class TestRefusedBeforeAnythingRuns:
+    @pytest.mark.parametrize(("text", "words"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+    def test_plans(self, shell: Shell, text: str, words: list[str]) -> None:
+        shell.write(text.lstrip("\n"))
+        assert_refused(shell.run("validate", "plan.yaml"), words)
+        assert_refused(shell.run("run", "plan.yaml"), words)
+        assert_nothing_ran(shell)
+
+    @pytest.mark.parametrize(
+        ("pairs", "words"),
+        [
+            ([], ["input 'topic' (string) is required", "-i topic=…"]),
+            (["topic=a", "depth=deep"], ["input 'depth': expected integer", '"deep"']),
+            (["topic=a", "depth=2.5"], ["input 'depth': expected integer", "2.5"]),
+            (["topic=a", "mode=medium"], ["input 'mode'", '"medium" is none of "fast", "slow"']),
+            (["topic"], ["expected key=value, found 'topic'"]),
+        ],
+        ids=["missing", "text for an integer", "a fraction for an integer", "no choice", "no value"],
+    )
+    def test_inputs(self, shell: Shell, pairs: list[str], words: list[str]) -> None:
+        shell.write(WITH_INPUTS)
+        assert shell.run("validate", "plan.yaml").code == 0
+        assert_refused(shell.run("run", "plan.yaml", *(part for pair in pairs for part in ("-i", pair))), words)
+        assert_nothing_ran(shell)
+
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [("missing", "cannot open the plan: No such file"), ("folder", "directory"), ("fifo", "a FIFO")],
+    )
+    def test_files_that_are_none(self, shell: Shell, name: str, words: str) -> None:
+        (shell.folder / "folder").mkdir()
+        os.mkfifo(shell.folder / "fifo")
+        assert_refused(shell.run("run", name), [name, words])
+        assert shell.run("validate", name).code == 2
+        assert_nothing_ran(shell)
+
+    def test_a_redis_that_is_not_there(self, shell: Shell) -> None:
+        ended = shell.run("run", shell.write(GOOD), "--redis", f"unix://{shell.folder}/no.sock")
+        assert_refused(ended, ["cannot use Redis at unix://"], code=3)
+        assert_nothing_ran(shell)
+
+
+class TestStepsThatFail:
+    @staticmethod
+    def steps(shell: Shell, *arguments: str, **environment: str) -> dict[str, Any]:
+        """The steps of the document of a run that fails."""
+        ended = shell.run("run", "plan.yaml", "-o", "result.json", *arguments, **environment)
+        assert ended.code == 1, ended.said
+        assert "Traceback" not in ended.said
+        steps: dict[str, Any] = json.loads((shell.folder / "result.json").read_text())["steps"]
+        return steps
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
+    def test_templates_without_end_or_measure(self, shell: Shell) -> None:
+        url = shell.redis()
+        worker = shell.worker("w1", "-c", "2")
+        shell.write(hostile_plan(LOOPS))
+        steps = self.steps(shell, "--redis", url)
+        refusals = ("TemplateTooLarge", "TemplateForbidden")
+        assert {name: step["error_type"] for name, step in steps.items() if step["error_type"] not in refusals} == {}
+        assert max(step["duration"] for step in steps.values()) < 15
+        assert not (shell.folder / "written").exists()
+        assert peak_memory_bytes(worker) < 500 * MEBIBYTE
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
+    def test_a_value_of_100_megabytes(self, shell: Shell) -> None:
+        url = shell.redis()
+        worker = shell.worker("w1", "-c", "2")
+        shell.write("""\
+            steps:
+            - {id: small, tool: terminal, parameters: {command: "echo kept"}}
+            - {id: big, tool: "python:tests.functions:big", parameters: {megabytes: 100}, dependencies: [small]}
+            - {id: after, tool: terminal, parameters: {command: "touch ran"}, dependencies: [big]}
+        """)
+        steps = self.steps(shell, "--redis", url)
+        assert steps["big"]["error_type"] == "ValueTooLarge"
+        assert "step 'big' left 104,8" in steps["big"]["error"]
+        assert "ORCHESTRATOR_VALUE_BYTES" in steps["big"]["error"]
+        assert steps["small"]["value"]["result"]["stdout"] == "kept\n"
+        assert not (shell.folder / "ran").exists()
+        assert peak_memory_bytes(worker) < 1000 * MEBIBYTE
+
+    def test_paths_that_leave_the_working_folder(self, shell: Shell, tmp_path: Path) -> None:
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / "secret").write_text("secret")
+        (shell.folder / "link").symlink_to(outside)
+        (shell.folder / "file").symlink_to(outside / "secret")
+        os.mkfifo(shell.folder / "fifo")
+        wrong = {"up": "../outside/secret", "absolute": f"{outside}/secret", "link": "link/secret", "file": "file"}
+        reads = [(f"read_{name}", "read", {"path": path}) for name, path in wrong.items()]
+        writes = [(f"write_{name}", "write", {"path": path, "content": "x"}) for name, path in wrong.items()]
+        fifo = [("read_fifo", "read", {"path": "fifo"}), ("read_folder", "read", {"path": "."})]
+        steps = [
+            {"id": name, "tool": "filesystem", "action": action, "on_failure": "continue", "parameters": parameters}
+            for name, action, parameters in (*reads, *writes, *fifo)
+        ]
+        shell.write(json.dumps({"steps": steps}))
+        ended = self.steps(shell)
+        assert {step["error_type"] for step in ended.values()} == {"ParametersInvalid"}
+        errors = {name: step["error"] for name, step in ended.items()}
+        assert "a FIFO" in errors.pop("read_fifo")
+        assert "is a folder" in errors.pop("read_folder")
+        assert [error for error in errors.values() if "outside the run's working folder" not in error] == []
+        assert [path.name for path in outside.iterdir()] == ["secret"]
+        assert (outside / "secret").read_text() == "secret"
+
+    def test_a_name_that_is_not_there_fails_before_the_side_effect(self, shell: Shell) -> None:
+        shell.write("""\
+            steps:
+            - {id: first, tool: terminal, parameters: {command: "echo hi"}}
+            - {id: b, tool: terminal, parameters: {command: "touch ran; echo {{ first.result.no_such_field }}"}}
+        """)
+        steps = self.steps(shell)
+        assert steps["b"]["error_type"] == "Unresolved"
+        assert "no_such_field" in steps["b"]["error"]
+        assert not (shell.folder / "ran").exists()
+
+    def test_a_missing_key_is_named_and_no_request_is_made(self, shell: Shell) -> None:
+        shell.write("""\
+            steps:
+            - {id: ask, action: generate_text, parameters: {prompt: hello, model: gpt-4o-mini}}
+        """)
+        with ModelServer() as server:
+            steps = self.steps(shell, OPENAI_BASE_URL=server.url)
+            assert server.requests == []
+        assert steps["ask"]["error_type"] == "CredentialMissing"
+        assert "OPENAI_API_KEY" in steps["ask"]["error"]
+        assert steps["ask"]["retries"] == 0
