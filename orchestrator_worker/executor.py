@@ -50,7 +50,8 @@ class Executor:
     def _perform(self, attempt: Attempt, step: Step, claim: Claim) -> Want:
         """What the step wants; whatever goes wrong on the way is a want too."""
         if claim.dead:
-            return Skip("nothing that leads here was taken")
+            graph = attempt.graph.plan.channels is not None
+            return Skip("nothing that leads here was taken" if graph else "a step before it failed")
         key = (attempt.run.run, attempt.instance, attempt.number)
         try:
             with self._calls.under_way(key, step.timeout_seconds):

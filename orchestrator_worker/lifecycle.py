@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from orchestrator_client.contract import catalog
-from orchestrator_client.contract.errors import OrchestratorError, StepCancelled, StepError, WorkerLost
+from orchestrator_client.contract.errors import OrchestratorError, StepCancelled, StepError, ToolFailed, WorkerLost
 from orchestrator_client.contract.plan import Json, OnFailure, Retry, Step, StepKind
 from orchestrator_client.contract.run import ErrorInfo, Outcome, Receipt, RunRecord, RunState, Wish
 from orchestrator_worker.compiler import Successor
@@ -94,7 +94,8 @@ def may_try_again(step: Step, attempt: int, error: OrchestratorError) -> bool:
     """Whether the step has an attempt left that could go better."""
     if isinstance(error, WorkerLost):
         return attempt < max(attempts_of(step), LOST_ATTEMPTS)
-    return isinstance(error, StepError) and error.retryable and attempt < attempts_of(step)
+    asked_for = isinstance(error, ToolFailed) and step.retry.attempts is not None
+    return isinstance(error, StepError) and (error.retryable or asked_for) and attempt < attempts_of(step)
 
 
 def backoff_seconds(

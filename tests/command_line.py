@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.conftest import RedisServer, wait_until
@@ -154,14 +154,20 @@ class Shell:
 
     def close(self) -> None:
         """Kill whatever is left, and remove the temporary files."""
-        for process in self.processes():
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        for child in (*self._started, *self._workers):
-            child.process.wait()
+        wait_until(self._kill, "everything is killed")
+        for process in (*(started.process for started in self._started), *(worker.process for worker in self._workers)):
+            process.wait()
         if self._server is not None:
             self._server.kill()
         shutil.rmtree(self.temporary, ignore_errors=True)
+
+    def _kill(self) -> bool:
+        """Kill what there is; True once there is nothing, for what dies may just have started something."""
+        left = self.processes()
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        return not left
 
     def _owns(self, process: psutil.Process) -> bool:
         """Whether a process was started from here: redis-server shows it in its arguments, all others by TMPDIR."""

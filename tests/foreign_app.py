@@ -49,7 +49,7 @@ def call(task: Any, *args: Any, **kwargs: Any) -> Signature:
     return signature(task.name, args, kwargs, queue=QUEUE)
 
 
-@app.task(name="foreign.keep")
+@app.task(name="foreign.keep")  # type: ignore[untyped-decorator]
 def keep(result: Any, ledger: str | None = None) -> dict[str, Any]:
     """What the task before this one returned; with a ledger, a line of it says that this task has run."""
     if ledger is not None:
@@ -58,13 +58,13 @@ def keep(result: Any, ledger: str | None = None) -> dict[str, Any]:
     return {"kept": result}
 
 
-@app.task(name="foreign.collect")
+@app.task(name="foreign.collect")  # type: ignore[untyped-decorator]
 def collect(results: list[Any]) -> dict[str, Any]:
     """What all parts of a chord returned."""
     return {"collected": results}
 
 
-@app.task(name="foreign.note_error")
+@app.task(name="foreign.note_error")  # type: ignore[untyped-decorator]
 def note_error(failed: str, *, path: str) -> None:
     """An errback: the id of the task that failed, in a file that is there only once it is whole."""
     written = Path(f"{path}.part")

@@ -29,7 +29,19 @@ class Notes(TypedDict):
     best: Annotated[str, longest]
 
 
+class Talk(TypedDict):
+    """The state of a graph that calls tools and models."""
+
+    word: str
+    file: dict[str, Any]
+    answer: str
+    answers: Annotated[list[str], "append"]
+    heard: Annotated[list[str], operator.add]
+
+
 class Refused(TypedDict):
+    """A channel whose reducer raises."""
+
     word: str
     never: Annotated[str, refusing]
 
@@ -52,13 +64,19 @@ def noted(name: str, state: State) -> State:
     return {**updates, "total": len(name)}
 
 
+def listen(state: State) -> State:
+    return {"heard": [state["file"]["content"], state["answer"], *state["answers"]]}
+
+
 def look(state: State) -> State:
     """What a node sees of the writers before it."""
-    return {"last": "|".join([*state["added"], state["best"], str(state["total"]), state["merged"].get("who", "nobody")])}
+    return {
+        "last": "|".join([*state["added"], state["best"], str(state["total"]), state["merged"].get("who", "nobody")])
+    }
 
 
 def count_up(state: State) -> State:
-    return {"count": state["count"] + 1}
+    return {"count": (state["count"] or 0) + 1}
 
 
 def say(state: State) -> str:

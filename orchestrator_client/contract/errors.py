@@ -182,7 +182,10 @@ class ParametersInvalid(StepError):
 class ToolFailed(StepError):
     """The tool reported failure or raised."""
 
-    retryable = True
+    def __init__(self, message: str, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.args = (message, retryable)
+        self.retryable = retryable
 
 
 class ModelFailed(StepError):

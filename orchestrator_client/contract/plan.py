@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +22,9 @@ from orchestrator_client.contract.errors import InputsInvalid
 Json = Any
 """Anything that JSON can say: None, bool, int, float, str, list of Json, dict of str to Json."""
 
+LARGEST_INTEGER = 2**53
+"""Beyond it, other readers of JSON round integers."""
+
 END = "__end__"
 """Target of a route that ends its branch."""
 
@@ -30,6 +33,14 @@ class Record(BaseModel):
     """A frozen record that ignores fields it does not know, so that an older reader can take a newer plan."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A changed copy: without what was worked out of the original (its hash, its order)."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name, attribute in vars(type(self)).items():
+            if isinstance(attribute, cached_property):
+                copy.__dict__.pop(name, None)
+        return copy
 
 
 class StepKind(StrEnum):
@@ -299,26 +310,36 @@ def _boolean(value: Json) -> bool:
 def _number(value: Json, whole: bool) -> int | float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(value)
-    number = json.loads(value) if isinstance(value, str) else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+    number = _parsed(value) if isinstance(value, str) else value
+    if isinstance(number, bool) or not isinstance(number, int | float):
         raise ValueError(value)
-    if whole and isinstance(number, float):
-        if not number.is_integer():
+    if isinstance(number, int):
+        if abs(number) > LARGEST_INTEGER:
             raise ValueError(value)
-        return int(number)
-    return number
+        return number
+    if not math.isfinite(number) or (whole and not number.is_integer()):
+        raise ValueError(value)
+    return int(number) if whole else number
+
+
+def _parsed(text: str) -> Json:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(text) from None
 
 
 def _container(value: Json, wanted: type) -> Json:
-    try:
-        parsed = json.loads(value) if isinstance(value, str) else value
-    except RecursionError:
-        raise ValueError(value) from None
+    parsed = _parsed(value) if isinstance(value, str) else value
     if not isinstance(parsed, wanted):
         raise ValueError(value)
     return parsed
 
 
 def _shown(value: Json) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=repr)
+    """A value for a message, at most 80 characters; one that is no JSON goes by its type."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        text = f"a value of type {type(value).__name__} that is not JSON"
     return text if len(text) <= 80 else text[:79] + "…"

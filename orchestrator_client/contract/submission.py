@@ -84,10 +84,10 @@ def load_plan(stored: bytes) -> Plan:
 
 def _inputs_json(inputs: dict[str, Json]) -> str:
     try:
-        text = json.dumps(inputs, allow_nan=False, sort_keys=True)
-        text.encode()
-    except (TypeError, ValueError) as error:
+        text = json.dumps(inputs, allow_nan=False, sort_keys=True, ensure_ascii=False)
+        size = len(text.encode())  # half of a surrogate pair is text for Python, and for nobody else
+    except (TypeError, ValueError, RecursionError) as error:
         raise InputsInvalid([f"the inputs are not JSON: {error}"]) from error
-    if len(text) > caps.INPUT_BYTES:
-        raise InputsInvalid([f"the inputs are {len(text)} bytes of JSON; at most {caps.INPUT_BYTES} are taken"])
+    if size > caps.INPUT_BYTES:
+        raise InputsInvalid([f"the inputs are {size} bytes of JSON; at most {caps.INPUT_BYTES} are taken"])
     return text

@@ -27,7 +27,8 @@ class ToolStep:
         uses = "python.call" if call.step.uses == ROUTER else call.step.uses
         result = self._invoke(uses, call)
         if not result.success:
-            return Fail(ToolFailed(result.error or f"tool '{uses}' reported failure and did not say why"), result.value)
+            said = result.error or f"tool '{uses}' reported failure and did not say why"
+            return Fail(ToolFailed(said, result.retryable), result.value)
         if call.step.routes is not None:
             return Route(_targets(call, result))
         return Output(result.value, warnings=result.warnings)

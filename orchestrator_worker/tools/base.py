@@ -33,6 +33,8 @@ class ToolResult:
     success: bool = True
     error: str | None = None
     warnings: tuple[str, ...] = ()
+    retryable: bool = True
+    """Of a failure: whether the same call may go better a moment later. A plan that asks for retries gets them."""
     envelope: dict[str, Json] = field(default_factory=dict)
     """Fields that stand beside `result` in the step's value, for tools whose existing readers expect them there."""
 

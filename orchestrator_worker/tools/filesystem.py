@@ -39,6 +39,9 @@ LIST_DEPTH = 100
 CHUNK_BYTES = 1024 * 1024
 """Read and written at a time when a file is copied."""
 
+LASTING = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""Errors that another attempt would meet again."""
+
 P = TypeVar("P", bound=Parameters)
 
 
@@ -52,7 +55,9 @@ def _reports(action: str) -> Callable[[Callable[[ToolContext, P], Json]], Callab
                 return ToolResult(function(context, parameters))
             except OSError as error:
                 path = str(getattr(parameters, "path", None) or getattr(parameters, "source", ""))
-                return ToolResult({"action": action, "path": path}, success=False, error=_said(action, path, error))
+                output = {"action": action, "path": path}
+                lasting = isinstance(error, LASTING)
+                return ToolResult(output, success=False, error=_said(action, path, error), retryable=not lasting)
 
         return tool
 

@@ -26,6 +26,9 @@ REDIRECTS = 10
 CONNECTIONS = 100
 """Open at a time in one process."""
 
+PASSING = (408, 425, 429)
+"""Client errors that another attempt may not meet; those of the server (5xx) are all such."""
+
 SHOWN_CHARACTERS = 300
 """Of the body, in the error for a status of 400 and above."""
 
@@ -289,7 +292,8 @@ def _result(shown: str, answer: _Answer) -> ToolResult:
     }
     failed = response.status_code >= 400
     error = f"HTTP {response.status_code} {response.reason_phrase} from {shown}: {text[:SHOWN_CHARACTERS]}"
-    return ToolResult(output, not failed, error if failed else None, warnings)
+    retryable = response.status_code >= 500 or response.status_code in PASSING
+    return ToolResult(output, not failed, error if failed else None, warnings, retryable)
 
 
 def _text(response: httpx2.Response, body: bytes) -> str:

@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
-from orchestrator_client import AsyncClient, Client, RunNotFound
+from orchestrator_client.client import AsyncClient, Client
+from orchestrator_client.contract.errors import RunNotFound
 from orchestrator_client.contract.event import Event, EventKind
 from orchestrator_client.contract.plan import Plan
 from orchestrator_client.contract.run import RunState
@@ -108,8 +109,8 @@ class TestAsync:
         async def scenario(client: AsyncClient) -> None:
             run = await client.submit(chain_of(1, "found-again"), {"word": "x"}, tags=["blue"])
             await run.result()
-            for asked in ({"pipeline": "found-again"}, {"tag": "blue"}, {"pipeline": "found-again", "tag": "blue"}):
-                assert [record.run for record in await client.runs(**asked)] == [run.id]
+            by_either = await client.runs(pipeline="found-again"), await client.runs(tag="blue")
+            assert [[record.run for record in found] for found in by_either] == [[run.id], [run.id]]
             assert await client.runs(pipeline="found-again", state=RunState.FAILED) == []
             assert (await (await client.run(run.id)).result()).outputs == {"word": "x"}
             with pytest.raises(RunNotFound, match="no run 'nobody'"):
@@ -221,4 +222,4 @@ def started_since(before: set[psutil.Process]) -> list[psutil.Process]:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)

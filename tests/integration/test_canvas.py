@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from celery import chain, chord, group
 
-from orchestrator_client import run_pipeline
+from orchestrator_client.announce import run_pipeline
 from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import InputsInvalid, PlanInvalid
 from orchestrator_client.contract.plan import Input, Plan

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from orchestrator_client import run_pipeline
+from orchestrator_client.announce import run_pipeline
 from orchestrator_client.cli.fleet import flower_arguments
 from orchestrator_client.contract import names
 from orchestrator_client.contract.plan import OnFailure, Plan, Step, StepKind
@@ -51,7 +51,7 @@ class Flower:
         """The text of a page, or of its error."""
         try:
             with urllib.request.urlopen(self.root + path, timeout=10) as response:
-                return response.read().decode()
+                return str(response.read(), "utf-8")
         except urllib.error.HTTPError as error:
             with error:
                 return error.read().decode()
@@ -71,7 +71,8 @@ class Flower:
 
     def tasks(self) -> dict[str, Any]:
         """What `/api/tasks` lists, by task id."""
-        return json.loads(self.page("/api/tasks?limit=1000"))
+        listed: dict[str, Any] = json.loads(self.page("/api/tasks?limit=1000"))
+        return listed
 
     def fleet_pages(self) -> list[str]:
         """Paths of the pages about the fleet as a whole."""
@@ -140,7 +141,7 @@ class Shown:
         self.good, self.failed = self._done(shown_plan(fleet.folder)), self._done(shown_plan(fleet.folder, bad))
         self.runs = {"good": self.good.execution_id, "failed": self.failed.execution_id, "canvas": self._from_canvas()}
 
-    def task(self, run: RunDocument, instance: str) -> dict[str, Any]:
+    def task(self, run: RunDocument, instance: str) -> Any:
         """What Flower knows of a step."""
         return self.flower.tasks()[names.task_id(run.execution_id, instance)]
 

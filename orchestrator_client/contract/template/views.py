@@ -178,7 +178,7 @@ class StepView(Wrapped):
     def field(self, name: str) -> Json | Missing:
         """A field of the envelope, else of the result, else one that every step has; MISSING if there is none."""
         if self.skipped:
-            return self._status if name == "status" else MISSING
+            return self._status if name == "status" else self._envelope.get(name, MISSING)
         for fields in (self._envelope, self._result):
             if isinstance(fields, dict) and name in fields:
                 return fields[name]

@@ -1,0 +1,247 @@
+"""What an attempt's end means: again or an outcome, which edges stay alive, how long to wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator_client.contract.errors import (
+    CredentialMissing,
+    ModelFailed,
+    OrchestratorError,
+    ParametersInvalid,
+    StepCancelled,
+    StepTimeout,
+    ToolFailed,
+    Unresolved,
+    WorkerLost,
+)
+from orchestrator_client.contract.plan import END, OnFailure, Retry, Step, StepKind
+from orchestrator_client.contract.run import ErrorInfo, Outcome, RunRecord, RunState, Wish
+from orchestrator_client.contract.usage import Usage
+from orchestrator_worker.compiler import Successor
+from orchestrator_worker.lifecycle import (
+    LOST_ATTEMPTS,
+    Again,
+    Final,
+    attempts_of,
+    backoff_seconds,
+    decide,
+    failed_value,
+    final_state,
+    may_try_again,
+    skipped_value,
+)
+from orchestrator_worker.steps.base import Fail, Output, Route, Skip, Want
+
+USAGE = Usage(input_tokens=3)
+
+
+def step(uses: str = "terminal.execute", kind: StepKind = StepKind.TOOL, **fields: Any) -> Step:
+    return Step(id="s", kind=kind, uses=uses, **fields)
+
+
+def end_of(want: Want, of: Step | None = None, attempt: int = 1, dead: bool = False) -> Again | Final:
+    return decide(of or step(), attempt, 1000, "host:1", dead, want)
+
+
+def final(want: Want, of: Step | None = None, attempt: int = 1, dead: bool = False) -> Final:
+    decided = end_of(want, of, attempt, dead)
+    assert isinstance(decided, Final)
+    return decided
+
+
+def edge(target: str, route: bool = False) -> Successor:
+    return Successor(target, need=1, queue="tool", route=route)
+
+
+# --- decide ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_output_is_a_success_that_keeps_what_the_call_used() -> None:
+    decided = final(Output({"result": 1}, USAGE, "gpt-5", ("odd",)), attempt=2)
+    assert (decided.value, decided.halts, decided.alive, decided.taken) == ({"result": 1}, False, True, None)
+    kept = decided.receipt
+    assert (kept.outcome, kept.attempt, kept.started_ms, kept.worker) == (Outcome.SUCCEEDED, 2, 1000, "host:1")
+    assert (kept.usage, kept.model, kept.warnings) == (USAGE, "gpt-5", ("odd",))
+
+
+def test_a_skip_says_why() -> None:
+    decided = final(Skip("its condition is false"))
+    assert (decided.receipt.outcome, decided.receipt.reason) == (Outcome.SKIPPED, "its condition is false")
+    assert decided.value == {"status": "skipped", "success": False, "reason": "its condition is false"}
+
+
+def test_a_route_is_a_success_with_its_targets_as_value() -> None:
+    decided = final(Route(("b", END)))
+    assert decided.receipt.outcome is Outcome.SUCCEEDED
+    assert (decided.value, decided.taken) == ({"result": ["b", END], "success": True}, ("b", END))
+
+
+@pytest.mark.parametrize(
+    ("policy", "halts", "alive"),
+    [(OnFailure.FAIL, True, False), (OnFailure.CONTINUE, False, True), (OnFailure.SKIP, False, False)],
+)
+def test_a_failure_follows_the_policy_of_its_step(policy: OnFailure, halts: bool, alive: bool) -> None:
+    failure = Fail(ToolFailed("broke"), {"result": "half", "success": True}, USAGE, "gpt-5")
+    decided = final(failure, step(on_failure=policy))
+    assert (decided.halts, decided.alive) == (halts, alive)
+    assert decided.receipt.outcome is Outcome.FAILED
+    assert decided.receipt.error == ErrorInfo(type="ToolFailed", message="broke")
+    assert (decided.receipt.usage, decided.receipt.model) == (USAGE, "gpt-5")
+    assert decided.value == {"result": "half", "status": "failed", "success": False, "error": "broke"}
+
+
+@pytest.mark.parametrize("policy", OnFailure)
+def test_a_cancellation_is_no_failure_whatever_the_policy(policy: OnFailure) -> None:
+    decided = final(Fail(StepCancelled("the run was cancelled")), step(on_failure=policy, retry=Retry(attempts=9)))
+    assert (decided.receipt.outcome, decided.receipt.reason) == (Outcome.CANCELLED, "the run was cancelled")
+    assert (decided.halts, decided.alive, decided.receipt.error) == (False, False, None)
+
+
+AGAIN_WHILE_ATTEMPTS_LAST: list[OrchestratorError] = [ToolFailed("x"), ModelFailed("x"), StepTimeout("x")]
+NEVER_AGAIN: list[OrchestratorError] = [
+    ParametersInvalid("x"),
+    ModelFailed("x", retryable=False),
+    CredentialMissing("x"),
+    Unresolved("x"),
+    StepCancelled("x"),
+]
+
+
+@pytest.mark.parametrize("error", AGAIN_WHILE_ATTEMPTS_LAST, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("policy", OnFailure)
+def test_the_policy_counts_when_no_attempt_is_left(error: OrchestratorError, policy: OnFailure) -> None:
+    retried = step(on_failure=policy, retry=Retry(attempts=3))
+    for attempt in (1, 2):
+        decided = end_of(Fail(error), retried, attempt)
+        assert isinstance(decided, Again)
+        assert decided.error == ErrorInfo.of(error)
+    assert final(Fail(error), retried, 3).receipt.outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize("error", NEVER_AGAIN, ids=lambda error: type(error).__name__)
+def test_what_cannot_go_better_is_not_tried_again(error: OrchestratorError) -> None:
+    assert isinstance(end_of(Fail(error), step(retry=Retry(attempts=9))), Final)
+
+
+@pytest.mark.parametrize("attempts", [None, 1, 2, 3, 5])
+def test_a_lost_worker_costs_an_attempt_but_three_are_always_given(attempts: int | None) -> None:
+    lost, of = WorkerLost("died"), step(retry=Retry(attempts=attempts))
+    most = max(attempts or 1, LOST_ATTEMPTS)
+    assert [may_try_again(of, attempt, lost) for attempt in (most - 1, most, most + 1)] == [True, False, False]
+    decided = end_of(Fail(lost), of, most - 1)
+    assert isinstance(decided, Again)
+    assert decided.wait_seconds == 0.0
+
+
+@pytest.mark.parametrize(
+    ("of", "attempts"),
+    [
+        (step("filesystem.read"), 3),
+        (step("filesystem.append"), 1),
+        (step("python:some.module:function"), 1),
+        (step("no.such.tool"), 1),
+        (step("generate", StepKind.MODEL), 3),
+        (step("close", StepKind.CONTROL), 1),
+        (step("filesystem.append", retry=Retry(attempts=7)), 7),
+        (step("generate", StepKind.MODEL, retry=Retry(attempts=1)), 1),
+    ],
+)
+def test_attempts_are_as_the_plan_says_or_else_by_what_may_be_done_twice(of: Step, attempts: int) -> None:
+    assert attempts_of(of) == attempts
+
+
+# --- edges -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("want", "policy", "dead", "order_alive", "route_alive"),
+    [
+        (Output(1), OnFailure.FAIL, False, True, True),
+        (Skip("no"), OnFailure.FAIL, False, True, True),
+        (Skip("no"), OnFailure.FAIL, True, False, False),
+        (Fail(ToolFailed("x")), OnFailure.FAIL, False, False, False),
+        (Fail(ToolFailed("x")), OnFailure.SKIP, False, False, False),
+        (Fail(ToolFailed("x")), OnFailure.CONTINUE, False, True, True),
+        (Route(("next",)), OnFailure.FAIL, False, True, True),
+        (Route(("other",)), OnFailure.FAIL, False, True, False),
+        (Route((END,)), OnFailure.FAIL, False, True, False),
+        (Route(()), OnFailure.FAIL, False, True, False),
+    ],
+)
+def test_which_edges_stay_alive(
+    want: Want, policy: OnFailure, dead: bool, order_alive: bool, route_alive: bool
+) -> None:
+    decided = final(want, step(on_failure=policy), dead=dead)
+    assert decided.arrives_alive(edge("next")) is order_alive
+    assert decided.arrives_alive(edge("next", route=True)) is route_alive
+
+
+# --- waits -----------------------------------------------------------------------------------------------------------
+
+RETRIES = st.builds(
+    Retry, initial_seconds=st.floats(0, 3600), factor=st.floats(1, 100), max_seconds=st.floats(0, 86_400)
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(RETRIES, st.integers(1, 100), st.floats(0, 1, exclude_max=True))
+def test_a_wait_is_between_half_and_all_of_its_exponential(retry: Retry, attempt: int, random: float) -> None:
+    full = min(retry.max_seconds, retry.initial_seconds * retry.factor ** (attempt - 1))
+    wait = backoff_seconds(retry, attempt, ToolFailed("x"), lambda: random)
+    assert full / 2 <= wait <= full <= retry.max_seconds
+
+
+@settings(deadline=None, max_examples=100)
+@given(RETRIES, st.integers(1, 100), st.floats(0, 1e6))
+def test_the_other_side_is_not_asked_before_the_time_it_named(retry: Retry, attempt: int, asked: float) -> None:
+    error = ModelFailed("429", retry_after_seconds=asked)
+    assert backoff_seconds(retry, attempt, error) >= asked
+
+
+def test_waits_double_up_to_the_most() -> None:
+    retry = Retry(initial_seconds=1, factor=2, max_seconds=5)
+    assert [backoff_seconds(retry, n, ToolFailed("x"), lambda: 1.0) for n in (1, 2, 3, 4)] == [1, 2, 4, 5]
+
+
+def test_two_waits_differ() -> None:
+    assert len({backoff_seconds(Retry(), 1, ToolFailed("x")) for _ in range(20)}) > 1
+
+
+@pytest.mark.xfail(strict=True, raises=OverflowError, reason="the power is taken before the most is applied")
+def test_a_steep_backoff_stays_at_the_most() -> None:
+    assert backoff_seconds(Retry(factor=1e5), 100, ToolFailed("x")) <= 60.0
+
+
+# --- values and the run's end ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reported", "kept"), [(None, {"result": None}), ("text", {"result": "text"}), ({"a": 1, "status": "ok"}, {"a": 1})]
+)
+def test_a_failed_step_keeps_what_it_reported(reported: object, kept: dict[str, object]) -> None:
+    value = failed_value(ErrorInfo(type="T", message="m"), reported)
+    assert value == {**kept, "status": "failed", "success": False, "error": "m"}
+
+
+def test_a_skipped_step_has_no_result() -> None:
+    assert "result" not in skipped_value("why")
+
+
+@pytest.mark.parametrize(
+    ("failed", "halt", "wish", "state"),
+    [
+        (False, "", Wish.RUN, RunState.SUCCEEDED),
+        (False, "", Wish.CANCEL, RunState.CANCELLED),
+        (True, "", Wish.RUN, RunState.FAILED),
+        (False, "s", Wish.RUN, RunState.FAILED),
+        (True, "s", Wish.CANCEL, RunState.FAILED),
+    ],
+)
+def test_the_state_in_which_a_run_closes(failed: bool, halt: str, wish: Wish, state: RunState) -> None:
+    record = RunRecord(run="r", pipeline="p", plan_hash="h", state=RunState.RUNNING, wish=wish, halt=halt)
+    assert final_state(record, failed) is state
