@@ -9,22 +9,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator_client.announce import run_pipeline
-    from orchestrator_client.client import AsyncClient, AsyncRun, Client, Run
-    from orchestrator_client.contract.errors import (
-        InputsInvalid,
-        OrchestratorError,
-        PlanInvalid,
-        RunConflict,
-        RunFailed,
-        RunNotFound,
-        StoreUnavailable,
-    )
-    from orchestrator_client.contract.event import Event, EventKind
-    from orchestrator_client.contract.plan import Plan
-    from orchestrator_client.contract.run import RunDocument, RunRecord, RunState
-    from orchestrator_client.graph import END, START, StateGraph, model, tool
-    from orchestrator_client.loader import load, loads
+    from orchestrator_client.announce import run_pipeline as run_pipeline
+    from orchestrator_client.client import AsyncClient as AsyncClient
+    from orchestrator_client.client import AsyncRun as AsyncRun
+    from orchestrator_client.client import Client as Client
+    from orchestrator_client.client import Run as Run
+    from orchestrator_client.contract.errors import InputsInvalid as InputsInvalid
+    from orchestrator_client.contract.errors import OrchestratorError as OrchestratorError
+    from orchestrator_client.contract.errors import PlanInvalid as PlanInvalid
+    from orchestrator_client.contract.errors import RunConflict as RunConflict
+    from orchestrator_client.contract.errors import RunFailed as RunFailed
+    from orchestrator_client.contract.errors import RunNotFound as RunNotFound
+    from orchestrator_client.contract.errors import StoreUnavailable as StoreUnavailable
+    from orchestrator_client.contract.event import Event as Event
+    from orchestrator_client.contract.event import EventKind as EventKind
+    from orchestrator_client.contract.plan import Plan as Plan
+    from orchestrator_client.contract.run import RunDocument as RunDocument
+    from orchestrator_client.contract.run import RunRecord as RunRecord
+    from orchestrator_client.contract.run import RunState as RunState
+    from orchestrator_client.graph import END as END
+    from orchestrator_client.graph import START as START
+    from orchestrator_client.graph import StateGraph as StateGraph
+    from orchestrator_client.graph import model as model
+    from orchestrator_client.graph import tool as tool
+    from orchestrator_client.loader import load as load
+    from orchestrator_client.loader import loads as loads
 
 _WHERE = {
     "announce": ("run_pipeline",),

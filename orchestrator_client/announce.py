@@ -64,4 +64,5 @@ def run_pipeline(pipeline: Pipeline, inputs: Mapping[str, Json] | None = None) -
     plan = plan_of(pipeline)
     # As text: what a user's values look like is none of the transport's business.
     arguments = {"plan": plan.to_json(), "inputs": json.dumps(plan.bind(inputs or {}))}
-    return signature(names.RUN_TASK, kwargs=arguments, queue=names.CONTROL_QUEUE, immutable=True)
+    shown = {"argsrepr": plan.id, "kwargsrepr": "{}"}  # monitors see no inputs
+    return signature(names.RUN_TASK, kwargs=arguments, queue=names.CONTROL_QUEUE, immutable=True, **shown)

@@ -31,6 +31,9 @@ START_SECONDS = 10.0
 STOP_SECONDS = 15.0
 """Time that workers have to end by themselves: their `shutdown_seconds`, and a little."""
 
+SOCKET_PATH_BYTES = 103
+"""Longest path of a unix socket that every system takes (macOS: 104 bytes with the terminator, Linux: 108)."""
+
 MODEL_THREADS = 16
 
 
@@ -93,6 +96,7 @@ class LocalFleet:
             FleetFailed: there is no server to start, or it does not answer.
         """
         if self._external is None:
+            self._check_socket_path()
             options = ["--port", "0", "--unixsocket", str(self._home / "redis.sock"), "--unixsocketperm", "700"]
             options += ["--save", "", "--appendonly", "no", "--dir", str(self._home), "--daemonize", "no"]
             self._server = self.spawn([find_redis_server(), *options], self._home / "redis.log", {})
@@ -138,6 +142,10 @@ class LocalFleet:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def _check_socket_path(self) -> None:
+        if len(os.fsencode(self._home / "redis.sock")) > SOCKET_PATH_BYTES:
+            raise FleetFailed(f"the folder for temporary files is too long a path for a socket: {self._home}; set TMPDIR")
+
     def _await_redis(self) -> None:
         client = redis.Redis.from_url(self.url, socket_connect_timeout=1.0)
         deadline = time.monotonic() + START_SECONDS
@@ -157,6 +165,7 @@ class LocalFleet:
         environment = {
             "ORCHESTRATOR_REDIS_URL": self.url,
             "ORCHESTRATOR_WORKDIR": str(self._folder),
+            "TMPDIR": str(self._home),
             # What a pipeline may call is what its author can import here.
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "ORCHESTRATOR_EVENTS": "1" if self._events else "0",

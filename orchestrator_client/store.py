@@ -48,7 +48,7 @@ class RunStore:
         self.url = url
         # Any: redis-py types its replies for a client that may be asynchronous and may decode; this one does neither.
         self._redis: Any = redis.Redis.from_url(
-            url, socket_timeout=15.0, socket_connect_timeout=3.0, health_check_interval=15, retry=Retry(NoBackoff(), 1)
+            url, socket_timeout=15.0, socket_connect_timeout=2.0, health_check_interval=15, retry=Retry(NoBackoff(), 1)
         )
 
     @property

@@ -24,7 +24,11 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pool", choices=("prefork", "threads"), help="default: threads if all queues are of models")
     parser.add_argument("--name", help="name of this worker in Flower; default: its queues and process id")
     parser.add_argument("--log-level", default="WARNING")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    options.queues = [queue.strip() for queue in options.queues.split(",") if queue.strip()]
+    if not options.queues:
+        parser.error("--queues names no queue")
+    return options
 
 
 def celery_arguments(options: argparse.Namespace) -> list[str]:
@@ -32,7 +36,7 @@ def celery_arguments(options: argparse.Namespace) -> list[str]:
 
     Models get threads, since a call waits for the network; tools get processes, since they may hang, hog or crash.
     """
-    queues = [queue.strip() for queue in options.queues.split(",") if queue.strip()]
+    queues = options.queues
     pool = options.pool or ("threads" if all(queue.startswith("model.") for queue in queues) else "prefork")
     concurrency = options.concurrency or (64 if pool == "threads" else os.cpu_count() or 2)
     name = options.name or f"{queues[0].replace('.', '-')}-{os.getpid()}"

@@ -64,14 +64,20 @@ class Calls:
             self._under_way[key] = call
         self._current.call = call
         try:
-            with _alarm(seconds):
-                yield
+            try:
+                with _alarm(seconds):
+                    yield
+            finally:
+                self._leave(key, call)
         except Interrupted:
+            self._leave(key, call)  # a stop may also arrive while the call is on its way out
             raise (call.stopped_by or _timeout(seconds)) from None
-        finally:
-            self._current.call = None
-            with self._lock:
-                del self._under_way[key]
+
+    def _leave(self, key: Key, call: UnderWay) -> None:
+        """End a call: nobody can stop it any more, and a stop that it has not met yet is taken back."""
+        self._current.call = None
+        with self._lock:
+            self._under_way.pop(key, None)
             if call.stopped_by is not None:
                 _raise_in(call.thread, None)
 
@@ -84,7 +90,10 @@ class Calls:
         future = asyncio.run_coroutine_threadsafe(_within(coroutine, seconds), self._running_loop())
         call: UnderWay | None = getattr(self._current, "call", None)
         if call is not None:
-            call.future = future
+            with self._lock:
+                call.future = future
+                if call.stopped_by is not None:
+                    future.cancel()
         try:
             return future.result()
         except concurrent.futures.CancelledError:

@@ -2,27 +2,28 @@
 
 A run is one chord. Its header begins as the entry steps; whoever settles a step raises the chord's expected size by
 the steps that became ready, in the same script, and then publishes those steps into the same chord. It closes when the
-last of them has returned, and Celery calls the body, `close`. Four facts of Celery 5.7 carry this, and
+last of them has returned, and Celery calls the body, `close`. Five facts of Celery 5.7 carry this, and
 `tests/fundamentals/test_celery_contract.py` fails when one of them changes:
 
 1. the expected size is the key `.s` plus the key `.t` of the group;
 2. a part counts once per (task id, group index);
 3. a task that raises `Ignore` is not counted;
-4. a failed part leads to the body's errbacks, once all parts have returned.
+4. a failed part keeps Celery from calling the body: it stores an error of its own as the body's result, and calls
+   errbacks under ids of their own. So the part of a failed step returns as any other, by `return_part`;
+5. a task whose request names no chord any more is not counted when it ends.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from celery import Celery
+from celery import Celery, states
 from celery._state import _set_task_join_will_block
-from celery.exceptions import ChordError
 
 from orchestrator_client.contract import names
+from orchestrator_client.contract.plan import Json
 
 GROUP_INDEX = 0
 """One index for all steps of a run: parts differ by task id."""
@@ -89,17 +90,6 @@ def never_join() -> None:
     _set_task_join_will_block(True)
 
 
-class FailedPartFilter(logging.Filter):
-    """Keeps out the traceback that Celery logs when a chord had a failed part: the part's own failure is recorded."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], ChordError))
-
-
-def never_log_failed_parts() -> None:
-    logging.getLogger("celery.backends.redis").addFilter(FailedPartFilter())
-
-
 CARRIED = ("callbacks", "errbacks", "chain", "chord", "group", "group_index")
 """What Celery does after a task: for a run in somebody's canvas, it is done after `close` instead."""
 
@@ -119,15 +109,22 @@ def resume(request: Any, carried: dict[str, Any] | None) -> None:
         request.update(carried)
 
 
+def survives_transport(value: Json) -> bool:
+    """Whether kombu's JSON gives this value back as it is: it makes objects of mappings with the key `__type__`."""
+    if isinstance(value, dict):
+        return "__type__" not in value and all(map(survives_transport, value.values()))
+    return not isinstance(value, list) or all(map(survives_transport, value))
+
+
+def return_part(app: Celery, request: Any) -> None:
+    """Count a step that has failed as a part that returned; Celery then records the failure, and counts no more."""
+    app.backend.on_chord_part_return(request, states.SUCCESS, None)
+    request.chord = None
+
+
 def close_signature(run: str) -> dict[str, Any]:
-    """The chord's body, and by its bare name the errback: their id is the run."""
-    return {
-        "task": names.CLOSE_TASK,
-        "args": [],
-        "kwargs": {},
-        "options": {"task_id": run, "link_error": [names.CLOSE_TASK]},
-        "immutable": True,
-    }
+    """The chord's body. Its id is the run, whose result is thus the result of `run_pipeline`."""
+    return {"task": names.CLOSE_TASK, "args": [], "kwargs": {}, "options": {"task_id": run}, "immutable": True}
 
 
 def step_message(hint: Hint) -> tuple[list[Any], dict[str, Any]]:

@@ -15,7 +15,7 @@ Reducer = Callable[[Json, Json], Json]
 def fold(plan: Plan, inputs: Mapping[str, Json], values: Mapping[str, Json]) -> dict[str, Json]:
     """The state that a step sees: the inputs, and on them the updates of the steps in `values`."""
     channels = plan.channels or {}
-    state = {name: inputs.get(name, copy.deepcopy(channel.default)) for name, channel in channels.items()}
+    state = {name: copy.deepcopy(inputs.get(name, channel.default)) for name, channel in channels.items()}
     for writer in plan.order:
         for name, update in _updates(plan.step_by_id[writer], values.get(writer)).items():
             if name not in channels:
@@ -42,7 +42,8 @@ def _updates(step: Step, value: Json) -> Mapping[str, Json]:
 def reduce_channel(reducer: str, current: Json, update: Json) -> Json:
     """One update applied to one channel."""
     try:
-        return reducer_named(reducer)(current, update)
+        # A reducer of somebody else's may work in place; what it is given is nobody's but the state's.
+        return reducer_named(reducer)(current, update if reducer in BUILT_IN else copy.deepcopy(update))
     except Exception as error:
         kinds = f"{type(current).__name__} and {type(update).__name__}"
         raise ToolFailed(f"reducer '{reducer}' cannot combine {kinds}: {error}") from error

@@ -104,7 +104,10 @@ def backoff_seconds(
     """The wait after this attempt: exponential, half of it random, at least what the other side asked for."""
     if isinstance(error, WorkerLost):
         return 0.0
-    full = min(retry.max_seconds, retry.initial_seconds * retry.factor ** (attempt - 1))
+    try:
+        full = min(retry.max_seconds, retry.initial_seconds * retry.factor ** (attempt - 1))
+    except OverflowError:
+        full = retry.max_seconds
     asked = getattr(error, "retry_after_seconds", None) or 0.0
     return max(asked, full * (0.5 + 0.5 * jitter()))
 

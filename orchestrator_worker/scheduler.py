@@ -211,9 +211,12 @@ class Scheduler:
         declared = graph.plan.outputs
         named = {reference.name for reference in references(declared)}
         reads = [step.id for step in graph.plan.steps if step.id in named or graph.plan.channels is not None]
-        scope = scope_of(run, graph.plan, self._store.values(run.run, reads))
         outputs: dict[str, Json] = {}
         problem: ErrorInfo | None = None
+        try:
+            scope = scope_of(run, graph.plan, self._store.values(run.run, reads))
+        except ToolFailed as error:
+            return outputs, ErrorInfo.of(error)
         for name in in_order_of_reference(declared):
             try:
                 outputs[name] = render(declared[name], {**scope, "outputs": outputs})

@@ -21,7 +21,7 @@ def _paths(value: object) -> object:
 class Settings(BaseSettings):
     """Each field is read from `ORCHESTRATOR_<FIELD>`."""
 
-    model_config = SettingsConfigDict(env_prefix="ORCHESTRATOR_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="ORCHESTRATOR_", frozen=True, extra="ignore", allow_inf_nan=False)
 
     redis_url: str = "redis://127.0.0.1:6379/0"
     """`redis://`, `rediss://` or `unix:///path?db=0`. Broker, chord and store share this one database."""

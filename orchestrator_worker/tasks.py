@@ -30,7 +30,7 @@ from orchestrator_client.contract.run import Outcome
 from orchestrator_worker.app import app
 from orchestrator_worker.beat import Beat
 from orchestrator_worker.calls import calls
-from orchestrator_worker.canvas import carried_by, never_join, never_log_failed_parts, resume
+from orchestrator_worker.canvas import carried_by, never_join, resume, return_part, survives_transport
 from orchestrator_worker.engine import Engine, build_engine
 from orchestrator_worker.pool import TaskPool
 from orchestrator_worker.scheduler import Ended, Left
@@ -84,9 +84,14 @@ class StepRequest(Request):  # type: ignore[misc]
 
 
 @app.task(
-    name=names.STEP_TASK, shared=False, Request=f"{__name__}:StepRequest", ignore_result=True, throws=(StepFailed,)
+    name=names.STEP_TASK,
+    shared=False,
+    bind=True,
+    Request=f"{__name__}:StepRequest",
+    ignore_result=True,
+    throws=(StepFailed,),
 )
-def step(run: str, instance: str, attempt: int) -> str | None:
+def step(self: Any, run: str, instance: str, attempt: int) -> str | None:
     """Run one attempt. Only a task that has seen its instance settled returns: the chord counts it then."""
     try:
         verdict = engine().executor.run_step(run, instance, attempt)
@@ -97,6 +102,7 @@ def step(run: str, instance: str, attempt: int) -> str | None:
         case Left():
             raise Ignore
         case Ended(Outcome.FAILED, message):
+            return_part(app, self.request)
             raise StepFailed(f"{instance}: {message}"[:500])
         case Ended(Outcome.SUCCEEDED):
             return None
@@ -117,16 +123,24 @@ def run_pipeline(self: Any, run: str | None = None, plan: str | None = None, inp
     raise Ignore
 
 
-@app.task(name=names.CLOSE_TASK, shared=False, bind=True, throws=(RunFailed,))
-def close(self: Any, run: str | None = None) -> dict[str, Any]:
+# What a run gave is for whoever reads its result, not for whoever watches the fleet: its repr is cut to nothing.
+@app.task(name=names.CLOSE_TASK, shared=False, bind=True, throws=(RunFailed,), resultrepr_maxsize=1)
+def close(self: Any, run: str | None = None) -> dict[str, Any] | None:
     """Close a run, if nothing of it is open. As the body of its chord it takes the run from its own id."""
     run = run or self.request.id
     record = engine().scheduler.close(run)
     if record is None:
         raise Ignore
-    resume(self.request, engine().store.carried(run))
+    carried = engine().store.carried(run)
+    resume(self.request, carried)
     if not record.success:
         raise RunFailed(run, record.error.message if record.error else str(record.state))
+    if carried is None:
+        return None
+    if not survives_transport(record.outputs):
+        raise RunFailed(
+            run, "it succeeded, but Celery cannot carry outputs with the key '__type__'; ask the client for them"
+        )
     return {"run": run, "state": str(record.state), "outputs": record.outputs}
 
 
@@ -197,11 +211,6 @@ def _start(sender: Any, **_: Any) -> None:
     beat = Beat(engine().config.beat_seconds, duties)
     _beats.append(beat)
     beat.start()
-
-
-@signals.worker_init.connect
-def _prepare(**_: Any) -> None:
-    never_log_failed_parts()
 
 
 @signals.worker_process_init.connect

@@ -13,7 +13,7 @@ RUN_TASK = "orchestrator.run_pipeline"
 STEP_TASK = "orchestrator.step"
 """Runs one attempt of one instance. Arguments: run, instance, attempt. Task id: `task_id(run, instance)`."""
 CLOSE_TASK = "orchestrator.close"
-"""Body (and errback) of a run's chord. Its task id, or as errback its argument, is the run."""
+"""Body of a run's chord. Its task id is the run."""
 
 TOOL_QUEUE = "tool"
 CONTROL_QUEUE = "control"
@@ -40,12 +40,17 @@ def new_run_id(pipeline: str) -> str:
 
 
 def celery_url(redis_url: str) -> str:
-    """Celery's spelling of a Redis URL: `unix:///path?db=1` is `redis+socket:///path?virtual_host=1`."""
+    """Celery's spelling of a Redis URL.
+
+    `unix:///path?db=1` is `redis+socket:///path?virtual_host=1`, and `rediss://` says that certificates are checked.
+    """
     parts = urlsplit(redis_url)
-    if parts.scheme != "unix":
-        return redis_url
-    database = parse_qs(parts.query).get("db", ["0"])[0]
-    return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
+    query = parse_qs(parts.query)
+    if parts.scheme == "rediss" and "ssl_cert_reqs" not in query:
+        return f"{redis_url}{'&' if parts.query else '?'}ssl_cert_reqs=required"
+    if parts.scheme == "unix":
+        return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={query.get('db', ['0'])[0]}"
+    return redis_url
 
 
 TIMETABLE = "orc:timetable"

@@ -1,4 +1,4 @@
-"""The four facts of the installed Celery that the growing chord leans on. If one fails, read `canvas.py` first."""
+"""The five facts of the installed Celery that the growing chord leans on. If one fails, read `canvas.py` first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from celery.exceptions import Ignore
 
 from orchestrator_client.contract import caps, names
 from orchestrator_worker.app import create_app
-from orchestrator_worker.canvas import GROUP_INDEX, Canvas, Hint, close_signature, never_join, step_message
+from orchestrator_worker.canvas import GROUP_INDEX, Canvas, Hint, close_signature, never_join, return_part, step_message
 from orchestrator_worker.settings import Settings
 from tests.conftest import RedisServer
 from tests.fleet import close_app
@@ -32,10 +32,13 @@ def client(redis_server: RedisServer) -> Iterator[Any]:
 def app(redis_server: RedisServer) -> Iterator[Celery]:
     application = create_app(Settings(redis_url=redis_server.url))
 
-    @application.task(name=names.STEP_TASK, ignore_result=True, shared=False)
-    def step(_run: str, instance: str, _attempt: int) -> None:
+    @application.task(name=names.STEP_TASK, ignore_result=True, shared=False, bind=True)
+    def step(self: Any, _run: str, instance: str, _attempt: int) -> None:
         if instance.startswith("parked"):
             raise Ignore
+        if instance.startswith("failed"):
+            return_part(application, self.request)
+            raise ValueError("it failed")
         if instance.startswith("broken"):
             raise ValueError("it broke")
 
@@ -104,15 +107,19 @@ def test_ignore_is_not_counted(app: Celery, client: Any) -> None:
     assert closed(client) == 1
 
 
-def test_a_failed_part_leads_to_the_errback_once_all_have_returned(app: Celery, client: Any) -> None:
+def test_a_failed_part_keeps_the_body_from_being_called(app: Celery, client: Any) -> None:
     open_chord(app, client, 2)
     run_as_worker(app, "broken")
+    run_as_worker(app, "a")
+    assert closed(client) == 0
+
+
+def test_a_failed_step_that_returned_its_part_is_counted_once_and_the_body_called(app: Celery, client: Any) -> None:
+    open_chord(app, client, 2)
+    run_as_worker(app, "failed")
     assert closed(client) == 0
     run_as_worker(app, "a")
     assert closed(client) == 1
-    message = client.rpop(names.CONTROL_QUEUE)
-    assert names.CLOSE_TASK.encode() in message
-    assert RUN.encode() in message
 
 
 def test_the_bodys_task_id_is_the_run(app: Celery, client: Any) -> None:

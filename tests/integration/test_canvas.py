@@ -155,7 +155,6 @@ def test_a_cancelled_run_fails_the_canvas(fleet: StandingFleet, tmp_path: Path) 
         pending.get(timeout=SECONDS)
 
 
-@pytest.mark.xfail(reason="the errback of a failed chord is `close` under an id of its own", strict=True)
 def test_the_errback_is_told_the_runs_id(fleet: StandingFleet, tmp_path: Path) -> None:
     noted = tmp_path / "noted"
     pending = run_pipeline(failing()).apply_async(link_error=call(note_error, path=str(noted)))
@@ -163,7 +162,6 @@ def test_the_errback_is_told_the_runs_id(fleet: StandingFleet, tmp_path: Path) -
     assert noted.read_text() == pending.id
 
 
-@pytest.mark.xfail(reason="Celery answers for the run's id with a ChordError before `close` does", strict=True)
 def test_the_result_says_what_failed_once_the_run_has_closed(fleet: StandingFleet) -> None:
     pending = run_pipeline(failing()).apply_async()
     with pytest.raises(Exception, match="step 'bad' failed"):
@@ -197,7 +195,6 @@ def test_a_message_that_comes_twice_runs_once(fleet: StandingFleet, tmp_path: Pa
     assert ledger.read_text() == "kept\n"
 
 
-@pytest.mark.xfail(reason="Celery writes the arguments into the header that monitors and logs show", strict=True)
 def test_what_monitors_show_of_the_message_has_no_inputs(fleet: StandingFleet) -> None:
     run_pipeline(doubling(), {"word": "canary"}).set(queue="held").apply_async()
     headers = json.loads(fleet.redis.rpop("held"))["headers"]

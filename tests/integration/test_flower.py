@@ -226,24 +226,17 @@ def test_a_run_that_went_well_ends_as_a_success(shown: Shown) -> None:
     assert shown.flower.tasks()[shown.good.execution_id]["state"] == "SUCCESS"
 
 
-@pytest.mark.xfail(reason="the errback of a failed chord is `close` under an id of its own", strict=True)
 def test_a_run_that_failed_ends_as_a_failure(shown: Shown) -> None:
     wait_until(lambda: shown.has_ended(shown.failed.execution_id), "the run's own task has ended", seconds=2)
     assert shown.flower.tasks()[shown.failed.execution_id]["state"] == "FAILURE"
 
 
-OUTPUTS_SHOWN = pytest.mark.xfail(reason="the result of `close` is in its event, outputs and all", strict=True)
-
-
-@pytest.mark.parametrize(
-    "run", [pytest.param("good", marks=OUTPUTS_SHOWN), "failed", pytest.param("canvas", marks=OUTPUTS_SHOWN)]
-)
+@pytest.mark.parametrize("run", ["good", "failed", "canvas"])
 def test_nothing_confidential_is_on_the_pages_of_a_run(shown: Shown, run: str) -> None:
     paths = shown.flower.run_pages(shown.runs[run])
     assert len(paths) >= 8
     assert seen(shown.flower, paths) == set()
 
 
-@OUTPUTS_SHOWN
 def test_nothing_confidential_is_on_the_pages_of_the_fleet(shown: Shown) -> None:
     assert seen(shown.flower, shown.flower.fleet_pages()) == set()

@@ -223,11 +223,6 @@ def test_a_file_and_a_graph_that_say_the_same_do_the_same(fleet: InProcessFleet)
     assert result_of(from_file) == result_of(from_graph)
 
 
-STAYS_OPEN = pytest.mark.xfail(
-    reason="`close` raises where the state cannot be folded, and the run stays open", strict=True
-)
-
-
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StandingFleet, ModelServer]]:
     """Real workers, one for tools and one for models, and a model server."""
@@ -266,7 +261,6 @@ class TestRealWorkers:
             set(writers) - set(word.split(","))
         )
 
-    @STAYS_OPEN
     def test_a_state_that_cannot_be_folded_ends_the_run(self, standing: tuple[StandingFleet, ModelServer]) -> None:
         fleet, _ = standing
         graph = StateGraph(nodes.Notes, id="unfoldable").add_node("only", nodes.no_mapping).add_edge(START, "only")
@@ -283,18 +277,15 @@ class TestFailures:
         assert "router 'first__route' returned 'nowhere'; its path map knows x, y" in message
         assert statuses(document)["meet"] == "cancelled"
 
-    @STAYS_OPEN
     def test_a_node_that_updates_an_unknown_channel(self, fleet: InProcessFleet) -> None:
         message, kind = failure_of(play(fleet, fan(nodes.unknown_channel)))
         assert kind == "ToolFailed"
         assert "node 'w0' updates 'nowhere', which is no channel of the state: word, count" in message
 
-    @STAYS_OPEN
     def test_a_node_that_returns_no_mapping(self, fleet: InProcessFleet) -> None:
         message, _ = failure_of(play(fleet, fan(nodes.no_mapping)))
         assert "node 'w0' returned int; return a mapping of channels to updates, or say writes=…" in message
 
-    @STAYS_OPEN
     def test_a_reducer_that_raises(self, fleet: InProcessFleet) -> None:
         graph = StateGraph(nodes.Refused, id="refused").add_node("a", nodes.refused).add_node("b", nodes.nothing)
         message, kind = failure_of(play(fleet, graph.add_edge(START, "a").add_edge("a", "b").compile()))
@@ -302,7 +293,6 @@ class TestFailures:
         assert "reducer 'tests.graph_nodes:refusing' cannot combine" in message
         assert "these do not mix" in message
 
-    @STAYS_OPEN
     @pytest.mark.parametrize("last", [nodes.unknown_channel, nodes.no_mapping])
     def test_the_last_node_of_a_graph_fails_as_clearly(self, fleet: InProcessFleet, last: Callable[..., Any]) -> None:
         """Nothing runs behind it that would read the state, only the outputs do."""

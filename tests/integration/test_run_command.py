@@ -142,7 +142,6 @@ class TestEmbedded:
         assert [step["status"] for step in document["steps"].values()] == ["completed", "cancelled"]
         shell.assert_nothing_left()
 
-    @pytest.mark.xfail(reason="the pool's shared memory file stays behind, because the workers are killed", strict=True)
     def test_no_temporary_file_is_left(self, shell: Shell) -> None:
         assert shell.run("run", shell.write(TWO_STEPS)).code == 0
         assert [path.name for path in shell.temporary.iterdir()] == []
@@ -233,7 +232,6 @@ class TestRedisThatIsNotThere:
         ended = shell.run(command, shell.write(TWO_STEPS), "--redis", "redis://:hunter2@127.0.0.1:1/0")
         self._assert_refused(ended.code, ended.said, ended.seconds)
 
-    @pytest.mark.xfail(reason="a connection attempt of 3 s is made twice", strict=True)
     def test_nothing_is_heard(self, shell: Shell) -> None:
         with deaf_port() as port:
             ended = shell.run("run", shell.write(TWO_STEPS), "--redis", f"redis://:hunter2@127.0.0.1:{port}/0")

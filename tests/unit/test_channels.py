@@ -147,7 +147,6 @@ def test_a_reducer_that_works_in_place_leaves_the_plan_as_it_was() -> None:
     assert [fold(made, {}, {"n": left({"a": [1]})}) for _ in range(2)] == [{"a": [1]}, {"a": [1]}]
 
 
-@pytest.mark.xfail(strict=True, reason="what stands in the state is what stands in the inputs and values")
 def test_a_reducer_that_works_in_place_leaves_inputs_and_values_as_they_were() -> None:
     made = graph(node("n"), node("m", "n"), a=Channel(reducer=f"{HERE}:extend_in_place"))
     inputs, values = {"a": [0]}, {"n": left({"a": [1]}), "m": left({"a": [2]})}

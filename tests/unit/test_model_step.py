@@ -271,7 +271,7 @@ class TestTime:
     def test_a_late_reply_is_a_late_step(self, over_http: Callable[..., Want], server: ModelServer) -> None:
         server.script(text("late", delay_seconds=HELD_SECONDS))
         with pytest.raises(StepTimeout):
-            over_http(step={"timeout_seconds": 0.5})
+            over_http(step={"timeout_seconds": 3.0})
         server.wait_until(lambda server: server.hangups == 1, "the late exchange is closed")
 
 

@@ -25,9 +25,7 @@ def test_versions_that_are_new_enough(version: str) -> None:
 
 @pytest.mark.parametrize("version", ["2.8.0", "5.0.14", "6.0.16", "6.1.240"])
 def test_versions_that_are_too_old_are_refused_by_name(version: str) -> None:
-    assert judge(GOOD | {"redis_version": version}).refusals == (
-        f"Redis {version} is too old: 6.2 or newer is needed",
-    )
+    assert judge(GOOD | {"redis_version": version}).refusals == (f"Redis {version} is too old: 6.2 or newer is needed",)
 
 
 def test_a_server_that_does_not_say_its_version_is_refused() -> None:

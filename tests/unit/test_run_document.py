@@ -287,7 +287,9 @@ def test_a_stored_run_cannot_name_another() -> None:
     assert RunRecord.from_hash("r", {"run": "x", "pipeline": "p", "plan_hash": "h", "state": "running"}).run == "r"
 
 
-@pytest.mark.parametrize("stored", ["running|2|1500", "running|2|1500|0|model.openai|token", "running|2|1500|1|tool||x"])
+@pytest.mark.parametrize(
+    "stored", ["running|2|1500", "running|2|1500|0|model.openai|token", "running|2|1500|1|tool||x"]
+)
 def test_an_open_instance_comes_back_whatever_is_added_behind(stored: str) -> None:
     assert OpenInstance.from_stored(stored) == OpenInstance(state=InstanceState.RUNNING, attempt=2, since_ms=1500)
 

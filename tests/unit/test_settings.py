@@ -67,7 +67,6 @@ def test_a_bad_value_is_refused_and_its_setting_named(monkeypatch: pytest.Monkey
         Settings()
 
 
-@pytest.mark.xfail(strict=True, reason="a number of seconds may be infinite, or none at all")
 @pytest.mark.parametrize("field", ["lease_seconds", "beat_seconds", "hint_seconds", "shutdown_seconds"])
 @pytest.mark.parametrize("text", ["inf"])
 def test_times_are_finite(monkeypatch: pytest.MonkeyPatch, field: str, text: str) -> None:

@@ -1,0 +1,84 @@
+"""The worker's command line, and what it makes of it for Celery."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestrator_worker.__main__ import arguments, celery_arguments, main
+
+
+def for_celery(*argv: str) -> dict[str, str]:
+    """Celery's options by name."""
+    command, *options = celery_arguments(arguments(list(argv)))
+    assert command == "worker"
+    return {name: value for name, _, value in (option.partition("=") for option in options)}
+
+
+@pytest.mark.parametrize(
+    ("argv", "queues", "pool", "concurrency"),
+    [
+        ([], "tool,control", "custom", os.cpu_count()),
+        (["--queues", "tool"], "tool", "custom", os.cpu_count()),
+        (["--queues", "model.openai"], "model.openai", "threads", 64),
+        (["--queues", "model.openai, model.google ,"], "model.openai,model.google", "threads", 64),
+        (["--queues", "model.openai,tool"], "model.openai,tool", "custom", os.cpu_count()),
+        (["--queues", "tool", "--pool", "threads"], "tool", "threads", 64),
+        (["--queues", "model.openai", "--pool", "prefork", "-c", "3"], "model.openai", "custom", 3),
+        (["--concurrency", "7"], "tool,control", "custom", 7),
+    ],
+)
+def test_models_get_threads_and_tools_processes(argv: list[str], queues: str, pool: str, concurrency: int) -> None:
+    options = for_celery(*argv)
+    assert (options["--queues"], options["--pool"], options["--concurrency"]) == (queues, pool, str(concurrency))
+
+
+@pytest.mark.parametrize(
+    ("argv", "hostname"),
+    [
+        (["--queues", "model.openai"], f"model-openai-{os.getpid()}@%h"),
+        (["--queues", "tool,control"], f"tool-{os.getpid()}@%h"),
+        (["--name", "blue"], "blue@%h"),
+    ],
+)
+def test_a_worker_has_a_name_of_its_own(argv: list[str], hostname: str) -> None:
+    assert for_celery(*argv)["--hostname"] == hostname
+
+
+def test_workers_do_not_gossip_and_log_as_loud_as_they_are_told() -> None:
+    options = for_celery("--log-level", "INFO")
+    assert options["--loglevel"] == "INFO"
+    assert {"--without-gossip", "--without-mingle"} <= options.keys()
+
+
+@pytest.mark.parametrize("argv", [["--pool", "gevent"], ["-c", "many"], ["--colour", "red"]])
+def test_what_makes_no_sense_is_refused_by_name(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        arguments(argv)
+    assert caught.value.code == 2
+    assert argv[-1] in capsys.readouterr().err
+
+
+def test_no_queue_at_all_is_refused() -> None:
+    with pytest.raises(SystemExit):
+        celery_arguments(arguments(["--queues", ","]))
+
+
+def test_without_its_store_a_worker_says_so_and_does_not_start(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    environment = {**os.environ, "ORCHESTRATOR_REDIS_URL": f"unix://{tmp_path}/nobody.sock"}
+    command = [sys.executable, "-m", "orchestrator_worker"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr.startswith("cannot reach Redis: ")
+    assert "Traceback" not in ended.stderr
+
+
+def test_main_is_what_the_module_runs() -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
