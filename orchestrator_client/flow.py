@@ -8,10 +8,11 @@ from itertools import pairwise
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.plan import END, Channel, Json, Plan, Step, StepKind
-from orchestrator_client.loader import declarations, edges, nodes, steps
+from orchestrator_client.loader import declarations, edges, steps
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import NOWHERE, Problems, quoted
 from orchestrator_client.loader.references import Scope
+from orchestrator_client.loader.text import nodes
 
 ROUTER_TOOL = "python.route"
 """Calls a function and takes the branches that it names. Only graphs use it, so the catalog does not list it."""

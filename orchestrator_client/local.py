@@ -144,7 +144,9 @@ class LocalFleet:
 
     def _check_socket_path(self) -> None:
         if len(os.fsencode(self._home / "redis.sock")) > SOCKET_PATH_BYTES:
-            raise FleetFailed(f"the folder for temporary files is too long a path for a socket: {self._home}; set TMPDIR")
+            raise FleetFailed(
+                f"the folder for temporary files is too long a path for a socket: {self._home}; set TMPDIR"
+            )
 
     def _await_redis(self) -> None:
         client = redis.Redis.from_url(self.url, socket_connect_timeout=1.0)

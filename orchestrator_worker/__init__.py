@@ -1,0 +1,1 @@
+"""The engine room: workers that run plans as growing Celery chords."""

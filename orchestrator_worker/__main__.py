@@ -56,9 +56,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run until asked to stop. Exit code 3: the store is away, or not one that runs can be trusted to."""
     options = arguments(argv)
     logging.basicConfig(level=options.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
-    os.environ["CELERY_CUSTOM_WORKER_POOL"] = "orchestrator_worker.pool:TaskPool"  # read when Celery is imported
+    # Read when Celery is imported.
+    os.environ["CELERY_CUSTOM_WORKER_POOL"] = "orchestrator_worker.process.pool:TaskPool"
 
-    from orchestrator_worker.readiness import inspect
+    from orchestrator_worker.process.readiness import inspect
     from orchestrator_worker.settings import settings
     from orchestrator_worker.store import connect
 
@@ -72,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     if readiness.refusals:
         return 3
 
-    import orchestrator_worker.tasks  # noqa: F401 - registers the tasks
+    import orchestrator_worker.process.life  # noqa: F401 - connects to Celery's signals, and registers the tasks
     from orchestrator_worker.app import app
 
     app.worker_main(celery_arguments(options))

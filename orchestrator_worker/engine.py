@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from celery import Celery
 
 from orchestrator_client.contract.plan import StepKind
-from orchestrator_worker.calls import Calls
 from orchestrator_worker.canvas import Canvas
+from orchestrator_worker.context.runs import Runs
 from orchestrator_worker.executor import Executor
+from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.providers.registry import provider
-from orchestrator_worker.runs import Runs
 from orchestrator_worker.scheduler import Scheduler
 from orchestrator_worker.settings import Settings, settings
 from orchestrator_worker.steps.base import StepPerformer

@@ -10,12 +10,13 @@ from orchestrator_client.contract.errors import OrchestratorError, RunNotFound, 
 from orchestrator_client.contract.plan import Step, StepKind
 from orchestrator_client.contract.run import Outcome
 from orchestrator_client.contract.template import evaluate, render
-from orchestrator_worker.calls import Calls
-from orchestrator_worker.runs import Runs
+from orchestrator_worker.context.runs import Runs
+from orchestrator_worker.context.scope import scope_of
+from orchestrator_worker.process.calls import Calls
+from orchestrator_worker.records import Claim, Refusal
 from orchestrator_worker.scheduler import Attempt, Ended, Left, Scheduler, Verdict
-from orchestrator_worker.scope import scope_of
 from orchestrator_worker.steps.base import Call, Fail, Skip, StepPerformer, Want
-from orchestrator_worker.store import Claim, Refusal, Store
+from orchestrator_worker.store import Store
 
 
 class Executor:

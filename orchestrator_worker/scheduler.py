@@ -24,11 +24,12 @@ from orchestrator_client.contract.template import references, render
 from orchestrator_worker import lifecycle
 from orchestrator_worker.canvas import Canvas, Hint
 from orchestrator_worker.compiler import Graph
+from orchestrator_worker.context.runs import Runs
+from orchestrator_worker.context.scope import in_order_of_reference, scope_of
 from orchestrator_worker.lifecycle import Again, Final
-from orchestrator_worker.runs import Runs
-from orchestrator_worker.scope import in_order_of_reference, scope_of
+from orchestrator_worker.records import Arrival, Due, OpenRun, Parking, Repair, Settlement
 from orchestrator_worker.steps.base import Fail, Want
-from orchestrator_worker.store import Arrival, Due, OpenRun, Parking, Repair, Settlement, Store
+from orchestrator_worker.store import Store
 
 logger = logging.getLogger(__name__)
 

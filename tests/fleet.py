@@ -19,8 +19,8 @@ from orchestrator_client.client import Client, Run
 from orchestrator_client.contract import names
 from orchestrator_client.contract.plan import Plan, Step, StepKind
 from orchestrator_worker.app import create_app
-from orchestrator_worker.calls import Calls
 from orchestrator_worker.engine import Engine, build_engine
+from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.scheduler import Verdict
 from orchestrator_worker.settings import Settings
 

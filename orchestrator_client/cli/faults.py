@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from orchestrator_client.cli.text import printable_lines
+from orchestrator_client.cli.show.text import printable_lines
 from orchestrator_client.contract.errors import (
     FleetFailed,
     InputsInvalid,

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator_client.cli import output as outputs
 from orchestrator_client.cli.faults import ExitCode
 from orchestrator_client.cli.options import (
     check_event_id,
@@ -27,10 +26,11 @@ from orchestrator_client.cli.options import (
     run_argument,
     submission_options,
 )
+from orchestrator_client.cli.show import output as outputs
 from orchestrator_client.contract.errors import OrchestratorError
 
 if TYPE_CHECKING:
-    from orchestrator_client.cli.display import Display
+    from orchestrator_client.cli.show.display import Display
     from orchestrator_client.client import Client, Run
     from orchestrator_client.contract.event import Event
     from orchestrator_client.contract.plan import Plan
@@ -86,7 +86,7 @@ def watch(run_id: str, after: str | None, output: str | None, url: str | None) -
 
     Ends with the exit code of the run. Interrupting it leaves the run alone.
     """
-    from orchestrator_client.cli.display import JsonLines, display_for
+    from orchestrator_client.cli.show.display import JsonLines, display_for
 
     with client_of(url) as client:
         followed = client.run(run_id)
@@ -154,7 +154,7 @@ def _client_with(fleet: LocalFleet) -> Client:
 
 def _display(plan: Plan, run_id: str, target: str | None) -> Display:
     """How this run is shown, and where."""
-    from orchestrator_client.cli.display import display_for
+    from orchestrator_client.cli.show.display import display_for
 
     return display_for(plan, run_id, _stream_beside(target))
 
@@ -219,7 +219,7 @@ def _deliver(document: RunDocument, target: str | None) -> None:
 
 def show_ending(document: RunDocument, stream: Any) -> None:
     """Tell a person how the run ended; the terminal itself wraps long lines, so that they can be copied whole."""
-    from orchestrator_client.cli.rendering import console, ending
+    from orchestrator_client.cli.show.rendering import console, ending
 
     shown = console(stream)
     for line in ending(document, shown.width):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator_client.cli.text import printable
+from orchestrator_client.cli.show.text import printable
 
 if TYPE_CHECKING:
     from orchestrator_client.contract.plan import Input

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from orchestrator_client.cli.text import printable
+from orchestrator_client.cli.show.text import printable
 
 if TYPE_CHECKING:
     from orchestrator_client.client import Client

@@ -11,7 +11,7 @@ import click
 
 from orchestrator_client.cli.faults import ExitCode
 from orchestrator_client.cli.options import json_option, plan_argument
-from orchestrator_client.cli.text import json_text, plural, printable
+from orchestrator_client.cli.show.text import json_text, plural, printable
 from orchestrator_client.contract.errors import PlanInvalid, Problem
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def plan(file: Path, output: str | None) -> None:
 
     Levels are for reading only: a step starts as soon as all that it waits for has ended.
     """
-    from orchestrator_client.cli.outline import as_dict, lines
+    from orchestrator_client.cli.show.outline import as_dict, lines
     from orchestrator_client.loader import load
 
     loaded = load(file)

@@ -19,7 +19,7 @@ from orchestrator_client.cli.options import (
     run_argument,
     submission_options,
 )
-from orchestrator_client.cli.text import json_text, printable
+from orchestrator_client.cli.show.text import json_text, printable
 from orchestrator_client.contract.errors import RunNotFound
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def runs(output: str | None, url: str | None, **wanted: Any) -> None:
     if output:
         click.echo(json_text([record.model_dump(mode="json") for record in records]))
         return
-    from orchestrator_client.cli.rendering import console, print_whole, run_table
+    from orchestrator_client.cli.show.rendering import console, print_whole, run_table
 
     if records:
         print_whole(console(), run_table(records))
@@ -153,8 +153,8 @@ def _show(document: RunDocument, values: bool) -> None:
 
     Values are cut to the width of the screen; `-o json` has them whole.
     """
-    from orchestrator_client.cli.rendering import console, print_whole, rows_of, step_table
-    from orchestrator_client.cli.text import shown
+    from orchestrator_client.cli.show.rendering import console, print_whole, rows_of, step_table
+    from orchestrator_client.cli.show.text import shown
 
     screen = console()
     screen.print(f"run {printable(document.execution_id)} of {printable(document.pipeline_id)}", soft_wrap=True)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from orchestrator_client.cli.inputs import read_inputs
-from orchestrator_client.cli.text import printable
+from orchestrator_client.cli.show.text import printable
 from orchestrator_client.contract.plan import Plan
 from orchestrator_client.loader import load
 

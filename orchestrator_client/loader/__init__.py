@@ -14,10 +14,11 @@ from pathlib import Path
 
 from orchestrator_client.contract.errors import Problem
 from orchestrator_client.contract.plan import Plan
-from orchestrator_client.loader import document, source
-from orchestrator_client.loader.nodes import compose
+from orchestrator_client.loader import document
 from orchestrator_client.loader.problems import Problems
 from orchestrator_client.loader.schema import schema
+from orchestrator_client.loader.text import source
+from orchestrator_client.loader.text.nodes import compose
 
 __all__ = ["Loaded", "load", "loads", "schema"]
 

@@ -9,9 +9,9 @@ from graphlib import CycleError, TopologicalSorter
 from orchestrator_client.contract.plan import Input, InputType, Json, coerce
 from orchestrator_client.loader import dialect
 from orchestrator_client.loader.codes import Code
-from orchestrator_client.loader.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
 from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.references import Scope, named, refuse_auto
+from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
 
 OUTPUTS_SHOWN = 12
 """Outputs of a cycle that a message spells out."""

@@ -8,9 +8,9 @@ from orchestrator_client.contract import caps
 from orchestrator_client.contract.plan import Json, Plan, Step
 from orchestrator_client.loader import declarations, dialect, edges, policy, steps
 from orchestrator_client.loader.codes import Code
-from orchestrator_client.loader.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
 from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.references import Scope, refuse_auto
+from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
 
 SMALLEST = "steps: [{id: hello, tool: terminal, action: execute, parameters: {command: date}}]"
 """The smallest plan that does something."""

@@ -10,9 +10,9 @@ from pydantic_core import ErrorDetails
 
 from orchestrator_client.contract import catalog
 from orchestrator_client.loader.codes import Code
-from orchestrator_client.loader.nodes import Mapping, kind_of, plain
 from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.references import has_template
+from orchestrator_client.loader.text.nodes import Mapping, kind_of, plain
 from orchestrator_client.loader.uses import Use
 
 _SELECTS_ACTION = "action"

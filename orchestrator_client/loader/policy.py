@@ -8,8 +8,8 @@ from orchestrator_client.contract import caps, template
 from orchestrator_client.contract.plan import Json, OnFailure, Retry
 from orchestrator_client.loader import dialect
 from orchestrator_client.loader.codes import Code
-from orchestrator_client.loader.nodes import Mapping, Node, Scalar, kind_of
 from orchestrator_client.loader.problems import Problems, quoted
+from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, kind_of
 
 _LARGEST_FACTOR = 100.0
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from orchestrator_client.contract import caps, catalog
 from orchestrator_client.contract.errors import PlanInvalid, Problem
-from orchestrator_client.loader import secret
 from orchestrator_client.loader.codes import Code
+from orchestrator_client.loader.text import secret
 
 MOST = 1000
 """Errors, and as many warnings, that are kept of one file. A person is shown the first twenty."""

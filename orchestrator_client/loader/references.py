@@ -10,8 +10,8 @@ from orchestrator_client.contract import template
 from orchestrator_client.contract.errors import TemplateError
 from orchestrator_client.loader import dialect
 from orchestrator_client.loader.codes import Code
-from orchestrator_client.loader.nodes import Node, Scalar, scalars_in
 from orchestrator_client.loader.problems import Place, Problems, quoted
+from orchestrator_client.loader.text.nodes import Node, Scalar, scalars_in
 
 _HYPHENATED = re.compile(r"[A-Za-z]\w*(?:-\w+)+")
 _INCLUSION = re.compile(r"\{\{\s*file:")

@@ -10,9 +10,9 @@ from orchestrator_client.contract.models import DEFAULT_PROVIDER, provider_of
 from orchestrator_client.contract.plan import Json, Step, StepKind
 from orchestrator_client.loader import dialect, parameters, policy, uses
 from orchestrator_client.loader.codes import Code
-from orchestrator_client.loader.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
 from orchestrator_client.loader.problems import Place, Problems, quoted
 from orchestrator_client.loader.references import Scope, named, named_in_condition, refuse_auto
+from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
 
 _MODEL_CHARACTERS = 200
 _LABELS = frozenset({"description", "name", "metadata"})

@@ -9,8 +9,8 @@ from orchestrator_client.contract import catalog, template
 from orchestrator_client.contract.plan import StepKind
 from orchestrator_client.loader import dialect
 from orchestrator_client.loader.codes import Code
-from orchestrator_client.loader.nodes import Mapping, Node, Scalar, kind_of
 from orchestrator_client.loader.problems import Place, Problems, quoted
+from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, kind_of
 
 _FUNCTION = re.compile(r"python:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _DUMMY_ACTION = "execute"

@@ -1,0 +1,1 @@
+"""The kinds of steps: what performs them, one file each."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed
 from orchestrator_client.contract.plan import END
-from orchestrator_worker.calls import Calls
+from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.settings import Settings
 from orchestrator_worker.steps.base import Call, Fail, Output, Route, Want
 from orchestrator_worker.tools import registry

@@ -1,0 +1,1 @@
+"""The tools that every worker has, one file each, behind one registry."""

@@ -10,9 +10,9 @@ import pytest
 from orchestrator_client.contract import names
 from orchestrator_client.contract.plan import OnFailure, Plan, Retry
 from orchestrator_client.contract.run import Outcome
+from orchestrator_worker.records import Repair
 from orchestrator_worker.scheduler import Attempt, Ended, Left
 from orchestrator_worker.steps.base import Output
-from orchestrator_worker.store import Repair
 from tests.fleet import InProcessFleet, plan_of_shape, python_step
 
 DIAMOND = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery
 from kombu.exceptions import ContentDisallowed
 from kombu.serialization import loads
@@ -95,10 +97,6 @@ def test_an_encrypted_address_is_enough(app_of: AppOf) -> None:
 
 
 def test_a_message_in_the_queue_is_plain_json(redis_server: RedisServer) -> None:
-    import json
-
-    import redis
-
     app = create_app(Settings(redis_url=redis_server.url))
     app.send_task("orchestrator.step", args=["r_1", "a", 1], queue="tool")
     with redis.Redis.from_url(redis_server.url) as client:

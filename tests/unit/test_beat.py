@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator_client.contract.errors import StoreUnavailable
-from orchestrator_worker.beat import Beat
+from orchestrator_worker.process.beat import Beat
 from tests.conftest import wait_until
 
 

@@ -10,13 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any
 
 import pytest
 
 from orchestrator_client.contract.errors import StepCancelled, StepTimeout
-from orchestrator_worker.calls import Calls, Interrupted, Key, calls
+from orchestrator_worker.process.calls import Calls, Interrupted, Key, calls
 from tests.conftest import wait_until
 
 KEY: Key = ("r", "i", 1)
@@ -159,39 +157,26 @@ def test_stopping_cancels_a_coroutine() -> None:
 
 
 def test_stopping_cancels_a_coroutine_that_has_only_just_begun() -> None:
-    of, stopped, ended = Calls(), threading.Event(), []
+    """300 times, since the stop and the thread that has begun the coroutine race each other."""
+    of, ended = Calls(), []
 
-    async def wait() -> None:
-        of.stop(KEY, StepCancelled("at once"))
-        stopped.set()
+    async def stopped_at_once(key: Key) -> None:
+        of.stop(key, StepCancelled("at once"))
         try:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.3)
             ended.append("ran on")
         except asyncio.CancelledError:
             ended.append("cancelled")
 
-    def start_and_wait_for_the_stop() -> None:
-        sys.settrace(pausing_behind(asyncio.run_coroutine_threadsafe, stopped))
-        try:
-            call(of, lambda: of.run(wait()))
-        finally:
-            sys.settrace(None)
+    def caller() -> None:
+        for number in range(300):
+            key = ("r", "i", number)
+            with pytest.raises(StepCancelled):
+                call(of, lambda key=key: of.run(stopped_at_once(key)), key)  # type: ignore[misc]
 
-    assert isinstance(InThread(start_and_wait_for_the_stop)(), StepCancelled)
-    assert wait_until(lambda: ended, "the coroutine has ended") == ["cancelled"]
-
-
-def pausing_behind(function: Callable[..., object], until: threading.Event) -> Callable[..., Any]:
-    """A trace that holds its thread where this function returns, so that a race has one outcome."""
-
-    def trace(frame: FrameType, event: str, _argument: object) -> Any:
-        if frame.f_code is function.__code__:
-            if event == "return":
-                until.wait(20)
-            return trace
-        return None
-
-    return trace
+    assert InThread(caller)() is None
+    wait_until(lambda: len(ended) == 300, "all coroutines have ended")
+    assert set(ended) == {"cancelled"}
 
 
 # --- plain functions -------------------------------------------------------------------------------------------------

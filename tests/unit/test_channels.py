@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator_client.contract.errors import ToolFailed
 from orchestrator_client.contract.plan import Channel, Json, Plan, Step, StepKind
-from orchestrator_worker.channels import fold, reduce_channel
+from orchestrator_worker.context.channels import fold, reduce_channel
 
 
 def keep_longest(current: str, update: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator_client.cli.progress import Progress
+from orchestrator_client.cli.show.progress import Progress
 from orchestrator_client.contract.event import Event, EventKind
 from orchestrator_client.contract.plan import OnFailure, Plan, Step, StepKind
 from orchestrator_client.contract.run import InstanceState, Outcome, RunState

@@ -11,9 +11,9 @@ from typing import Any
 import click
 import pytest
 
-from orchestrator_client.cli import output
 from orchestrator_client.cli.inputs import read_inputs, value_of
-from orchestrator_client.cli.text import json_text, one_line, plural, printable, printable_lines, seconds, shown
+from orchestrator_client.cli.show import output
+from orchestrator_client.cli.show.text import json_text, one_line, plural, printable, printable_lines, seconds, shown
 from orchestrator_client.contract.plan import Input, InputType
 
 

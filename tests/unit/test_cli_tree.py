@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from orchestrator_client.cli.display import LiveTree, PlainLines, display_for
-from orchestrator_client.cli.lines import line_of
-from orchestrator_client.cli.progress import Progress
-from orchestrator_client.cli.rendering import console, ending, print_whole, rows_of, run_table, step_table
-from orchestrator_client.cli.tree import render
+from orchestrator_client.cli.show.display import LiveTree, PlainLines, display_for
+from orchestrator_client.cli.show.lines import line_of
+from orchestrator_client.cli.show.progress import Progress
+from orchestrator_client.cli.show.rendering import console, ending, print_whole, rows_of, run_table, step_table
+from orchestrator_client.cli.show.tree import render
 from orchestrator_client.contract.event import Event, EventKind
 from orchestrator_client.contract.plan import Plan, Step, StepKind
 from orchestrator_client.contract.run import (

@@ -16,10 +16,10 @@ from orchestrator_client.contract.run import RunDocument, StepDocument
 from orchestrator_client.contract.template import filters
 from orchestrator_client.loader import dialect, loads
 from orchestrator_client.loader.parameters import spellings_of
+from orchestrator_worker.context.scope import scope_of
 from orchestrator_worker.lifecycle import attempts_of
-from orchestrator_worker.scope import scope_of
+from orchestrator_worker.records import OpenRun
 from orchestrator_worker.settings import Settings
-from orchestrator_worker.store import OpenRun
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = "docs/pipelines.md"

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from orchestrator_client.contract.errors import StoreUnavailable
-from orchestrator_worker.readiness import Readiness, inspect, judge
+from orchestrator_worker.process.readiness import Readiness, inspect, judge
 from tests.conftest import RedisServer
 
 GOOD: dict[str, object] = {"redis_version": "7.0.15", "maxmemory_policy": "noeviction", "aof_enabled": 1}

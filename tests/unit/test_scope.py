@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator_client.contract.plan import Channel, Json, Plan, Step, StepKind
 from orchestrator_client.contract.template import render
-from orchestrator_worker.scope import in_order_of_reference, scope_of
-from orchestrator_worker.store import OpenRun
+from orchestrator_worker.context.scope import in_order_of_reference, scope_of
+from orchestrator_worker.records import OpenRun
 
 NOON_MS = 1_767_268_800_500
 """2026-01-01T12:00:00.500 UTC."""

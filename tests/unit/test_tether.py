@@ -10,10 +10,10 @@ import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
-from orchestrator_worker.tether import has_exited
+from orchestrator_worker.process.tether import has_exited
 from tests.conftest import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="tethers are made of Linux's prctl")
@@ -46,7 +46,7 @@ def python() -> Iterator[Started]:
 
 PREPARED = """
 import os, signal, subprocess, sys, time
-from orchestrator_worker.tether import adopt_orphans, kill_orphans, tether_to
+from orchestrator_worker.process.tether import adopt_orphans, kill_orphans, tether_to
 
 def say(*words):
     print(*words, flush=True)
@@ -74,7 +74,7 @@ def tell(process: subprocess.Popen[str]) -> None:
 def gone(pid: int) -> bool:
     """Whether a process is no more, or only its exit status is."""
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,13 +40,13 @@ def test_models_get_threads_and_tools_processes(argv: list[str], queues: str, po
 @pytest.mark.parametrize(
     ("argv", "hostname"),
     [
-        (["--queues", "model.openai"], f"model-openai-{os.getpid()}@%h"),
-        (["--queues", "tool,control"], f"tool-{os.getpid()}@%h"),
+        (["--queues", "model.openai"], "model-openai-{pid}@%h"),
+        (["--queues", "tool,control"], "tool-{pid}@%h"),
         (["--name", "blue"], "blue@%h"),
     ],
 )
 def test_a_worker_has_a_name_of_its_own(argv: list[str], hostname: str) -> None:
-    assert for_celery(*argv)["--hostname"] == hostname
+    assert for_celery(*argv)["--hostname"] == hostname.replace("{pid}", str(os.getpid()))
 
 
 def test_workers_do_not_gossip_and_log_as_loud_as_they_are_told() -> None:
@@ -67,9 +69,6 @@ def test_no_queue_at_all_is_refused() -> None:
 
 
 def test_without_its_store_a_worker_says_so_and_does_not_start(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     environment = {**os.environ, "ORCHESTRATOR_REDIS_URL": f"unix://{tmp_path}/nobody.sock"}
     command = [sys.executable, "-m", "orchestrator_worker"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)

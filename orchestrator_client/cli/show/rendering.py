@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator_client.cli.text import CUT_CHARACTERS, one_line, plural, seconds, shown
+from orchestrator_client.cli.show.text import CUT_CHARACTERS, one_line, plural, seconds, shown
 from orchestrator_client.contract.run import STATUS_WORDS, InstanceState, Outcome, RunDocument, RunRecord, RunState
 from orchestrator_client.contract.usage import Usage
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from orchestrator_worker.compiler import Graph, compile_plan
-from orchestrator_worker.store import OpenRun, Store
+from orchestrator_worker.records import OpenRun
+from orchestrator_worker.store import Store
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from orchestrator_client.cli.text import json_text
+from orchestrator_client.cli.show.text import json_text
 
 STDOUT = "-"
 

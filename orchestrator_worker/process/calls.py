@@ -40,6 +40,8 @@ class UnderWay:
     deadline: float | None
     """By the monotonic clock."""
     stopped_by: StepError | None = None
+    awaiting: bool = False
+    """Its thread waits for the loop: it is stopped there, and nothing is raised in the thread."""
     future: concurrent.futures.Future[Any] | None = field(default=None)
 
 
@@ -87,14 +89,15 @@ class Calls:
         Raises:
             StepTimeout: it took longer than `seconds`.
         """
+        call: UnderWay = getattr(self._current, "call", None) or UnderWay(threading.get_ident(), None)
+        with self._lock:
+            call.awaiting = True
         future = asyncio.run_coroutine_threadsafe(_within(coroutine, seconds), self._running_loop())
-        call: UnderWay | None = getattr(self._current, "call", None)
-        if call is not None:
+        try:
             with self._lock:
                 call.future = future
                 if call.stopped_by is not None:
                     future.cancel()
-        try:
             return future.result()
         except concurrent.futures.CancelledError:
             raise Interrupted from None
@@ -102,8 +105,8 @@ class Calls:
             future.cancel()
             raise
         finally:
-            if call is not None:
-                call.future = None
+            with self._lock:
+                call.future, call.awaiting = None, False
 
     def stop(self, key: Key, reason: StepError) -> None:
         """Stop a call of this process; nothing if it is over."""
@@ -114,7 +117,7 @@ class Calls:
             call.stopped_by = reason
             if call.future is not None:
                 call.future.cancel()
-            else:
+            elif not call.awaiting:
                 _raise_in(call.thread, Interrupted)
 
     def stop_overdue(self) -> None:

@@ -15,11 +15,11 @@ import click
 from rich.console import RenderableType
 from rich.live import Live
 
-from orchestrator_client.cli.lines import line_of
-from orchestrator_client.cli.progress import Progress
-from orchestrator_client.cli.rendering import console
-from orchestrator_client.cli.text import json_text
-from orchestrator_client.cli.tree import render
+from orchestrator_client.cli.show.lines import line_of
+from orchestrator_client.cli.show.progress import Progress
+from orchestrator_client.cli.show.rendering import console
+from orchestrator_client.cli.show.text import json_text
+from orchestrator_client.cli.show.tree import render
 from orchestrator_client.contract.event import Event
 from orchestrator_client.contract.plan import Plan
 

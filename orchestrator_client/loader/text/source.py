@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import PlanInvalid, Problem
-from orchestrator_client.loader import secret
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems
+from orchestrator_client.loader.text import secret
 
 _KINDS = (
     (stat.S_ISDIR, "a directory"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from orchestrator_client.cli.progress import error_of, usage_of
-from orchestrator_client.cli.rendering import cost
-from orchestrator_client.cli.text import one_line, plural, seconds
+from orchestrator_client.cli.show.progress import error_of, usage_of
+from orchestrator_client.cli.show.rendering import cost
+from orchestrator_client.cli.show.text import one_line, plural, seconds
 from orchestrator_client.contract.event import Event, EventKind
 
 ERROR_CHARACTERS = 400

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator_client.cli.text import one_line, plural
+from orchestrator_client.cli.show.text import one_line, plural
 from orchestrator_client.contract.plan import END, Plan, Step, StepKind
 
 NAMES_SHOWN = 8

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from orchestrator_client.cli.progress import Progress, StepProgress
-from orchestrator_client.cli.rendering import GLYPHS, PENDING, Row, cost, step_table
-from orchestrator_client.cli.text import one_line, seconds
+from orchestrator_client.cli.show.progress import Progress, StepProgress
+from orchestrator_client.cli.show.rendering import GLYPHS, PENDING, Row, cost, step_table
+from orchestrator_client.cli.show.text import one_line, seconds
 from orchestrator_client.contract.run import InstanceState, Outcome, RunState
 
 ACTIVE = (Outcome.FAILED, InstanceState.RUNNING, InstanceState.PARKED)

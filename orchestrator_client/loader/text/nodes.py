@@ -17,9 +17,9 @@ from ruamel.yaml.error import MarkedYAMLError
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.plan import Json
-from orchestrator_client.loader import scalars, syntax
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems, quoted
+from orchestrator_client.loader.text import scalars, syntax
 
 
 @dataclass(slots=True)

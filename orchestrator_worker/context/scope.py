@@ -8,8 +8,8 @@ from typing import Any
 
 from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.contract.template import StepView, references
-from orchestrator_worker.channels import fold
-from orchestrator_worker.store import OpenRun
+from orchestrator_worker.context.channels import fold
+from orchestrator_worker.records import OpenRun
 
 
 def scope_of(run: OpenRun, plan: Plan, values: Mapping[str, Json]) -> dict[str, Any]:

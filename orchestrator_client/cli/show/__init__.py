@@ -1,0 +1,1 @@
+"""How runs and plans are shown to a person: trees, tables, lines."""

@@ -1,0 +1,1 @@
+"""What a step finds when it starts: its run, and what its templates see."""

@@ -1,0 +1,1 @@
+"""The life of a worker process: what runs in it, what it holds, and how it ends."""
