@@ -175,7 +175,8 @@ class Shell:
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            return process.environ().get("TMPDIR") == mark or any(mark in word for word in process.cmdline())
+            within = process.environ().get("TMPDIR", "").startswith(mark)
+            return within or any(mark in word for word in process.cmdline())
         except psutil.Error:
             return False
 

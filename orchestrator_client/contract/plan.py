@@ -197,7 +197,7 @@ class Plan(Record):
 
     @cached_property
     def order(self) -> tuple[str, ...]:
-        """Step ids so that every step stands behind its predecessors; ties in the order of the file.
+        """Step ids so that every step stands behind its predecessors: the same for the same plan, always.
 
         Steps of a cycle, and those behind one, are left out: a plan whose order is shorter than its steps is cyclic.
         """

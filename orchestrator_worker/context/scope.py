@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from orchestrator_client.contract.plan import Json, Plan
@@ -46,12 +47,12 @@ def _constants(run: OpenRun, plan: Plan) -> dict[str, Any]:
 
 
 def in_order_of_reference(outputs: Mapping[str, Json]) -> list[str]:
-    """Names of outputs so that each stands behind those that it reads; in a circle, as they were written."""
-    reads = {
-        name: {reference.field for reference in references(template) if reference.name == "outputs"} & outputs.keys()
+    """Names of outputs so that each stands behind those that it reads; in a circle, all as they were written."""
+    reads: dict[str, list[str]] = {
+        name: [str(r.field) for r in references(template) if r.name == "outputs" and r.field in outputs]
         for name, template in outputs.items()
     }
-    ordered: list[str] = []
-    while waiting := [name for name in outputs if name not in ordered]:
-        ordered.append(next((name for name in waiting if reads[name] <= set(ordered)), waiting[0]))
-    return ordered
+    try:
+        return list(TopologicalSorter(reads).static_order())
+    except CycleError:
+        return list(outputs)

@@ -222,12 +222,12 @@ def test_the_table_of_tasks_lists_what_the_api_does(shown: Shown) -> None:
 
 
 def test_a_run_that_went_well_ends_as_a_success(shown: Shown) -> None:
-    wait_until(lambda: shown.has_ended(shown.good.execution_id), "the run's own task has ended", seconds=5)
+    wait_until(lambda: shown.has_ended(shown.good.execution_id), "the run's own task has ended")
     assert shown.flower.tasks()[shown.good.execution_id]["state"] == "SUCCESS"
 
 
 def test_a_run_that_failed_ends_as_a_failure(shown: Shown) -> None:
-    wait_until(lambda: shown.has_ended(shown.failed.execution_id), "the run's own task has ended", seconds=2)
+    wait_until(lambda: shown.has_ended(shown.failed.execution_id), "the run's own task has ended")
     assert shown.flower.tasks()[shown.failed.execution_id]["state"] == "FAILURE"
 
 

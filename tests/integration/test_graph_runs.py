@@ -264,7 +264,7 @@ class TestRealWorkers:
     def test_a_state_that_cannot_be_folded_ends_the_run(self, standing: tuple[StandingFleet, ModelServer]) -> None:
         fleet, _ = standing
         graph = StateGraph(nodes.Notes, id="unfoldable").add_node("only", nodes.no_mapping).add_edge(START, "only")
-        message, _ = failure_of(fleet.client.submit(graph.compile()).result(3))
+        message, _ = failure_of(fleet.client.submit(graph.compile()).result(20))
         assert "node 'only' returned int" in message
 
 

@@ -242,7 +242,7 @@ class TestRedisThatIsNotThere:
         assert said.count("\n") == 1
         assert "redis://:***@127.0.0.1" in said
         assert "hunter2" not in said
-        assert seconds < 5
+        assert seconds < 20, "it does not hang"
 
 
 class TestExample:

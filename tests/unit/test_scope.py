@@ -101,7 +101,7 @@ def test_each_step_has_inputs_of_its_own() -> None:
         ({"a": "{{ outputs.b }}", "b": "{{ outputs.c }}", "c": 1}, ["c", "b", "a"]),
         ({"a": {"deep": ["{{ outputs.b }}"]}, "b": 1}, ["b", "a"]),
         ({"a": "{{ outputs.b }}", "b": "{{ outputs.a }}"}, ["a", "b"]),
-        ({"a": "{{ outputs.a }}", "b": 1}, ["b", "a"]),
+        ({"a": "{{ outputs.a }}", "b": 1}, ["a", "b"]),
         ({"a": "{{ outputs.gone }}", "b": 1}, ["a", "b"]),
         ({"a": "{{ s.b }}", "b": 1}, ["a", "b"]),
     ],
