@@ -74,7 +74,7 @@ def validate(paths: tuple[Path, ...], as_json: bool) -> None:
 @plan_argument
 @json_option
 def plan(file: Path, output: str | None) -> None:
-    """Show what a plan would run: steps by level, their queues, what waits for what, the longest path.
+    """Show what a plan would run: steps by level, their queues, what waits for what, the critical path.
 
     Levels are for reading only: a step starts as soon as all that it waits for has ended.
     """

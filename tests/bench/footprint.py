@@ -20,7 +20,8 @@ from tests.fleet import InProcessFleet, start_worker
 
 def measure(url: str, folder: Path, _rounds: int) -> Iterator[tuple[str, float, float, str, str]]:
     yield from _message_bytes(url, folder)
-    worker = start_worker(url, folder, "footprint", "--pool", "threads", "-c", "8")
+    # A slow beat, so that its scripts are not counted as some step's.
+    worker = start_worker(url, folder, "footprint", "--pool", "threads", "-c", "8", beat_seconds=60, lease_seconds=300)
     try:
         yield from _round_trips(url)
         yield from _memory(url, worker.process.pid)

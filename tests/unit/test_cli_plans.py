@@ -106,7 +106,7 @@ def test_the_outline_of_a_plan(folder: Path) -> None:
     code, out, _ = run("plan", folder / "good.yaml")
     lines = out.splitlines()
     assert code == 0
-    assert lines[0] == "good: 4 steps in 3 levels; longest path 3 steps: read → draft → join"
+    assert lines[0] == "good: 4 steps in 3 levels; critical path 3 steps: read → draft → join"
     assert lines[1] == "queues: tool 3, model.openai 1"
     assert lines[2:] == [
         "level 1",
@@ -124,7 +124,7 @@ def test_the_outline_for_programs(folder: Path) -> None:
     outline = json.loads(out)
     assert code == 0
     assert outline["levels"] == [["read", "other"], ["draft"], ["join"]]
-    assert outline["longest_path"] == ["read", "draft", "join"]
+    assert outline["critical_path"] == ["read", "draft", "join"]
     assert outline["queues"] == {"tool": 3, "model.openai": 1}
     assert [(step["id"], step["level"]) for step in outline["steps"]][-1] == ("join", 3)
 

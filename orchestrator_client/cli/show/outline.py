@@ -14,14 +14,14 @@ NAMES_SHOWN = 8
 
 
 def lines(plan: Plan) -> Iterator[str]:
-    """The outline for a person: totals, the longest path, the queues, then the steps by level.
+    """The outline for a person: totals, the critical path, the queues, then the steps by level.
 
-    The longest path is the least number of steps that run one after the other, however many workers there are.
+    The critical path is the least number of steps that run one after the other, however many workers there are.
     """
-    path = longest_path(plan)
+    path = critical_path(plan)
     yield (
         f"{one_line(plan.id)}: {plural(len(plan.steps), 'step')} in {plural(len(plan.levels), 'level')};"
-        f" longest path {plural(len(path), 'step')}: {_names(path, ' → ')}"
+        f" critical path {plural(len(path), 'step')}: {_names(path, ' → ')}"
     )
     yield f"queues: {', '.join(f'{one_line(queue)} {count:,}' for queue, count in queues(plan).items())}"
     widest = max((len(one_line(step.id)) for step in plan.steps), default=0)
@@ -39,7 +39,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         "inputs": {name: declared.model_dump(mode="json") for name, declared in plan.inputs.items()},
         "steps": [_step_dict(step, level_of.get(step.id)) for step in plan.steps],
         "levels": [list(level) for level in plan.levels],
-        "longest_path": longest_path(plan),
+        "critical_path": critical_path(plan),
         "queues": queues(plan),
         "outputs": list(plan.outputs),
     }
@@ -50,7 +50,7 @@ def queues(plan: Plan) -> dict[str, int]:
     return dict(Counter(step.queue for step in plan.steps).most_common())
 
 
-def longest_path(plan: Plan) -> list[str]:
+def critical_path(plan: Plan) -> list[str]:
     """One of the longest chains of steps each of which waits for the one before.
 
     A step on a level has a predecessor on the level above, or it would stand higher: walking up never gets stuck.
