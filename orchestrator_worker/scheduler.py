@@ -173,7 +173,7 @@ class Scheduler:
             )
         except ValueTooLarge as error:
             return self.conclude(attempt, Fail(error))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             return self.conclude(attempt, Fail(ToolFailed(f"step '{attempt.instance}' left what is not JSON: {error}")))
         if settled is Settlement.REFUSED:
             return Left()

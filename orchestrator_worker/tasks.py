@@ -88,6 +88,10 @@ def step(self: Any, run: str, instance: str, attempt: int) -> str | None:
     except StoreUnavailable as away:
         logger.warning("%s: %s; its lease will run out", names.task_id(run, instance), away)
         raise Ignore from None
+    except Exception:
+        # A fault of ours: nothing is recorded, so nothing may be counted. The lease runs out, and sweep decides.
+        logger.exception("%s: the attempt could not be concluded", names.task_id(run, instance))
+        raise Ignore from None
     match verdict:
         case Left():
             raise Ignore

@@ -58,6 +58,13 @@ def big(megabytes: int) -> str:
     return "x" * (megabytes * 1024 * 1024)
 
 
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def add_one(state: dict[str, Any]) -> dict[str, Any]:
     return {"n": state["n"] + 1, "path": [f"n{state['n']}"]}
 

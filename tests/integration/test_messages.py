@@ -276,3 +276,10 @@ def test_a_value_over_the_cap_fails_its_step_with_a_remedy(redis_server: Any, tm
     assert document.steps["big"].error_type == "ValueTooLarge"
     assert "ORCHESTRATOR_VALUE_BYTES" in (document.steps["big"].error or "")
     fleet.close()
+
+
+def test_a_value_too_deep_for_json_fails_its_step(fleet: InProcessFleet) -> None:
+    run = fleet.submit(Plan(id="deep", steps=(python_step("deep", "tests.functions:nested", 100_000),)))
+    document = fleet.finish(run)
+    assert document.steps["deep"].status == "failed"
+    assert document.status == "failed"

@@ -92,7 +92,7 @@ def test_a_pair_goes_before_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"a": 1,\n}', ":2:1  not JSON"),
+        (b'{"a": 1,\n?}', ":2:1  not JSON"),
         (b"[1]", "expected an object"),
         (b"\xff\xfe", "not JSON"),
         (b'{"a": NaN}', "not JSON"),
@@ -138,8 +138,7 @@ def test_a_device_is_written_to_and_not_replaced() -> None:
 
 
 def test_a_result_that_cannot_be_written_leaves_no_draft(tmp_path: Path) -> None:
-    (tmp_path / "out.json").symlink_to(tmp_path / "loop")
-    (tmp_path / "loop").symlink_to(tmp_path / "out.json")
-    with pytest.raises((OSError, RuntimeError)):
+    (tmp_path / "out.json" / "inner").mkdir(parents=True)
+    with pytest.raises(OSError, match="out.json"):
         output.write(1, str(tmp_path / "out.json"))
-    assert sorted(os.listdir(tmp_path)) == ["loop", "out.json"]
+    assert os.listdir(tmp_path) == ["out.json"]
