@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     """Further folders that file tools may use, separated by `:`."""
     default_model: str | None = None
     """Model of steps that name none."""
-    lease_seconds: float = Field(default=10.0, ge=1.0)
+    lease_seconds: float = Field(default=8.0, ge=1.0)
     """How long an attempt is believed alive without renewal. A dead worker's steps start elsewhere this much later."""
     beat_seconds: float = Field(default=1.0, gt=0.0)
     """How often a worker renews its leases, hears of cancellations and sweeps."""

@@ -235,7 +235,7 @@ PYTHON_PREFIX = "python:"
 """`tool: python:package.module:function` calls the function with the step's parameters as keyword arguments."""
 
 ATTEMPTS_IF_REPEATABLE = 3
-"""Attempts of a step that may be done twice and whose plan does not say; the predecessor's default."""
+"""Attempts of a step that may be done twice and whose plan does not say."""
 
 
 def default_action(tool: str) -> str | None:
