@@ -25,7 +25,9 @@ def price(provider: str, model: str, raw_usage: Mapping[str, Json], usage: Usage
     try:
         if raw_usage:
             flavor = API_FLAVORS.get(provider, "default")
-            response = {"model": model, "usage": dict(raw_usage)}
+            record = dict(raw_usage)
+            # Under Google's names too: the price list looks for those of the provider that it is asked about.
+            response = {"model": model, "usage": record, "modelVersion": model, "usageMetadata": record}
             extracted = genai_prices.extract_usage(response, provider_id=provider, api_flavor=flavor)
             return Decimal(extracted.calc_price().total_price)
         if usage.input_tokens or usage.output_tokens:

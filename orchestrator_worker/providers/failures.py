@@ -1,17 +1,20 @@
 """What a provider's refusal, silence or nonsense means for the attempt: its message, and whether to try again.
 
-Shared by all providers, and free of any SDK: an SDK's exceptions do not pickle, so only their text gets here.
+Shared by all providers, and free of any SDK: not all exceptions of SDKs pickle, so only their text gets here.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from typing import Self
 
-from orchestrator_client.contract.errors import ModelFailed
+from orchestrator_client.contract.errors import CredentialMissing, ModelFailed
 
 EXCERPT_CHARACTERS = 300
 """Of a vendor's words in a message: enough for its longest errors, too little to fill a record."""
@@ -19,8 +22,17 @@ EXCERPT_CHARACTERS = 300
 RETRY_AFTER_CAP_SECONDS = 3600.0
 """A longer wait is a mistake of the server's, or outlives the run."""
 
-EXHAUSTED = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-"""Codes of a 429 that waiting does not cure."""
+EXHAUSTED = frozenset(
+    {
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "billing_error",
+        "contract_spend_limit_reached",
+        "enforced_spend_limit_reached",
+    }
+)
+"""Codes that say that the money is gone, OpenAI's and then Anthropic's: no wait cures that, even where it is a 429."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,43 @@ class Failures:
     key_variable: str
     """Environment variable that holds the key."""
     key: str = field(repr=False)
+
+    @classmethod
+    def with_key(cls, provider: str, *key_variables: str) -> Self:
+        """With the key in the worker's environment: in the first of the variables that holds something.
+
+        Raises:
+            CredentialMissing: there is none, or one that no HTTP header can carry. The message never shows it.
+        """
+        key_variable = next((name for name in key_variables if os.environ.get(name, "").strip()), None)
+        if key_variable is None:
+            raise CredentialMissing(
+                f"this worker has no key for {provider}: set {' or '.join(key_variables)} in the environment of workers"
+            )
+        key = os.environ[key_variable]
+        if not (key.isascii() and key.isprintable() and key == key.strip()):
+            raise CredentialMissing(
+                f"{key_variable} of this worker cannot be sent: it holds a newline, a blank at an end or other"
+                " characters that no key has; set it again, without them"
+            )
+        return cls(provider, key_variable, key)
+
+    async def within(
+        self, seconds: float, exchange: Awaitable[bytes], failure: Callable[[Exception], ModelFailed]
+    ) -> bytes:
+        """The body that the exchange gives in time; `failure` tells what an exception of the SDK's means.
+
+        Raises:
+            ModelFailed: there is none.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                return await exchange
+        except TimeoutError:
+            raise self.late(seconds) from None
+        except Exception as error:  # noqa: BLE001
+            # Whatever the SDK raises stays here: its exceptions may not pickle, and some hold the request's headers.
+            raise failure(error) from None
 
     def excerpt(self, text: str) -> str:
         """`text` on one line, without the key, at most `EXCERPT_CHARACTERS` long."""
@@ -71,9 +120,9 @@ class Failures:
 
     def _refusal(self, status: int, code: str) -> str:
         """What the provider did, for the reader who does not know its status codes by heart."""
-        if status in (401, 403):
+        if _refuses_the_key(status, code):
             return "refused the key"
-        if code in EXHAUSTED:
+        if _exhausted(code):
             return "says that the account's quota is used up"
         if status == 429:
             return "limits the rate"
@@ -81,16 +130,26 @@ class Failures:
 
     def _remedy(self, status: int, code: str) -> str:
         """What a person can do about it; nothing where waiting or the vendor's words say it."""
-        if status in (401, 403):
+        if _refuses_the_key(status, code):
             return f"; check {self.key_variable} on the workers"
-        if code in EXHAUSTED:
+        if _exhausted(code):
             return f"; add credit, or give the workers another {self.key_variable}"
         return "; check the step's model" if status == 404 else ""
 
 
+def _refuses_the_key(status: int, code: str) -> bool:
+    """Whether it is the key that is wrong. Google's answer to one that it does not know is 400 API_KEY_INVALID."""
+    return status in (401, 403) or code.startswith("API_KEY_")
+
+
+def _exhausted(code: str) -> bool:
+    """Whether what is used up stays so for the run: money, or one of Google's quotas for a day."""
+    return code in EXHAUSTED or "PerDay" in code
+
+
 def _passes(status: int, code: str) -> bool:
     """Whether the same call may go better a moment later: timeouts, conflicts, rate limits and all server errors."""
-    return code not in EXHAUSTED and (status in (408, 409, 429) or status >= 500)
+    return not _exhausted(code) and (status in (408, 409, 429) or status >= 500)
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:

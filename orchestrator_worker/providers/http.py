@@ -5,15 +5,19 @@ Import it lazily: httpx2 comes with the SDKs, and is not there without one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator
 
 import httpx2
+
+from orchestrator_client.contract.errors import ModelFailed
+from orchestrator_worker.providers.failures import Failures
 
 BODY_CAP_BYTES = 16 * 1024 * 1024
 """Of an answer, after decompression. The longest text that a model writes is well under 1 MiB."""
 
 ERROR_CAP_BYTES = 64 * 1024
-"""Of an error's body as it comes over the wire; SDKs read these whole, whatever their size."""
+"""Of an error's body, after decompression."""
 
 CONNECT_SECONDS = 5.0
 """A handshake that takes longer is not going to end: a wrong address must fail before the step's time is up."""
@@ -29,56 +33,75 @@ class BodyTooLarge(Exception):
 def pooled_client() -> httpx2.AsyncClient:
     """A client for one event loop, with as many connections as the SDKs open by default.
 
-    How many calls are made at once is the worker's concurrency, so the pool must not be what holds them up.
+    How many calls are made at once is the worker's concurrency, so the pool must not be what holds them up. Whatever
+    the SDK asks for, connecting ends after `CONNECT_SECONDS` and a body at its cap.
     """
     return httpx2.AsyncClient(
         limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=30.0),
         follow_redirects=True,
-        event_hooks={"response": [_cap_error_body]},
+        event_hooks={"request": [_cap_connecting], "response": [_cap_body]},
     )
 
 
-def timeouts(seconds: float) -> httpx2.Timeout:
-    """`seconds` for each read and write; connecting takes `CONNECT_SECONDS` or never succeeds."""
-    return httpx2.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+def failure(
+    error: Exception, failures: Failures, seconds: float, wrapper: type[Exception] | None = None
+) -> ModelFailed:
+    """What an error of the HTTP library, or of the caps here, means for an attempt that had `seconds`.
 
-
-async def read_capped(chunks: AsyncIterable[bytes]) -> bytes:
-    """The whole body.
-
-    Raises:
-        BodyTooLarge: it is longer than `BODY_CAP_BYTES`.
+    SDKs that wrap such errors do it up to the headers only, in a `wrapper`. Anything else is a request that could not
+    be made.
     """
-    body = bytearray()
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > BODY_CAP_BYTES:
-            raise BodyTooLarge(BODY_CAP_BYTES)
-    return bytes(body)
+    if wrapper and isinstance(error, wrapper) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    match error:
+        case BodyTooLarge():
+            return failures.bad_response("too large", str(error))
+        case httpx2.ConnectTimeout():
+            return failures.unreachable(_host(error.request), "connecting took too long")
+        case httpx2.TimeoutException():
+            return failures.late(seconds)
+        case httpx2.RequestError() if not isinstance(error, httpx2.UnsupportedProtocol):
+            return failures.unreachable(_host(error.request), str(error) or type(error).__name__)
+    return failures.unsent(f"{type(error).__name__}: {error}")
+
+
+def _host(request: httpx2.Request) -> str:
+    """Host and port, without the user and password that a URL may hold."""
+    return request.url.netloc.decode()
 
 
 class _Capped(httpx2.AsyncByteStream):
-    """A stream that ends with `BodyTooLarge` instead of going on for ever.
+    """An answer's body, decompressed, that ends with `BodyTooLarge` instead of going on for ever."""
 
-    Counts bytes as they come, so a compressed body may grow behind it, with gzip to 64 MiB at worst.
-    """
-
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-        self._stream = stream
+    def __init__(self, response: httpx2.Response, cap_bytes: int) -> None:
+        self._body = httpx2.Response(
+            response.status_code, headers=response.headers, stream=response.stream, request=response.request
+        )
+        self._cap_bytes = cap_bytes
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = ERROR_CAP_BYTES
-        async for chunk in self._stream:
-            left -= len(chunk)
-            if left < 0:
-                raise BodyTooLarge(ERROR_CAP_BYTES)
-            yield chunk
+        left = self._cap_bytes
+        async with contextlib.aclosing(self._body.aiter_bytes()) as chunks:
+            async for chunk in chunks:
+                left -= len(chunk)
+                if left < 0:
+                    raise BodyTooLarge(self._cap_bytes)
+                yield chunk
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        await self._body.aclose()
 
 
-async def _cap_error_body(response: httpx2.Response) -> None:
-    """Hook of the client: runs when the headers are there and the body is not read yet."""
-    if response.is_error and isinstance(response.stream, httpx2.AsyncByteStream):
-        response.stream = _Capped(response.stream)
+async def _cap_body(response: httpx2.Response) -> None:
+    """Hook of the client: runs when the headers are there and the body is not read yet.
+
+    SDKs read bodies whole, whatever their size, so it is the stream that must end.
+    """
+    response.stream = _Capped(response, ERROR_CAP_BYTES if response.is_error else BODY_CAP_BYTES)
+    response.headers.pop("content-encoding", None)
+
+
+async def _cap_connecting(request: httpx2.Request) -> None:
+    """Hook of the client: an SDK may know one timeout for everything, which is far too long to connect."""
+    timeouts = request.extensions["timeout"]
+    timeouts["connect"] = min(timeouts["connect"] or CONNECT_SECONDS, CONNECT_SECONDS)

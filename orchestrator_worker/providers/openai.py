@@ -5,7 +5,6 @@ The one file that imports `openai`, and only when the first call is made.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -13,10 +12,13 @@ from collections.abc import Iterator
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from orchestrator_client.contract.errors import CredentialMissing, ModelFailed
+from orchestrator_client.contract.errors import ModelFailed
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.usage import Usage
+from orchestrator_worker.providers import answers
+from orchestrator_worker.providers.answers import mapping, sequence
 from orchestrator_worker.providers.base import ModelReply, ModelRequest
+from orchestrator_worker.providers.clients import Clients
 from orchestrator_worker.providers.failures import Failures
 
 if TYPE_CHECKING:
@@ -31,9 +33,6 @@ URL_VARIABLE = "OPENAI_BASE_URL"
 FIXED_TEMPERATURE = re.compile(r"(ft:)?(o\d|gpt-[5-9](?!.*-chat))")
 """Models that reason answer 400 to a temperature; their chat variants, which do not reason, take one."""
 
-PLAUSIBLE_TOKENS = 1_000_000_000
-"""A count beyond this was not counted."""
-
 
 class OpenAI:
     """Calls OpenAI, or a server that speaks its Responses API at `base_url` or OPENAI_BASE_URL.
@@ -45,7 +44,7 @@ class OpenAI:
 
     def __init__(self, base_url: str | None = None) -> None:
         self._base_url = base_url
-        self._clients: dict[tuple[int, asyncio.AbstractEventLoop], AsyncOpenAI] = {}
+        self._clients = Clients(self._connect)
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Make the call, once: retries belong to the run.
@@ -54,39 +53,24 @@ class OpenAI:
             CredentialMissing: OPENAI_API_KEY is not there, or is no key.
             ModelFailed: OpenAI refused, failed, was not reached, or its answer is not complete.
         """
-        failures = Failures(self.name, KEY_VARIABLE, _key())
-        try:
-            async with asyncio.timeout(request.timeout_seconds):
-                body = await self._exchange(request, failures.key)
-        except TimeoutError:
-            raise failures.late(request.timeout_seconds) from None
-        except Exception as error:  # noqa: BLE001
-            # Whatever the SDK raises stays here: its exceptions do not pickle, and some hold the request's headers.
-            raise _failure(error, failures, request.timeout_seconds) from None
+        failures = Failures.with_key(self.name, KEY_VARIABLE)
+        body = await failures.within(
+            request.timeout_seconds,
+            self._exchange(request, failures.key),
+            lambda error: _failure(error, failures, request.timeout_seconds),
+        )
         return _reply(body, request, failures)
 
     async def close(self) -> None:
         """Close the running loop's connections. The next call opens new ones."""
-        client = self._clients.pop((os.getpid(), asyncio.get_running_loop()), None)
-        if client is not None:
-            await client.close()
+        await self._clients.close()
 
     async def _exchange(self, request: ModelRequest, key: str) -> bytes:
         """Send the request and read the whole body of a successful answer."""
-        from orchestrator_worker.providers import http
-
-        create = self._client(key).responses.with_streaming_response.create
-        async with create(**_call(request), timeout=http.timeouts(request.timeout_seconds)) as response:
-            return await http.read_capped(response.iter_bytes())
-
-    def _client(self, key: str) -> AsyncOpenAI:
-        """The running loop's client. Connections cannot be shared between loops, nor carried over a fork."""
-        here = os.getpid(), asyncio.get_running_loop()
-        client = self._clients.get(here)
-        if client is None:
-            self._forget_the_gone()
-            client = self._clients[here] = self._connect(key)
-        return client
+        create = self._clients.here(key).responses.with_streaming_response.create
+        async with create(**_call(request), timeout=request.timeout_seconds) as response:
+            body: bytes = await response.read()
+            return body
 
     def _connect(self, key: str) -> AsyncOpenAI:
         """A client that tries once. The first in a process takes about a second, to import the SDK."""
@@ -100,29 +84,6 @@ class OpenAI:
             max_retries=0,
             http_client=http.pooled_client(),
         )
-
-    def _forget_the_gone(self) -> None:
-        """Drop the clients of closed loops, and those that a fork copied: their sockets belong to the parent."""
-        for pid, loop in list(self._clients):
-            if pid != os.getpid() or loop.is_closed():
-                self._clients.pop((pid, loop), None)
-
-
-def _key() -> str:
-    """The key in the worker's environment.
-
-    Raises:
-        CredentialMissing: there is none, or one that no HTTP header can carry. The message never shows it.
-    """
-    key = os.environ.get(KEY_VARIABLE, "")
-    if not key.strip():
-        raise CredentialMissing(f"this worker has no key for openai: set {KEY_VARIABLE} in the environment of workers")
-    if not (key.isascii() and key.isprintable() and key == key.strip()):
-        raise CredentialMissing(
-            f"{KEY_VARIABLE} of this worker cannot be sent: it holds a newline, a blank at an end or other characters"
-            " that no key has; set it again, without them"
-        )
-    return key
 
 
 def _takes_temperature(model: str) -> bool:
@@ -148,42 +109,22 @@ def _call(request: ModelRequest) -> dict[str, Any]:
 
 
 def _failure(error: Exception, failures: Failures, seconds: float) -> ModelFailed:
-    """What `error`, of the SDK or the HTTP library below it, means for the attempt.
-
-    The SDK wraps what goes wrong up to the headers; while the body is read, the HTTP library's errors come as they are.
-    """
+    """What `error`, of the SDK or the HTTP library below it, means for the attempt."""
     try:
-        import httpx2
         import openai
     except ImportError as missing:
         return failures.unsent(f"{missing}; install orchestrator[openai] on the workers")
-    from orchestrator_worker.providers.http import BodyTooLarge
+    from orchestrator_worker.providers import http
 
-    match error:
-        case openai.APIStatusError():
-            code = str(error.code or error.type or "")
-            return failures.refused(error.status_code, code, _said(error), error.response.headers)
-        case openai.APITimeoutError() if isinstance(error.__cause__, httpx2.ConnectTimeout):
-            return failures.unreachable(_host(error.request), "connecting took too long")
-        case openai.APITimeoutError() | httpx2.TimeoutException():
-            return failures.late(seconds)
-        case openai.APIConnectionError() if not isinstance(error.__cause__, httpx2.UnsupportedProtocol):
-            return failures.unreachable(_host(error.request), str(error.__cause__ or error))
-        case httpx2.RequestError():
-            return failures.unreachable(_host(error.request), str(error) or type(error).__name__)
-        case BodyTooLarge():
-            return failures.bad_response("too large", str(error))
-    return failures.unsent(f"{type(error).__name__}: {error.__cause__ or error}")
-
-
-def _host(request: Any) -> str:
-    """Host and port, without the user and password that a URL may hold."""
-    return str(request.url.netloc.decode())
+    if isinstance(error, openai.APIStatusError):
+        code = str(error.code or error.type or "")
+        return failures.refused(error.status_code, code, _said(error), error.response.headers)
+    return http.failure(error, failures, seconds, openai.APIConnectionError)
 
 
 def _said(error: Any) -> str:
     """The vendor's own words in an error's body, or the body."""
-    message = _dict(error.body).get("message")
+    message = mapping(error.body).get("message")
     return message if isinstance(message, str) else str(error.response.text)
 
 
@@ -200,7 +141,7 @@ def _reply(body: bytes, request: ModelRequest, failures: Failures) -> ModelReply
     if request.temperature is not None and not _takes_temperature(request.model):
         warnings.append(f"model '{request.model}' takes no temperature; the one given was left out")
     if not raw_usage:
-        warnings.append("openai sent no credible count of tokens; this call's usage and cost are unknown")
+        warnings.append(answers.uncounted(failures.provider))
     return ModelReply(
         text=_text(answer, failures),
         model=answer["model"] if isinstance(answer.get("model"), str) else request.model,
@@ -213,20 +154,16 @@ def _reply(body: bytes, request: ModelRequest, failures: Failures) -> ModelReply
 
 def _answer(body: bytes, failures: Failures) -> dict[str, Json]:
     """The response object in a body; proxies, and servers that stumble, answer 200 with something else."""
-    text = body.decode(errors="replace")
-    try:
-        answer = json.loads(text)
-    except (ValueError, RecursionError):
-        raise failures.bad_response("not JSON", text) from None
+    answer = answers.parsed(body, failures)
     # A failed response may lack its output; it says why all the same.
     if isinstance(answer, dict) and (isinstance(answer.get("output"), list) or answer.get("status") == "failed"):
         return answer
-    raise failures.bad_response("no response object", text)
+    raise failures.bad_response("no response object", body.decode(errors="replace"))
 
 
 def _finish_reason(answer: dict[str, Json], failures: Failures) -> str:
     """`stop` or `length`; every other end is a failure."""
-    match answer.get("status"), _dict(answer.get("incomplete_details")).get("reason"):
+    match answer.get("status"), mapping(answer.get("incomplete_details")).get("reason"):
         case "completed", _:
             return "stop"
         case "incomplete", "max_output_tokens":
@@ -239,7 +176,7 @@ def _finish_reason(answer: dict[str, Json], failures: Failures) -> str:
 
 def _unfinished(status: str, error: Json, failures: Failures) -> ModelFailed:
     """A response that ended without success. What is wrong with the prompt stays wrong."""
-    code = str(_dict(error).get("code"))
+    code = str(mapping(error).get("code"))
     failed = failures.bad_response(f"status '{status}'", json.dumps(error) if error else "no explanation")
     if "policy" in code or code.startswith(("invalid_", "image_")):
         return ModelFailed(failed.message, retryable=False)
@@ -256,15 +193,14 @@ def _text(answer: dict[str, Json], failures: Failures) -> str:
     refusal = " ".join(_parts(answer, "refusal", "refusal"))
     if refusal and not text:
         raise ModelFailed(f"the model refused: {failures.excerpt(refusal)}", retryable=False)
-    # JSON can spell half a surrogate pair, which UTF-8 cannot, so no store would take it.
-    return text.encode(errors="replace").decode()
+    return answers.storable(text)
 
 
 def _parts(answer: dict[str, Json], kind: str, field: str) -> Iterator[str]:
     """Texts of one kind in the answer's messages. Reasoning and whatever else stands in the output has none."""
     messages = (item for item in answer["output"] if isinstance(item, dict) and item.get("type") == "message")
     for message in messages:
-        for part in _list(message.get("content")):
+        for part in sequence(message.get("content")):
             if isinstance(part, dict) and part.get("type") == kind and isinstance(part.get(field), str):
                 yield part[field]
 
@@ -276,20 +212,11 @@ def _usage(raw: Json) -> tuple[Usage, dict[str, Json]]:
     """
     if not isinstance(raw, dict):
         return Usage(), {}
-    read, written = _dict(raw.get("input_tokens_details")), _dict(raw.get("output_tokens_details"))
+    read, written = mapping(raw.get("input_tokens_details")), mapping(raw.get("output_tokens_details"))
     counts = {
         "input_tokens": raw.get("input_tokens"),
         "output_tokens": raw.get("output_tokens"),
         "cached_input_tokens": read.get("cached_tokens") or 0,
         "reasoning_tokens": written.get("reasoning_tokens") or 0,
     }
-    credible = all(type(count) is int and 0 <= count <= PLAUSIBLE_TOKENS for count in counts.values())
-    return (Usage.model_validate(counts), raw) if credible else (Usage(), {})
-
-
-def _dict(value: Json) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Json) -> list[Json]:
-    return value if isinstance(value, list) else []
+    return answers.counted(counts, raw)

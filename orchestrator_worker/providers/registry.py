@@ -10,7 +10,11 @@ from typing import cast
 from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_worker.providers.base import Provider
 
-PROVIDERS: Mapping[str, str] = {"openai": "orchestrator_worker.providers.openai:OpenAI"}
+PROVIDERS: Mapping[str, str] = {
+    "anthropic": "orchestrator_worker.providers.anthropic:Anthropic",
+    "google": "orchestrator_worker.providers.google:Google",
+    "openai": "orchestrator_worker.providers.openai:OpenAI",
+}
 """Provider -> `module:class`, imported when a step first asks for it."""
 
 

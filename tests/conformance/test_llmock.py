@@ -21,10 +21,10 @@ LLMOCK = str(Path(sys.executable).with_name("llmock"))
 
 
 class LLMock:
-    """A running llmock, scripted by its control API."""
+    """A running llmock, scripted by its control API. It keeps each vendor under a path of its own."""
 
-    def __init__(self, root: str) -> None:
-        self.root = root
+    def __init__(self, address: str, path: str = "") -> None:
+        self.address, self.root = address, address + path
 
     def script(self, *behaviors: dict[str, Any]) -> None:
         self._ask("POST", "scenario", {"behaviors": list(behaviors)})
@@ -37,7 +37,7 @@ class LLMock:
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.root}/_llmock/{path}", data, method=method)
+        request = urllib.request.Request(f"{self.address}/_llmock/{path}", data, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
@@ -66,8 +66,9 @@ def llmock_server() -> Iterator[LLMock]:
 @pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.name)
 def call(request: pytest.FixtureRequest, llmock_server: LLMock, monkeypatch: pytest.MonkeyPatch) -> Caller:
     monkeypatch.setenv(request.param.key_variable, "sk-llmock")
+    monkeypatch.setenv("GOOGLE_GENAI_API_VERSION", "v1beta")  # llmock has no other of Google's
     llmock_server.reset()
-    return AnyCaller(request.param, llmock_server)
+    return AnyCaller(request.param, LLMock(llmock_server.address, request.param.llmock_path))
 
 
 def test_text_and_usage(call: Caller) -> None:

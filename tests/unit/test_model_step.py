@@ -253,7 +253,7 @@ class TestModelName:
             Model().perform(model=None)
 
     def test_a_provider_that_this_build_lacks(self) -> None:
-        with pytest.raises(ParametersInvalid, match=r"no provider 'ollama'; this build has: openai"):
+        with pytest.raises(ParametersInvalid, match=r"no provider 'ollama'; this build has: anthropic, .*openai"):
             ModelStep(run, registry.provider).perform(call(model="ollama:llama3.2:1b"))
 
     def test_the_registry_keeps_one_instance(self) -> None:
@@ -325,10 +325,12 @@ class TestOverHttp:
             over_http()
 
 
-def test_importing_the_provider_and_the_step_does_not_load_the_vendor() -> None:
+def test_providers_and_the_step_do_not_load_a_vendor_before_the_first_call() -> None:
     code = (
-        "import sys, orchestrator_worker.providers.openai, orchestrator_worker.steps.model;"
-        "from orchestrator_worker.providers.registry import provider; provider('openai');"
-        "sys.exit(any(name in sys.modules for name in ('openai', 'httpx2', 'genai_prices')))"
+        "import sys, orchestrator_worker.steps.model;"
+        "from orchestrator_worker.providers.registry import PROVIDERS, provider;"
+        "[provider(name) for name in PROVIDERS];"
+        "vendors = 'openai', 'anthropic', 'google.genai', 'httpx2', 'genai_prices';"
+        "sys.exit(any(name in sys.modules for name in vendors))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
