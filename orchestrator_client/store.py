@@ -147,11 +147,6 @@ class RunStore:
             records = pipe.execute()
         return [RunRecord.from_hash(run, _texts(stored)) for run, stored in zip(ids, records, strict=True) if stored]
 
-    @_clearly
-    def queue_depths(self, queues: Sequence[str]) -> dict[str, int]:
-        """Messages that wait in each queue."""
-        return {queue: int(self._redis.llen(queue)) for queue in queues}
-
     def _value(self, keys: names.RunKeys, instance: str, stored: bytes) -> Json:
         if stored == b"":
             large = self._redis.get(keys.value(instance))

@@ -43,7 +43,7 @@ def build_engine(app: Celery, calls: Calls, config: Settings | None = None) -> E
     scheduler = Scheduler(store, canvas, runs)
     performers: dict[StepKind, StepPerformer] = {
         StepKind.TOOL: ToolStep(config, calls),
-        StepKind.MODEL: ModelStep(calls.run, provider),
+        StepKind.MODEL: ModelStep(calls.run, provider, config.default_model),
     }
     executor = Executor(store, runs, scheduler, calls, performers, worker)
     return Engine(config, store, canvas, scheduler, executor, worker)

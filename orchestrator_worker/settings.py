@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -47,10 +46,6 @@ class Settings(BaseSettings):
     """Largest value of one step, as JSON."""
     events: bool = False
     """Send Celery's events, which Flower shows. Costs about a tenth of throughput."""
-
-    @property
-    def lease(self) -> timedelta:
-        return timedelta(seconds=self.lease_seconds)
 
     def folder(self, run: str) -> Path:
         """Working folder of one run."""

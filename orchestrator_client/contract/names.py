@@ -54,18 +54,13 @@ def celery_url(redis_url: str) -> str:
 
 
 TIMETABLE = "orc:timetable"
-"""Sorted set: what `sweep` must look at, and when (ms since 1970). Members: `timetable_member(run, instance)`."""
+"""Sorted set: what `sweep` must look at, and when (ms since 1970). Members: `<run>|<instance>`, or `<run>|`."""
 RUNS = "orc:runs"
 """Sorted set: run ids by the time of their submission (ms since 1970)."""
 SWEEPER = "orc:sweeper"
 """String with a short TTL: somebody is sweeping now."""
 CLOCK = "orc:clock"
 """String, only ever set by a test: what the scripts take for the time (ms since 1970)."""
-
-
-def timetable_member(run: str, instance: str = "") -> str:
-    """Member of the timetable for an instance, or for the run itself."""
-    return f"{run}|{instance}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, TypeVar
 
-from orchestrator_client.contract.errors import StepCancelled, StepError, StepTimeout
+from orchestrator_client.contract.errors import StepError, StepTimeout
 
 T = TypeVar("T")
 
@@ -127,13 +127,6 @@ class Calls:
             overdue = [key for key, call in self._under_way.items() if call.deadline and call.deadline < now]
         for key in overdue:
             self.stop(key, StepTimeout("the step took longer than its timeout"))
-
-    def stop_all(self, reason: str) -> None:
-        """Stop every call of this process."""
-        with self._lock:
-            keys = list(self._under_way)
-        for key in keys:
-            self.stop(key, StepCancelled(reason))
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:

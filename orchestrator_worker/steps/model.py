@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, cast
@@ -17,9 +16,6 @@ from orchestrator_client.contract.plan import Json
 from orchestrator_worker.pricing import price
 from orchestrator_worker.providers.base import Message, ModelReply, ModelRequest, Provider
 from orchestrator_worker.steps.base import Call, Fail, Output, Want
-
-DEFAULT_MODEL_VARIABLE = "ORCHESTRATOR_DEFAULT_MODEL"
-"""Environment variable of workers: the model of steps that name none."""
 
 DEFAULT_TIMEOUT_SECONDS = 600.0
 """For a step that states none: what the SDKs give a call."""
@@ -39,12 +35,14 @@ _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant"
 class ModelStep:
     """Performs model steps: calls the model that the parameters name and prices what it used.
 
-    `run` is the worker's loop; `provider` gives a provider by name, and raises ParametersInvalid for one it lacks.
+    `run` is the worker's loop; `provider` gives a provider by name, and raises ParametersInvalid for one it lacks;
+    `default_model` is for steps that name none.
     """
 
-    def __init__(self, run: Run, provider: Callable[[str], Provider]) -> None:
+    def __init__(self, run: Run, provider: Callable[[str], Provider], default_model: str | None = None) -> None:
         self._run = run
         self._provider = provider
+        self._default_model = default_model or ""
 
     def perform(self, call: Call) -> Want:
         """Call the model.
@@ -56,7 +54,7 @@ class ModelStep:
             StepTimeout: the step's time is up.
         """
         parameters = _parameters(call)
-        model = _model(parameters, call)
+        model = _model(parameters, call, self._default_model)
         provider = self._provider(provider_of(model, default=call.step.provider))
         seconds = DEFAULT_TIMEOUT_SECONDS if call.step.timeout_seconds is None else call.step.timeout_seconds
         request = ModelRequest(
@@ -91,13 +89,13 @@ def _misfits(error: ValidationError) -> Iterator[str]:
         yield f"parameter '{place}': {problem['msg'].lower()}, found {found[:80]}"
 
 
-def _model(parameters: GenerateParameters, call: Call) -> str:
+def _model(parameters: GenerateParameters, call: Call, default: str) -> str:
     """The model as written: in the parameters, else on the step, else the worker's default."""
-    model = parameters.model or call.step.model or os.environ.get(DEFAULT_MODEL_VARIABLE, "")
+    model = parameters.model or call.step.model or default
     if not model.strip():
         raise ParametersInvalid(
             "the step names no model and this worker has no default: write `model` in the step's parameters, or set"
-            f" {DEFAULT_MODEL_VARIABLE} in the environment of workers"
+            " ORCHESTRATOR_DEFAULT_MODEL in the environment of workers"
         )
     return model
 

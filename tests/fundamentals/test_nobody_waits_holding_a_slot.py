@@ -56,7 +56,7 @@ def test_while_steps_wait_for_their_retry_others_run(fleet: StandingFleet) -> No
 def test_what_waits_is_in_no_queue_and_in_no_worker(fleet: StandingFleet) -> None:
     run = waiting(fleet)
     assert fleet.redis.llen(names.TOOL_QUEUE) == 0
-    assert fleet.redis.zscore(names.TIMETABLE, names.timetable_member(run.id, "waits")) is not None
+    assert fleet.redis.zscore(names.TIMETABLE, f"{run.id}|waits") is not None
     run.cancel()
     assert run.result(timeout=20).status == "cancelled"
 

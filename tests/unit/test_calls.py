@@ -274,7 +274,8 @@ def test_stop_all_stops_each() -> None:
 
     joins = [InThread(lambda key=key: call(of, body, key)) for key in keys]  # type: ignore[misc]
     everyone.wait(20)
-    of.stop_all("the worker stops")
+    for key in keys:
+        of.stop(key, StepCancelled("the worker stops"))
     assert {repr(join()) for join in joins} == {repr(StepCancelled("the worker stops"))}
 
 

@@ -47,6 +47,7 @@ class Model:
 
     reply: ModelReply = REPLY
     name: str = "openai"
+    default: str | None = None
     asked: list[ModelRequest] = field(default_factory=list)
     looked_up: list[str] = field(default_factory=list)
 
@@ -59,7 +60,7 @@ class Model:
         return self
 
     def perform(self, uses: str = "generate", **parameters: Any) -> Want:
-        return ModelStep(run, self.look_up).perform(call(uses, **parameters))
+        return ModelStep(run, self.look_up, self.default).perform(call(uses, **parameters))
 
     def output(self, uses: str = "generate", **parameters: Any) -> Output:
         want = self.perform(uses, **parameters)
@@ -240,15 +241,13 @@ class TestModelName:
         ],
     )
     def test_is_the_nearest_that_is_written(
-        self, monkeypatch: pytest.MonkeyPatch, parameter: str | None, step: Any, default: str, provider: str, name: str
+        self, parameter: str | None, step: Any, default: str, provider: str, name: str
     ) -> None:
-        monkeypatch.setenv("ORCHESTRATOR_DEFAULT_MODEL", default)
-        model = Model()
+        model = Model(default=default)
         model.output(model=parameter, step=step)
         assert (model.looked_up, model.asked[0].model) == ([provider], name)
 
-    def test_none_at_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv("ORCHESTRATOR_DEFAULT_MODEL", raising=False)
+    def test_none_at_all(self) -> None:
         with pytest.raises(ParametersInvalid, match="ORCHESTRATOR_DEFAULT_MODEL"):
             Model().perform(model=None)
 

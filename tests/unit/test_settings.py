@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -84,10 +83,6 @@ def test_variables_that_are_no_setting_are_left_alone(monkeypatch: pytest.Monkey
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().lease_seconds = 5.0
-
-
-def test_the_lease_as_a_time() -> None:
-    assert Settings(lease_seconds=1.5).lease == timedelta(seconds=1.5)
 
 
 def test_the_folder_of_a_run_is_absolute_and_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

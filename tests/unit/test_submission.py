@@ -161,9 +161,8 @@ def test_every_key_of_a_run_carries_the_run_as_its_hash_tag() -> None:
     assert all(re.findall(r"\{([^}]*)\}", key) == ["r_1"] and key.startswith("orc:{r_1}") for key in every)
 
 
-def test_queues_and_timetable() -> None:
+def test_each_provider_has_a_queue() -> None:
     assert names.model_queue("openai") == "model.openai"
-    assert (names.timetable_member("r"), names.timetable_member("r", "a")) == ("r|", "r|a")
 
 
 @pytest.mark.parametrize(
