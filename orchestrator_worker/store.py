@@ -61,7 +61,6 @@ class Store:
         self._redis: Any = client
         self._config = config
         self._ttl = config.retention_seconds
-        self._chord_ttl = config.retention_seconds
         self._scripts: dict[str, Any] = {}
 
     def close(self) -> None:
@@ -89,7 +88,7 @@ class Store:
         reply = self._run(
             "start_run",
             [keys.record, keys.instances, keys.events, names.TIMETABLE, size_key],
-            [self._ttl, run, self._ms(self._config.hint_seconds), self._chord_ttl, *flat],
+            [self._ttl, run, self._ms(self._config.hint_seconds), *flat],
         )
         if reply is None:
             raise RunNotFound(run)
@@ -163,7 +162,6 @@ class Store:
                 int(large),
                 int(halts),
                 self._ms(self._config.hint_seconds),
-                self._chord_ttl,
                 int(receipt.outcome is Outcome.FAILED),
                 *(part for arrival in arrivals for part in _flat(arrival)),
             ],

@@ -15,8 +15,8 @@ from orchestrator_client.contract.usage import Usage
 from orchestrator_worker.providers import answers
 from orchestrator_worker.providers.answers import mapping, sequence
 from orchestrator_worker.providers.base import ModelReply, ModelRequest
-from orchestrator_worker.providers.clients import Clients
 from orchestrator_worker.providers.failures import Failures
+from orchestrator_worker.providers.vendor import Vendor
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -44,63 +44,6 @@ STATUSES: Mapping[str, int] = {
     "overloaded_error": 529,
 }
 """Type of an error -> the HTTP status that Anthropic sends with it, for gateways that send it with 200."""
-
-
-class Anthropic:
-    """Calls Anthropic, or a server that speaks its Messages API at `base_url` or ANTHROPIC_BASE_URL.
-
-    May be shared between event loops, threads and forked processes: each loop of each process has a pool of its own.
-    """
-
-    name = "anthropic"
-
-    def __init__(self, base_url: str | None = None) -> None:
-        self._base_url = base_url
-        self._clients = Clients(self._connect)
-
-    async def complete(self, request: ModelRequest) -> ModelReply:
-        """Make the call, once: retries belong to the run.
-
-        Raises:
-            CredentialMissing: ANTHROPIC_API_KEY is not there, or is no key.
-            ModelFailed: Anthropic refused, failed, was not reached, or its answer is not complete.
-        """
-        failures = Failures.with_key(self.name, KEY_VARIABLE)
-        body = await failures.within(
-            request.timeout_seconds,
-            self._exchange(request, failures.key),
-            lambda error: _failure(error, failures, request.timeout_seconds),
-        )
-        return _reply(body, request, failures)
-
-    async def close(self) -> None:
-        """Close the running loop's connections. The next call opens new ones."""
-        await self._clients.close()
-
-    async def _exchange(self, request: ModelRequest, key: str) -> bytes:
-        """Send the request and read the whole body of a successful answer.
-
-        The timeout must be explicit: without one, the SDK refuses to ask for more than 21,333 tokens.
-        """
-        create = self._clients.here(key).messages.with_streaming_response.create
-        async with create(**_call(request), timeout=request.timeout_seconds) as response:
-            body: bytes = await response.read()
-            return body
-
-    def _connect(self, key: str) -> AsyncAnthropic:
-        """A client that tries once. The first in a process takes about two seconds, to import the SDK."""
-        import anthropic
-
-        from orchestrator_worker.providers import http
-
-        return anthropic.AsyncAnthropic(
-            api_key=key,
-            base_url=self._base_url or os.environ.get(URL_VARIABLE, "").strip() or "https://api.anthropic.com",
-            max_retries=0,
-            # The worker traces its calls itself; the SDK's own spans would count each a second time.
-            open_telemetry=False,
-            http_client=http.pooled_client(),
-        )
 
 
 def _call(request: ModelRequest) -> dict[str, Any]:
@@ -229,3 +172,37 @@ def _usage(raw: Json) -> tuple[Usage, dict[str, Json]]:
         "reasoning_tokens": mapping(record.get("output_tokens_details")).get("thinking_tokens") or 0,
     }
     return answers.counted(counts, record)
+
+
+class Anthropic(Vendor["AsyncAnthropic"]):
+    """Calls Anthropic, or a server that speaks its Messages API at `base_url` or ANTHROPIC_BASE_URL."""
+
+    name = "anthropic"
+    key_variables = (KEY_VARIABLE,)
+    failure = staticmethod(_failure)
+    reply = staticmethod(_reply)
+
+    async def _exchange(self, request: ModelRequest, key: str) -> bytes:
+        """Send the request and read the whole body of a successful answer.
+
+        The timeout must be explicit: without one, the SDK refuses to ask for more than 21,333 tokens.
+        """
+        create = self._clients.here(key).messages.with_streaming_response.create
+        async with create(**_call(request), timeout=request.timeout_seconds) as response:
+            body: bytes = await response.read()
+            return body
+
+    def _connect(self, key: str) -> AsyncAnthropic:
+        """A client that tries once. The first in a process takes about two seconds, to import the SDK."""
+        import anthropic
+
+        from orchestrator_worker.providers import http
+
+        return anthropic.AsyncAnthropic(
+            api_key=key,
+            base_url=self._base_url or os.environ.get(URL_VARIABLE, "").strip() or "https://api.anthropic.com",
+            max_retries=0,
+            # The worker traces its calls itself; the SDK's own spans would count each a second time.
+            open_telemetry=False,
+            http_client=http.pooled_client(),
+        )

@@ -17,8 +17,8 @@ from orchestrator_client.contract.usage import Usage
 from orchestrator_worker.providers import answers
 from orchestrator_worker.providers.answers import mapping, sequence
 from orchestrator_worker.providers.base import ModelReply, ModelRequest
-from orchestrator_worker.providers.clients import Clients
 from orchestrator_worker.providers.failures import Failures
+from orchestrator_worker.providers.vendor import Vendor
 
 if TYPE_CHECKING:
     import httpx2
@@ -65,60 +65,6 @@ class Connection:
         """Close both; the SDK's client has a pool for synchronous calls, which is empty."""
         self.client.close()
         await self.pool.aclose()
-
-
-class Google:
-    """Calls Google, or a server that speaks its Gemini API at `base_url` or GOOGLE_GEMINI_BASE_URL.
-
-    May be shared between event loops, threads and forked processes: each loop of each process has a pool of its own.
-    """
-
-    name = "google"
-
-    def __init__(self, base_url: str | None = None) -> None:
-        self._base_url = base_url
-        self._clients = Clients(self._connect)
-
-    async def complete(self, request: ModelRequest) -> ModelReply:
-        """Make the call, once: retries belong to the run.
-
-        Raises:
-            CredentialMissing: neither GOOGLE_API_KEY nor GEMINI_API_KEY is there, or it is no key.
-            ModelFailed: Google refused, failed, was not reached, or its answer is not complete.
-        """
-        failures = Failures.with_key(self.name, *KEY_VARIABLES)
-        body = await failures.within(
-            request.timeout_seconds,
-            self._exchange(request, failures.key),
-            lambda error: _failure(error, failures, request.timeout_seconds),
-        )
-        return _reply(body, request, failures)
-
-    async def close(self) -> None:
-        """Close the running loop's connections. The next call opens new ones."""
-        await self._clients.close()
-
-    async def _exchange(self, request: ModelRequest, key: str) -> bytes:
-        """Send the request and read the whole body of a successful answer."""
-        models = self._clients.here(key).client.aio.models
-        response = await models.generate_content(**_call(request))
-        answer = response.sdk_http_response
-        return (answer.body or "").encode() if answer else b""
-
-    def _connect(self, key: str) -> Connection:
-        """A client that tries once. The first in a process takes about a second, to import the SDK."""
-        from google import genai
-        from google.genai import types
-
-        from orchestrator_worker.providers import http
-
-        pool = http.pooled_client()
-        base_url = self._base_url or os.environ.get(URL_VARIABLE, "").strip()
-        options = types.HttpOptions(
-            base_url=base_url or "https://generativelanguage.googleapis.com", httpx_async_client=pool
-        )
-        # Said outright, because a variable of Google's own would turn the SDK to another API, with other credentials.
-        return Connection(genai.Client(vertexai=False, api_key=key, http_options=options), pool)
 
 
 def _call(request: ModelRequest) -> dict[str, Any]:
@@ -273,3 +219,34 @@ def _usage(raw: Json) -> tuple[Usage, dict[str, Json]]:
         "reasoning_tokens": thoughts,
     }
     return answers.counted(counts, record)
+
+
+class Google(Vendor[Connection]):
+    """Calls Google, or a server that speaks its Gemini API at `base_url` or GOOGLE_GEMINI_BASE_URL."""
+
+    name = "google"
+    key_variables = KEY_VARIABLES
+    failure = staticmethod(_failure)
+    reply = staticmethod(_reply)
+
+    async def _exchange(self, request: ModelRequest, key: str) -> bytes:
+        """Send the request and read the whole body of a successful answer."""
+        models = self._clients.here(key).client.aio.models
+        response = await models.generate_content(**_call(request))
+        answer = response.sdk_http_response
+        return (answer.body or "").encode() if answer else b""
+
+    def _connect(self, key: str) -> Connection:
+        """A client that tries once. The first in a process takes about a second, to import the SDK."""
+        from google import genai
+        from google.genai import types
+
+        from orchestrator_worker.providers import http
+
+        pool = http.pooled_client()
+        base_url = self._base_url or os.environ.get(URL_VARIABLE, "").strip()
+        options = types.HttpOptions(
+            base_url=base_url or "https://generativelanguage.googleapis.com", httpx_async_client=pool
+        )
+        # Said outright, because a variable of Google's own would turn the SDK to another API, with other credentials.
+        return Connection(genai.Client(vertexai=False, api_key=key, http_options=options), pool)

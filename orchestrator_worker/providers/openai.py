@@ -18,8 +18,8 @@ from orchestrator_client.contract.usage import Usage
 from orchestrator_worker.providers import answers
 from orchestrator_worker.providers.answers import mapping, sequence
 from orchestrator_worker.providers.base import ModelReply, ModelRequest
-from orchestrator_worker.providers.clients import Clients
 from orchestrator_worker.providers.failures import Failures
+from orchestrator_worker.providers.vendor import Vendor
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -32,58 +32,6 @@ URL_VARIABLE = "OPENAI_BASE_URL"
 
 FIXED_TEMPERATURE = re.compile(r"(ft:)?(o\d|gpt-[5-9](?!.*-chat))")
 """Models that reason answer 400 to a temperature; their chat variants, which do not reason, take one."""
-
-
-class OpenAI:
-    """Calls OpenAI, or a server that speaks its Responses API at `base_url` or OPENAI_BASE_URL.
-
-    May be shared between event loops, threads and forked processes: each loop of each process has a pool of its own.
-    """
-
-    name = "openai"
-
-    def __init__(self, base_url: str | None = None) -> None:
-        self._base_url = base_url
-        self._clients = Clients(self._connect)
-
-    async def complete(self, request: ModelRequest) -> ModelReply:
-        """Make the call, once: retries belong to the run.
-
-        Raises:
-            CredentialMissing: OPENAI_API_KEY is not there, or is no key.
-            ModelFailed: OpenAI refused, failed, was not reached, or its answer is not complete.
-        """
-        failures = Failures.with_key(self.name, KEY_VARIABLE)
-        body = await failures.within(
-            request.timeout_seconds,
-            self._exchange(request, failures.key),
-            lambda error: _failure(error, failures, request.timeout_seconds),
-        )
-        return _reply(body, request, failures)
-
-    async def close(self) -> None:
-        """Close the running loop's connections. The next call opens new ones."""
-        await self._clients.close()
-
-    async def _exchange(self, request: ModelRequest, key: str) -> bytes:
-        """Send the request and read the whole body of a successful answer."""
-        create = self._clients.here(key).responses.with_streaming_response.create
-        async with create(**_call(request), timeout=request.timeout_seconds) as response:
-            body: bytes = await response.read()
-            return body
-
-    def _connect(self, key: str) -> AsyncOpenAI:
-        """A client that tries once. The first in a process takes about a second, to import the SDK."""
-        import openai
-
-        from orchestrator_worker.providers import http
-
-        return openai.AsyncOpenAI(
-            api_key=key,
-            base_url=self._base_url or os.environ.get(URL_VARIABLE, "").strip() or "https://api.openai.com/v1",
-            max_retries=0,
-            http_client=http.pooled_client(),
-        )
 
 
 def _takes_temperature(model: str) -> bool:
@@ -220,3 +168,32 @@ def _usage(raw: Json) -> tuple[Usage, dict[str, Json]]:
         "reasoning_tokens": written.get("reasoning_tokens") or 0,
     }
     return answers.counted(counts, raw)
+
+
+class OpenAI(Vendor["AsyncOpenAI"]):
+    """Calls OpenAI, or a server that speaks its Responses API at `base_url` or OPENAI_BASE_URL."""
+
+    name = "openai"
+    key_variables = (KEY_VARIABLE,)
+    failure = staticmethod(_failure)
+    reply = staticmethod(_reply)
+
+    async def _exchange(self, request: ModelRequest, key: str) -> bytes:
+        """Send the request and read the whole body of a successful answer."""
+        create = self._clients.here(key).responses.with_streaming_response.create
+        async with create(**_call(request), timeout=request.timeout_seconds) as response:
+            body: bytes = await response.read()
+            return body
+
+    def _connect(self, key: str) -> AsyncOpenAI:
+        """A client that tries once. The first in a process takes about a second, to import the SDK."""
+        import openai
+
+        from orchestrator_worker.providers import http
+
+        return openai.AsyncOpenAI(
+            api_key=key,
+            base_url=self._base_url or os.environ.get(URL_VARIABLE, "").strip() or "https://api.openai.com/v1",
+            max_retries=0,
+            http_client=http.pooled_client(),
+        )

@@ -3,8 +3,8 @@
 --      7 orc:timetable (zset)  8 the chord's growth (string)  9 key of a large value (string)
 -- ARGV 1 ttl (s)  2 run  3 instance  4 attempt  5 receipt (JSON)  6 event kind  7 event data (JSON)
 --      8 value (JSON, or zlib if large)  9 value is large (0|1)  10 halts the run (0|1)  11 look again after (ms)
---      12 the chord's ttl (s)  13 counts as a failure (0|1)
---      14… for each successor: instance, need (arrivals), queue, edge ('order'|'route'), alive (0|1)
+--      12 counts as a failure (0|1)
+--      13… for each successor: instance, need (arrivals), queue, edge ('order'|'route'), alive (0|1)
 -- Reply: {'settled', ready instance, …} · {'again'} this attempt was settled before · {'refused'} another attempt was, or will be
 local ttl_s, run, instance, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local open = redis.call('HGET', KEYS[2], instance)
@@ -27,7 +27,7 @@ end
 redis.call('HDEL', KEYS[2], instance)
 redis.call('ZREM', KEYS[7], run .. '|' .. instance)
 event(KEYS[6], ttl_s, ARGV[6], now, instance, attempt, ARGV[7])
-if ARGV[13] == '1' then redis.call('HINCRBY', KEYS[1], 'failed', 1) end
+if ARGV[12] == '1' then redis.call('HINCRBY', KEYS[1], 'failed', 1) end
 
 local wish, halt = unpack(redis.call('HMGET', KEYS[1], 'wish', 'halt'))
 if ARGV[10] == '1' and halt == '' then
@@ -39,7 +39,7 @@ end
 local reply = { 'settled' }
 if wish ~= 'cancel' and halt == '' then
   local since = string.format('%.0f', now)
-  for i = 14, #ARGV, 5 do
+  for i = 13, #ARGV, 5 do
     local successor, alive = ARGV[i], ARGV[i + 4] == '1'
     local count = redis.call('HINCRBY', KEYS[5], successor, 1)
     if ARGV[i + 3] == 'order' and not alive then redis.call('HSET', KEYS[5], '!' .. successor, 1) end
@@ -61,7 +61,7 @@ keep(KEYS[4], ttl_s)
 local grown = #reply - 1
 if grown > 0 then
   redis.call('INCRBY', KEYS[8], grown)
-  redis.call('EXPIRE', KEYS[8], ARGV[12])
+  redis.call('EXPIRE', KEYS[8], ttl_s)
 end
 if redis.call('HINCRBY', KEYS[1], 'open', grown - 1) == 0 then redis.call('ZADD', KEYS[7], now + 2000, run .. '|') end
 return reply

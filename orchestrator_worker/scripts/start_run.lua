@@ -1,6 +1,6 @@
 -- Open a run's chord: its entry steps become ready.
 -- KEYS 1 record (hash)  2 instances (hash)  3 events (stream)  4 orc:timetable (zset)  5 the chord's size (string)
--- ARGV 1 ttl (s)  2 run  3 look again after (ms)  4 the chord's ttl (s)  5… instance, queue, …
+-- ARGV 1 ttl (s)  2 run  3 look again after (ms)  4… instance, queue, …
 -- Reply: 'started' · 'cancelled' (before it began) · the run's state if it was started before · false: no such run
 local ttl_s, run = ARGV[1], ARGV[2]
 local state, wish = unpack(redis.call('HMGET', KEYS[1], 'state', 'wish'))
@@ -14,10 +14,10 @@ if wish == 'cancel' then
   return 'cancelled'
 end
 
-local entries = (#ARGV - 4) / 2
+local entries = (#ARGV - 3) / 2
 redis.call('HSET', KEYS[1], 'state', 'running', 'started_ms', now, 'open', entries)
-redis.call('SET', KEYS[5], entries, 'EX', ARGV[4])
-for i = 5, #ARGV, 2 do
+redis.call('SET', KEYS[5], entries, 'EX', ttl_s)
+for i = 4, #ARGV, 2 do
   redis.call('HSET', KEYS[2], ARGV[i], 'ready|1|' .. string.format('%.0f', now) .. '|0|' .. ARGV[i + 1])
   redis.call('ZADD', KEYS[4], now + ARGV[3], run .. '|' .. ARGV[i])
 end

@@ -10,26 +10,9 @@ from typing import Any
 import pytest
 
 from orchestrator_client.contract.errors import PlanInvalid
-from orchestrator_client.contract.plan import InputType, Plan, Step
-from orchestrator_client.loader import Loaded, load, loads
-
-
-def plan_of(text: str) -> Plan:
-    return loads(textwrap.dedent(text)).plan
-
-
-def step_of(keys: str) -> Step:
-    """The step `x` with these keys, beside two others that it may name."""
-    first = "{id: first, tool: terminal, parameters: {command: date}}"
-    second = "{id: second-one, tool: terminal, parameters: {command: date}}"
-    return loads(f"steps: [{first}, {second}, {{id: x, {keys}}}]").plan.step_by_id["x"]
-
-
-def codes(loaded: Loaded) -> list[str]:
-    return [warning.code for warning in loaded.warnings]
-
-
-TERMINAL = "tool: terminal, parameters: {command: date}"
+from orchestrator_client.contract.plan import InputType, Plan
+from orchestrator_client.loader import load, loads
+from tests.unit.loading import TERMINAL, codes, plan_of, step_of
 
 FAN = """\
 id: fan
