@@ -64,11 +64,11 @@ class Canvas:
         return key.decode() if isinstance(key, bytes) else str(key)
 
     def publish(self, hints: Iterable[Hint]) -> None:
-        """Send the messages of these steps, all in one round trip.
+        """Send the messages of these steps, a thousand in a round trip.
 
         A process that dies here has lost hints, not steps: `sweep` finds every ready instance in the store.
         """
-        with self._app.producer_pool.acquire(block=True) as producer, producer.batch(max_size=50):
+        with self._app.producer_pool.acquire(block=True) as producer, producer.batch():
             for hint in hints:
                 body, headers = step_message(hint)
                 # The anonymous exchange puts a message into the queue that it names, without looking up bindings.

@@ -34,14 +34,6 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A changed copy: without what was worked out of the original (its hash, its order)."""
-        copy = super().model_copy(update=update, deep=deep)
-        for name, attribute in vars(type(self)).items():
-            if isinstance(attribute, cached_property):
-                copy.__dict__.pop(name, None)
-        return copy
-
 
 class StepKind(StrEnum):
     """What performs a step, and so which workers may take it."""
@@ -236,6 +228,14 @@ class Plan(Record):
     def to_json(self) -> str:
         """The plan as it is stored: without what is only a default, in the order in which it was written."""
         return self.model_dump_json(exclude_defaults=True)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A changed copy: without what was worked out of the original (its hash, its order)."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name, attribute in vars(type(self)).items():
+            if isinstance(attribute, cached_property):
+                copy.__dict__.pop(name, None)
+        return copy
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Plan:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from orchestrator_client.contract.plan import Json, Plan, Record
+from orchestrator_client.contract.plan import Json, Plan, Record, Step
 from orchestrator_client.contract.usage import NO_USAGE, Usage
 
 
@@ -270,31 +270,31 @@ def _step_document(
         "dependencies": list(step.predecessors),
     }
     if (receipt := receipts.get(instance)) is not None:
-        return StepDocument(
-            **{
-                **common,
-                "status": status_word(receipt.outcome),
-                "success": receipt.outcome is Outcome.SUCCEEDED,
-                "value": values.get(instance),
-                "error": receipt.error.message if receipt.error else None,
-                "error_type": receipt.error.type if receipt.error else None,
-                "reason": receipt.reason or None,
-                "model": receipt.model or step.model,
-                "started_at": iso(receipt.started_ms),
-                "completed_at": iso(receipt.ended_ms),
-                "duration": receipt.seconds,
-                "retries": max(0, receipt.attempt - 1),
-                "timed_out": bool(receipt.error and receipt.error.type == "StepTimeout"),
-                "worker": receipt.worker or None,
-                "usage": receipt.usage,
-            }
-        )
+        return StepDocument(**{**common, **_ended_fields(step, receipt), "value": values.get(instance)})
     if (waiting := open_instances.get(instance)) is not None:
         return StepDocument(**common, status=waiting.state, success=False, retries=waiting.attempt - 1)
     if record.state.ended:
         reason = f"not reached: {record.halt} failed" if record.halt else "not reached before the run ended"
         return StepDocument(**common, status=Outcome.CANCELLED, success=False, reason=reason)
     return StepDocument(**common, status="pending", success=False)
+
+
+def _ended_fields(step: Step, receipt: Receipt) -> dict[str, Any]:
+    return {
+        "status": status_word(receipt.outcome),
+        "success": receipt.outcome is Outcome.SUCCEEDED,
+        "error": receipt.error.message if receipt.error else None,
+        "error_type": receipt.error.type if receipt.error else None,
+        "reason": receipt.reason or None,
+        "model": receipt.model or step.model,
+        "started_at": iso(receipt.started_ms),
+        "completed_at": iso(receipt.ended_ms),
+        "duration": receipt.seconds,
+        "retries": max(0, receipt.attempt - 1),
+        "timed_out": bool(receipt.error and receipt.error.type == "StepTimeout"),
+        "worker": receipt.worker or None,
+        "usage": receipt.usage,
+    }
 
 
 def iso(milliseconds: int | None) -> str | None:
