@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench wheel clean
+.PHONY: help demo test check bench bench-limits wheel clean
 
 help:  ## This list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
@@ -30,6 +30,9 @@ check: $(READY)  ## Lint, types, and the arrows between modules
 
 bench: $(READY)  ## The engine against hand-written Celery canvas: a table, and bench.json
 	$(BIN)/python -m tests.bench
+
+bench-limits: $(READY)  ## What the fleet makes of a provider's limits: a table, and bench-limits.json
+	$(BIN)/python -m tests.bench limits --json bench-limits.json
 
 wheel: $(READY)  ## Build the wheel, install it without extras elsewhere, and import the client
 	sh deploy/check_wheel.sh $(PYTHON)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator_client.announce import run_pipeline as run_pipeline
+    from orchestrator_client.budgets import BudgetView as BudgetView
     from orchestrator_client.client import AsyncClient as AsyncClient
     from orchestrator_client.client import AsyncRun as AsyncRun
     from orchestrator_client.client import Client as Client
     from orchestrator_client.client import Run as Run
+    from orchestrator_client.contract.errors import ConfigInvalid as ConfigInvalid
     from orchestrator_client.contract.errors import InputsInvalid as InputsInvalid
     from orchestrator_client.contract.errors import OrchestratorError as OrchestratorError
     from orchestrator_client.contract.errors import PlanInvalid as PlanInvalid
@@ -21,12 +23,18 @@ if TYPE_CHECKING:
     from orchestrator_client.contract.errors import RunFailed as RunFailed
     from orchestrator_client.contract.errors import RunNotFound as RunNotFound
     from orchestrator_client.contract.errors import StoreUnavailable as StoreUnavailable
+    from orchestrator_client.contract.event import Delta as Delta
+    from orchestrator_client.contract.event import Dropped as Dropped
     from orchestrator_client.contract.event import Event as Event
     from orchestrator_client.contract.event import EventKind as EventKind
+    from orchestrator_client.contract.event import Written as Written
     from orchestrator_client.contract.plan import Plan as Plan
     from orchestrator_client.contract.run import RunDocument as RunDocument
     from orchestrator_client.contract.run import RunRecord as RunRecord
     from orchestrator_client.contract.run import RunState as RunState
+    from orchestrator_client.costs import CostReport as CostReport
+    from orchestrator_client.estimate import Estimate as Estimate
+    from orchestrator_client.gates import GateView as GateView
     from orchestrator_client.graph import END as END
     from orchestrator_client.graph import START as START
     from orchestrator_client.graph import StateGraph as StateGraph
@@ -34,11 +42,14 @@ if TYPE_CHECKING:
     from orchestrator_client.graph import tool as tool
     from orchestrator_client.loader import load as load
     from orchestrator_client.loader import loads as loads
+    from orchestrator_client.why import Why as Why
 
 _WHERE = {
     "announce": ("run_pipeline",),
+    "budgets": ("BudgetView",),
     "client": ("AsyncClient", "AsyncRun", "Client", "Run"),
     "contract.errors": (
+        "ConfigInvalid",
         "InputsInvalid",
         "OrchestratorError",
         "PlanInvalid",
@@ -47,11 +58,15 @@ _WHERE = {
         "RunNotFound",
         "StoreUnavailable",
     ),
-    "contract.event": ("Event", "EventKind"),
+    "contract.event": ("Delta", "Dropped", "Event", "EventKind", "Written"),
     "contract.plan": ("Plan",),
     "contract.run": ("RunDocument", "RunRecord", "RunState"),
+    "costs": ("CostReport",),
+    "estimate": ("Estimate",),
+    "gates": ("GateView",),
     "graph": ("END", "START", "StateGraph", "model", "tool"),
     "loader": ("load", "loads"),
+    "why": ("Why",),
 }
 _MODULE_OF = {name: module for module, exported in _WHERE.items() for name in exported}
 

@@ -21,6 +21,8 @@ import redis
 
 from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import FleetFailed
+from orchestrator_client.contract.models import AUTO_PROVIDER
+from orchestrator_client.contract.project import FILE_NAME, FILE_VARIABLE, ProviderKind, load_project
 
 FLOOR = (6, 2)
 """Oldest Redis server that runs are known to work on."""
@@ -35,6 +37,8 @@ SOCKET_PATH_BYTES = 103
 """Longest path of a unix socket that every system takes (macOS: 104 bytes with the terminator, Linux: 108)."""
 
 MODEL_THREADS = 16
+
+_OF_MODELS = names.model_queue("")
 
 
 def find_redis_server() -> str:
@@ -63,6 +67,23 @@ def _version(server: str) -> tuple[int, ...]:
     printed = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout
     found = re.search(r"v=(\d+)\.(\d+)", printed)
     return (int(found[1]), int(found[2])) if found else (0,)
+
+
+def model_queues() -> set[str]:
+    """Queues of every provider that a plan may name: those built in, those configured, and where `AUTO` waits.
+
+    Raises:
+        ConfigInvalid: the project's configuration cannot be used.
+    """
+    built_in = {kind.value for kind in ProviderKind} - {ProviderKind.OPENAI_COMPATIBLE.value}
+    return {names.model_queue(provider) for provider in (*built_in, *load_project().providers, AUTO_PROVIDER)}
+
+
+def config_file() -> Path | None:
+    """The project's configuration, wherever workers are started; None where there is none."""
+    named = os.environ.get(FILE_VARIABLE)
+    file = Path(named or FILE_NAME)
+    return file.absolute() if named or file.exists() else None
 
 
 class LocalFleet:
@@ -104,9 +125,19 @@ class LocalFleet:
         return self
 
     def serve(self, queues: Iterable[str]) -> None:
-        """Start the workers that these queues need and that are not there yet."""
-        wanted = {names.TOOL_QUEUE, names.CONTROL_QUEUE, *queues} - self._served
-        models = sorted(queue for queue in wanted if queue.startswith("model."))
+        """Start the workers that these queues need and that are not there yet.
+
+        One worker calls the models of all providers: a model may be chosen when its step starts, or answer in the
+        place of another.
+
+        Raises:
+            ConfigInvalid: the project's configuration cannot be used.
+        """
+        wanted = {names.TOOL_QUEUE, names.CONTROL_QUEUE, *queues}
+        if any(queue.startswith(_OF_MODELS) for queue in wanted):
+            wanted |= model_queues()
+        wanted -= self._served
+        models = sorted(queue for queue in wanted if queue.startswith(_OF_MODELS))
         if names.TOOL_QUEUE in wanted:
             self._start_worker([names.TOOL_QUEUE, names.CONTROL_QUEUE], "prefork", self._concurrency)
         if models:
@@ -172,6 +203,8 @@ class LocalFleet:
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "ORCHESTRATOR_EVENTS": "1" if self._events else "0",
         }
+        if (file := config_file()) is not None:
+            environment[FILE_VARIABLE] = str(file)
         self._workers.append(self.spawn(command, self.log, environment))
 
     @staticmethod

@@ -29,11 +29,11 @@ def follow(
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
-        wait_ms = WAIT_MS if deadline is None else min(WAIT_MS, round((deadline - time.monotonic()) * 1000))
+        wait_ms = time_left_ms(deadline)
         if wait_ms <= 0:
             raise TimeoutError(f"run {run} has not ended within {timeout:g} s; it goes on")
         check()
-        events = store.events(run, after, wait_ms)
+        events = store.events(run, after, min(WAIT_MS, wait_ms))
         for event in events:
             yield event
             if event.kind is EventKind.RUN_CLOSED:
@@ -41,3 +41,8 @@ def follow(
             after = event.id
         if not events and store.record(run).state.ended and not store.events(run, after, 0):
             return
+
+
+def time_left_ms(deadline: float | None) -> int:
+    """Until a time of the monotonic clock, in seconds; None is never."""
+    return WAIT_MS if deadline is None else round((deadline - time.monotonic()) * 1000)

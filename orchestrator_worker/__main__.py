@@ -8,7 +8,9 @@ import os
 import sys
 
 from orchestrator_client.contract import names
-from orchestrator_client.contract.errors import StoreUnavailable
+from orchestrator_client.contract.errors import ConfigInvalid, StoreUnavailable
+from orchestrator_client.contract.models import AUTO_PROVIDER
+from orchestrator_client.contract.project import load_project
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"
 
@@ -28,6 +30,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     options.queues = [queue.strip() for queue in options.queues.split(",") if queue.strip()]
     if not options.queues:
         parser.error("--queues names no queue")
+    if any(queue.startswith(names.MODEL_QUEUES) for queue in options.queues):
+        # Steps whose model could not be chosen fail there, whoever takes them.
+        options.queues.append(names.model_queue(AUTO_PROVIDER))
     return options
 
 
@@ -37,7 +42,7 @@ def celery_arguments(options: argparse.Namespace) -> list[str]:
     Models get threads, since a call waits for the network; tools get processes, since they may hang, hog or crash.
     """
     queues = options.queues
-    pool = options.pool or ("threads" if all(queue.startswith("model.") for queue in queues) else "prefork")
+    pool = options.pool or ("threads" if all(queue.startswith(names.MODEL_QUEUES) for queue in queues) else "prefork")
     concurrency = options.concurrency or (64 if pool == "threads" else os.cpu_count() or 2)
     name = options.name or f"{queues[0].replace('.', '-')}-{os.getpid()}"
     return [
@@ -53,8 +58,16 @@ def celery_arguments(options: argparse.Namespace) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run until asked to stop. Exit code 3: the store is away, or not one that runs can be trusted to."""
+    """Run until asked to stop.
+
+    Exit code 2: orchestrator.toml cannot be used. 3: the store is away, or not one that runs can be trusted to.
+    """
     options = arguments(argv)
+    try:
+        load_project()
+    except ConfigInvalid as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the lines that a person at a terminal needs
+        return 2
     logging.basicConfig(level=options.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
     # Read when Celery is imported.
     os.environ["CELERY_CUSTOM_WORKER_POOL"] = "orchestrator_worker.process.pool:TaskPool"

@@ -9,14 +9,19 @@ from dataclasses import dataclass
 from celery import Celery
 
 from orchestrator_client.contract.plan import StepKind
+from orchestrator_client.contract.pricing import Prices
+from orchestrator_client.contract.project import Project, load_project
+from orchestrator_worker.admission import Admission
 from orchestrator_worker.canvas import Canvas
 from orchestrator_worker.context.runs import Runs
 from orchestrator_worker.executor import Executor
+from orchestrator_worker.limits import Asking, Prepared
 from orchestrator_worker.process.calls import Calls
-from orchestrator_worker.providers.registry import provider
+from orchestrator_worker.process.deltas import Deltas
+from orchestrator_worker.providers.registry import Providers
 from orchestrator_worker.scheduler import Scheduler
 from orchestrator_worker.settings import Settings, settings
-from orchestrator_worker.steps.base import StepPerformer
+from orchestrator_worker.steps.base import Call, StepPerformer
 from orchestrator_worker.steps.model import ModelStep
 from orchestrator_worker.steps.tool import ToolStep
 from orchestrator_worker.store import Store, connect
@@ -31,19 +36,31 @@ class Engine:
     canvas: Canvas
     scheduler: Scheduler
     executor: Executor
+    providers: Providers
     worker: str
 
 
-def build_engine(app: Celery, calls: Calls, config: Settings | None = None) -> Engine:
-    """The engine of this process."""
-    config = config or settings()
+def build_engine(app: Celery, calls: Calls, config: Settings | None = None, project: Project | None = None) -> Engine:
+    """The engine of this process.
+
+    Raises:
+        ConfigInvalid: orchestrator.toml cannot be used.
+    """
+    config, project = config or settings(), project or load_project()
     worker = f"{socket.gethostname()}:{os.getpid()}"
     store = Store(connect(config), config)
     canvas, runs = Canvas(app), Runs(store)
-    scheduler = Scheduler(store, canvas, runs)
-    performers: dict[StepKind, StepPerformer] = {
-        StepKind.TOOL: ToolStep(config, calls),
-        StepKind.MODEL: ModelStep(calls.run, provider, config.default_model),
-    }
-    executor = Executor(store, runs, scheduler, calls, performers, worker)
-    return Engine(config, store, canvas, scheduler, executor, worker)
+    prices, providers = Prices(project), Providers(project)
+    asking, tools = Asking(project, prices), ToolStep(config, calls)
+
+    def describe(prepared: Prepared, call: Call) -> str:
+        run, graph = runs.open(call.run)
+        return asking.describe(prepared, run, graph.plan, call.step)
+
+    models = ModelStep(
+        calls.run, providers, project, prices, tools.context, describe, store.cached, config.default_model
+    )
+    scheduler = Scheduler(store, canvas, runs, Admission(store, models, asking))
+    performers: dict[StepKind, StepPerformer] = {StepKind.TOOL: tools, StepKind.MODEL: models}
+    executor = Executor(store, runs, scheduler, calls, performers, Deltas(store), worker)
+    return Engine(config, store, canvas, scheduler, executor, providers, worker)

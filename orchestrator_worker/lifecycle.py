@@ -1,29 +1,29 @@
-"""What an attempt's end means: again, or an outcome, and which edges stay alive behind it. Pure."""
+"""What an attempt's end means: to come back, or an outcome, and which edges stay alive behind it. Pure."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
-from orchestrator_client.contract import catalog
-from orchestrator_client.contract.errors import OrchestratorError, StepCancelled, StepError, ToolFailed, WorkerLost
+from orchestrator_client.contract import caps, catalog
+from orchestrator_client.contract.errors import (
+    ModelFailed,
+    OrchestratorError,
+    StepCancelled,
+    StepError,
+    ToolFailed,
+    WorkerLost,
+)
 from orchestrator_client.contract.plan import Json, OnFailure, Retry, Step, StepKind
 from orchestrator_client.contract.run import ErrorInfo, Outcome, Receipt, RunRecord, RunState, Wish
 from orchestrator_worker.compiler import Successor
-from orchestrator_worker.steps.base import Fail, Output, Route, Skip, Want
+from orchestrator_worker.records import Leave, Report
+from orchestrator_worker.steps.base import Fail, Output, Readmit, Route, Skip, Turn, Want
 
 LOST_ATTEMPTS = 3
 """Attempts of a step whose workers die under it. More would let one poisonous step take down worker after worker."""
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Another attempt, after a wait."""
-
-    wait_seconds: float
-    error: ErrorInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,9 @@ class Final:
     value: Json
     halts: bool = False
     """The run takes no new steps after this."""
+    counts: bool = False
+    """The run cannot end with success after this."""
+    report: Report | None = None
     alive: bool = True
     """Edges out of this step are alive."""
     taken: tuple[str, ...] | None = None
@@ -46,40 +49,89 @@ class Final:
         return self.alive
 
 
-def decide(step: Step, attempt: int, started_ms: int | None, worker: str, dead: bool, want: Want) -> Again | Final:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an attempt stands."""
+
+    number: int
+    excused: int = 0
+    """Attempts before it that ended through no fault of the step."""
+    started_ms: int | None = None
+    worker: str = ""
+    dead: bool = False
+    """Nothing alive leads to its instance."""
+    asked_for: bool = False
+    """Another step asked for it, and answers for what becomes of it."""
+
+    @property
+    def tries(self) -> int:
+        """This attempt and those before it that count."""
+        return self.number - self.excused
+
+
+def decide(step: Step, at: Standing, want: Want) -> Leave | Final:
     """What follows from an attempt that wants `want`."""
-    receipt = Receipt(outcome=Outcome.SUCCEEDED, attempt=attempt, started_ms=started_ms, worker=worker)
+    receipt = Receipt(
+        outcome=Outcome.SUCCEEDED,
+        attempt=at.number,
+        excused=at.excused,
+        started_ms=at.started_ms,
+        worker=at.worker,
+        uses=step.uses if at.asked_for else "",
+    )
     match want:
         case Output():
-            kept = {"usage": want.usage, "model": want.model, "warnings": want.warnings}
-            return Final(receipt.model_copy(update=kept), want.value)
+            kept = ("usage", "model", "warnings", "selection", "cached")
+            update = {name: getattr(want, name) for name in kept}
+            return Final(receipt.model_copy(update=update), want.value, report=want.report)
+        case Turn():
+            return Leave(want.reason, excused=1, report=want.report, memo=want.memo, asked=want.asked)
+        case Readmit():
+            return Leave("turn", excused=1, report=want.report)
         case Route():
             chosen = {"result": list(want.targets), "success": True}
             return Final(receipt, chosen, taken=want.targets)
         case Skip():
             skipped = receipt.model_copy(update={"outcome": Outcome.SKIPPED, "reason": want.reason})
-            return Final(skipped, skipped_value(want.reason), alive=not dead)
+            return Final(skipped, skipped_value(want.reason), alive=not at.dead, report=NOTHING_SENT)
         case Fail():
-            return _after_failure(step, receipt, want)
+            return _after_failure(step, at, receipt, want)
         case _:
             assert_never(want)
 
 
-def _after_failure(step: Step, receipt: Receipt, failure: Fail) -> Again | Final:
+NOTHING_SENT = Report("unsent", sent=False)
+"""Of a step that was let through to call a model and did not."""
+
+
+def _after_failure(step: Step, at: Standing, receipt: Receipt, failure: Fail) -> Leave | Final:
     error = ErrorInfo.of(failure.error)
     if isinstance(failure.error, StepCancelled):
         cancelled = receipt.model_copy(update={"outcome": Outcome.CANCELLED, "reason": str(failure.error)})
-        return Final(cancelled, failed_value(error, failure.value), alive=False)
-    if may_try_again(step, receipt.attempt, failure.error):
-        return Again(backoff_seconds(step.retry, receipt.attempt, failure.error), error)
+        return Final(cancelled, failed_value(error, failure.value), alive=False, report=failure.report)
+    left = Leave(f"attempt {at.number} failed", error=error, report=failure.report, memo=failure.memo)
+    if is_weather(failure.error) and at.excused < caps.WEATHERS:
+        return replace(left, reason="limit", excused=1)
+    if may_try_again(step, at.tries, failure.error):
+        return replace(left, wait_seconds=backoff_seconds(step.retry, at.tries, failure.error))
+    if failure.other_model is not None:
+        # The other model has all its tries before it.
+        return replace(left, reason="another model is asked", excused=at.tries, memo=failure.other_model)
     kept = {"outcome": Outcome.FAILED, "error": error, "usage": failure.usage, "model": failure.model}
     failed = receipt.model_copy(update=kept)
     return Final(
         failed,
         failed_value(error, failure.value),
-        halts=step.on_failure is OnFailure.FAIL,
+        halts=step.on_failure is OnFailure.FAIL and not at.asked_for,
+        counts=not at.asked_for,
         alive=step.on_failure is OnFailure.CONTINUE,
+        report=failure.report,
     )
+
+
+def is_weather(error: OrchestratorError) -> bool:
+    """Whether an error says nothing of this step, and holds for every other that asks the same provider."""
+    return isinstance(error, ModelFailed) and error.kind.weather and error.retryable
 
 
 def attempts_of(step: Step) -> int:
@@ -90,22 +142,22 @@ def attempts_of(step: Step) -> int:
     return catalog.ATTEMPTS_IF_REPEATABLE if repeatable else 1
 
 
-def may_try_again(step: Step, attempt: int, error: OrchestratorError) -> bool:
+def may_try_again(step: Step, tries: int, error: OrchestratorError) -> bool:
     """Whether the step has an attempt left that could go better."""
     if isinstance(error, WorkerLost):
-        return attempt < max(attempts_of(step), LOST_ATTEMPTS)
+        return tries < max(attempts_of(step), LOST_ATTEMPTS)
     asked_for = isinstance(error, ToolFailed) and step.retry.attempts is not None
-    return isinstance(error, StepError) and (error.retryable or asked_for) and attempt < attempts_of(step)
+    return isinstance(error, StepError) and (error.retryable or asked_for) and tries < attempts_of(step)
 
 
 def backoff_seconds(
-    retry: Retry, attempt: int, error: OrchestratorError, jitter: Callable[[], float] = random.random
+    retry: Retry, tries: int, error: OrchestratorError, jitter: Callable[[], float] = random.random
 ) -> float:
-    """The wait after this attempt: exponential, half of it random, at least what the other side asked for."""
+    """The wait after so many tries: exponential, half of it random, at least what the other side asked for."""
     if isinstance(error, WorkerLost):
         return 0.0
     try:
-        full = min(retry.max_seconds, retry.initial_seconds * retry.factor ** (attempt - 1))
+        full = min(retry.max_seconds, retry.initial_seconds * retry.factor ** (tries - 1))
     except OverflowError:
         full = retry.max_seconds
     asked = getattr(error, "retry_after_seconds", None) or 0.0

@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator_client.contract.limits import RateLimit
 from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.run import ErrorInfo, RunBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,9 @@ class OpenRun:
     plan_hash: str
     inputs_json: bytes
     submitted_ms: int
+    tags: tuple[str, ...] = ()
+    tenant: str = ""
+    budget: RunBudget | None = None
 
     def inputs(self) -> dict[str, Json]:
         """The inputs, parsed anew: what one step does to them no other step sees."""
@@ -33,6 +38,8 @@ class Refusal(StrEnum):
     """The instance has its receipt."""
     CANCELLED = "cancelled"
     """The run is halted; the instance has that receipt now."""
+    PARKED = "parked"
+    """Its provider's gate has closed since its message was sent; it waits there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,42 @@ class Claim:
     dead: bool
     """Nothing alive leads here: the step is to be skipped."""
     values: dict[str, Json]
+    excused: int = 0
+    """Attempts so far that ended through no fault of the step."""
+    admitted: Admitted | None = None
+    """The call that was let through; None where none was asked for."""
+    memo: Json = None
+    """What the attempts before left; see `steps.conversation`."""
+    deltas: bool = False
+    """Somebody reads along as the run's models write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What became of a model call before it was published."""
+
+    state: str
+    """`admitted`, `cached`, or `refused` for good."""
+    pick: int
+    """Which of the models that were asked for, counted from 0."""
+    granted_tokens: int | None = None
+    """Longest reply that the budgets pay for."""
+    digest: str = ""
+    words: str = ""
+    """Why it was refused."""
+
+    @classmethod
+    def from_stored(cls, stored: bytes) -> Admitted:
+        """From the JSON that the scripts keep; arrays count from 1 there."""
+        entry = json.loads(stored)
+        granted = entry.get("granted")
+        return cls(
+            state=entry["state"],
+            pick=int(entry["pick"]) - 1,
+            granted_tokens=None if granted is None else int(granted),
+            digest=entry.get("digest", ""),
+            words=entry.get("words", ""),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +93,12 @@ class Arrival:
     """One edge over which a settled step arrives at a successor."""
 
     instance: str
+    """Of an edge `return`: the instance that asked, `#`, and the turn in which it did."""
     need: int
     """Arrivals that make the successor ready."""
     queue: str
-    route: bool
+    edge: str
+    """`order`, `route`, or `return` to an instance that is parked until the steps it asked for have ended."""
     alive: bool
 
 
@@ -68,12 +113,41 @@ class Settlement(StrEnum):
 
 
 class Parking(StrEnum):
-    """What became of the wish to try again later."""
+    """What became of the wish to go on later."""
 
     PARKED = "parked"
+    READY = "ready"
+    """It need not wait: the caller publishes its next attempt, and the steps it asked for."""
     HALTED = "halted"
     """The run takes no more attempts; the caller settles the instance."""
     REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A step that a step asks for at run time."""
+
+    instance: str
+    queue: str
+    memo: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An instance whose message is to be sent."""
+
+    instance: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """A call that a gate let through."""
+
+    run: str
+    instance: str
+    attempt: int
+    queue: str
 
 
 class Repair(StrEnum):
@@ -97,3 +171,68 @@ class Due:
     queue: str
     age_ms: int
     """Time that the instance has been in the state in which it was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a model call ended: what its gate, its budgets and the ledger are told."""
+
+    kind: str
+    """`ok`, a `FailureKind`, or why nothing was sent."""
+    sent: bool = True
+    """Whether the provider was asked at all."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    """As the provider counted them; None where it did not."""
+    cost_nano_usd: int | None = None
+    """Billionths of a dollar; None where no price is known."""
+    seconds: float | None = None
+    """From the request to the end of the answer."""
+    wait_seconds: float | None = None
+    """What a refusal asks for."""
+    words: str = ""
+    """A refusal in the provider's words."""
+    limits: tuple[RateLimit, ...] = ()
+    reply_json: str = ""
+    """What the cache is to keep, if anything."""
+
+    def to_json(self) -> str:
+        """As `gates.lua` and `admission.lua` read it: without what is not known."""
+        told = {
+            limit.dimension: {"limit": limit.limit, "remaining": limit.remaining, "reset": limit.reset_seconds}
+            for limit in self.limits
+        }
+        counted = self.input_tokens is not None and self.output_tokens is not None
+        report = {
+            "kind": self.kind,
+            "sent": self.sent,
+            "input": self.input_tokens if counted else None,
+            "output": self.output_tokens if counted else None,
+            "nano": self.cost_nano_usd,
+            "seconds": self.seconds,
+            "wait_ms": None if self.wait_seconds is None else round(self.wait_seconds * 1000),
+            "words": self.words or None,
+            "limits": {name: _known(said) for name, said in told.items()},
+            "reply": self.reply_json or None,
+        }
+        return json.dumps(_known(report))
+
+
+def _known(fields: dict[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """How an attempt leaves its worker without an outcome."""
+
+    reason: str
+    wait_seconds: float = 0.0
+    excused: int = 0
+    """How many attempts, this one the first of them, do not count as tries any more."""
+    error: ErrorInfo | None = None
+    report: Report | None = None
+    memo: Json = None
+    """None: as it was."""
+    asked: tuple[Asked, ...] = ()
+    """It comes back when these steps have ended."""

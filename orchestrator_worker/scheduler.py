@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import assert_never
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
+from typing import Self, assert_never
 
 from orchestrator_client.contract.errors import (
     OrchestratorError,
@@ -18,23 +20,29 @@ from orchestrator_client.contract.errors import (
     ValueTooLarge,
     WorkerLost,
 )
-from orchestrator_client.contract.plan import Json, Plan
+from orchestrator_client.contract.plan import Json, Plan, Step
 from orchestrator_client.contract.run import ErrorInfo, Outcome, RunRecord, RunState, Submission, Wish
 from orchestrator_client.contract.template import references, render
 from orchestrator_worker import lifecycle
+from orchestrator_worker.admission import Admission, is_model, queue_of, step_of
 from orchestrator_worker.canvas import Canvas, Hint
 from orchestrator_worker.compiler import Graph
+from orchestrator_worker.context.asked import AskedStep
 from orchestrator_worker.context.runs import Runs
 from orchestrator_worker.context.scope import in_order_of_reference, scope_of
-from orchestrator_worker.lifecycle import Again, Final
-from orchestrator_worker.records import Arrival, Due, OpenRun, Parking, Repair, Settlement
-from orchestrator_worker.steps.base import Fail, Want
+from orchestrator_worker.lifecycle import Final, Standing
+from orchestrator_worker.records import Arrival, Due, Leave, OpenRun, Parking, Ready, Repair, Settlement
+from orchestrator_worker.steps.base import Fail, Readmit, Want
 from orchestrator_worker.store import Store
 
 logger = logging.getLogger(__name__)
 
 QUIET_QUEUE_MS = 300_000
 """A ready instance this old is sent again even if its queue is not empty: its message may be lost all the same."""
+
+
+MODELS_AT_ONCE = 50
+"""Model steps that are described before the first of their messages is sent: one takes half a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +52,23 @@ class Attempt:
     run: OpenRun
     graph: Graph
     instance: str
-    number: int
-    started_ms: int | None = None
-    dead: bool = False
-    worker: str = ""
+    standing: Standing
+    step: Step
+    asked: AskedStep | None = None
+    """Set where a model asked for the step."""
+
+    @classmethod
+    def at(cls, run: OpenRun, graph: Graph, instance: str, standing: Standing, memo: Json) -> Self:
+        """The attempt at an instance, which the plan knows, or else its memo."""
+        if instance in graph.steps:
+            return cls(run, graph, instance, standing, graph.steps[instance])
+        asked = AskedStep.of_memo(memo)
+        return cls(run, graph, instance, replace(standing, asked_for=True), asked.step(instance), asked)
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Run, instance and number: what fences its writes."""
+        return self.run.run, self.instance, self.standing.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +90,8 @@ Verdict = Left | Ended
 class Scheduler:
     """The thin one: what it decides is pure, what it does is a script and a publication."""
 
-    def __init__(self, store: Store, canvas: Canvas, runs: Runs) -> None:
-        self._store, self._canvas, self._runs = store, canvas, runs
+    def __init__(self, store: Store, canvas: Canvas, runs: Runs, admission: Admission) -> None:
+        self._store, self._canvas, self._runs, self._admission = store, canvas, runs, admission
 
     def adopt(self, run_id: str, plan_json: str, inputs_json: str, carried: dict[str, Json] | None) -> None:
         """Record a run whose plan came in a message, from a canvas that waits for it.
@@ -87,13 +108,14 @@ class Scheduler:
         """Open the run's chord and publish its entry steps."""
         run, graph = self._runs.open(run_id)
         if self._store.start_run(run_id, graph.entries, self._canvas.size_key(run_id)) == "started":
-            self._publish(run, graph, [(step, 1) for step, _ in graph.entries])
+            self._publish(run, graph, [Ready(step, 1) for step, _ in graph.entries])
 
     def conclude(self, attempt: Attempt, want: Want) -> Verdict:
-        """Act on what an attempt wants: park it, or settle it and publish what became ready."""
-        match self._decide(attempt, want):
-            case Again() as again:
-                return self._park(attempt, again)
+        """Act on what an attempt wants: let it leave for now, or settle it; and publish what became ready."""
+        match lifecycle.decide(attempt.step, attempt.standing, want):
+            case Leave() as leave:
+                call = want.call if isinstance(want, Readmit) else None
+                return self._leave(attempt, leave, call)
             case Final() as final:
                 return self._settle(attempt, final)
             case other:
@@ -104,15 +126,27 @@ class Scheduler:
 
         The instance's message is sent once more afterwards, so that a part of the chord returns for it.
         """
-        run, graph = self._runs.open(run_id)
-        attempt = Attempt(run, graph, instance, number, worker=worker)
-        if isinstance(self.conclude(attempt, Fail(error)), Ended):
-            self._publish(run, graph, [(instance, number)])
+        attempt = self._attempt(run_id, instance, number, worker)
+        if attempt is not None and isinstance(self.conclude(attempt, Fail(error)), Ended):
+            self._send(attempt.run, attempt.graph, [(Ready(instance, number), queue_of(attempt.graph, instance))])
 
     def hand_back(self, run_id: str, instance: str, number: int) -> None:
         """Return an attempt that this worker can no longer finish; another one takes it at once."""
-        if self._store.park(run_id, instance, number, 0.0, "handed back by a worker that stops") is Parking.HALTED:
-            self.give_up(run_id, instance, number, StepCancelled("the run was halted while its worker stopped"))
+        leave = Leave("handed back by a worker that stops", excused=1)
+        attempt = self._attempt(run_id, instance, number)
+        if attempt is not None and isinstance(self._leave(attempt, leave), Ended):
+            self._send(attempt.run, attempt.graph, [(Ready(instance, number), queue_of(attempt.graph, instance))])
+
+    def promote(self) -> float | None:
+        """Publish the calls that their gates let through now.
+
+        Returns the seconds until there may be more; None where none waits.
+        """
+        due_seconds, promoted = self._store.promote()
+        for run_id, calls in groupby(sorted(promoted, key=attrgetter("run")), key=attrgetter("run")):
+            run, graph = self._runs.open(run_id)
+            self._send(run, graph, [(Ready(call.instance, call.attempt), call.queue) for call in calls])
+        return due_seconds
 
     def sweep(self, every_seconds: float = 0.0) -> list[Due]:
         """Repair what the store says is due; returns what was found."""
@@ -148,44 +182,79 @@ class Scheduler:
 
     # --- inside ------------------------------------------------------------------------------------------------
 
-    def _decide(self, attempt: Attempt, want: Want) -> Again | Final:
-        step = attempt.graph.steps[attempt.instance]
-        return lifecycle.decide(step, attempt.number, attempt.started_ms, attempt.worker, attempt.dead, want)
+    def _attempt(self, run_id: str, instance: str, number: int, worker: str = "") -> Attempt | None:
+        """An attempt that is none of this process's; None if what it was about is gone."""
+        run, graph = self._runs.open(run_id)
+        excused, memo = self._store.left_by(run_id, instance)
+        if instance not in graph.steps and memo is None:
+            return None
+        return Attempt.at(run, graph, instance, Standing(number, excused, worker=worker), memo)
 
-    def _park(self, attempt: Attempt, again: Again) -> Verdict:
-        reason = f"attempt {attempt.number} failed"
-        run_id = attempt.run.run
-        parked = self._store.park(run_id, attempt.instance, attempt.number, again.wait_seconds, reason, again.error)
-        if parked is Parking.HALTED:
-            return self.conclude(attempt, Fail(StepCancelled(f"the run ended after {again.error.message}")))
+    def _leave(self, attempt: Attempt, leave: Leave, call: str | None = None) -> Verdict:
+        """`call` describes the call that the attempt asks its gate for, where that is known."""
+        run, graph, instance = attempt.run, attempt.graph, attempt.instance
+        parked, number = self._store.park(*attempt.key, leave, self._canvas.growth_key(run.run))
+        match parked:
+            case Parking.HALTED:
+                reason = leave.error.message if leave.error else leave.reason
+                halted = Fail(StepCancelled(f"the run ended after {reason}"), report=leave.report)
+                return self.conclude(attempt, halted)
+            case Parking.READY if call is not None:
+                self._send(run, graph, self._admission.let_one_through(run, Ready(instance, number), call))
+            case Parking.READY:
+                self._publish(run, graph, [Ready(instance, number)])
+            case Parking.PARKED:
+                self._publish(run, graph, [Ready(asked.instance, 1) for asked in leave.asked])
+            case Parking.REFUSED:
+                pass
+            case _:
+                assert_never(parked)
         return Left()
 
     def _settle(self, attempt: Attempt, final: Final) -> Verdict:
-        graph, run = attempt.graph, attempt.run
-        arrivals = [
-            Arrival(edge.step, edge.need, edge.queue, edge.route, final.arrives_alive(edge))
-            for edge in graph.successors[attempt.instance]
-        ]
-        growth = self._canvas.growth_key(run.run)
+        growth = self._canvas.growth_key(attempt.run.run)
         try:
             settled, ready = self._store.settle(
-                run.run, attempt.instance, final.receipt, final.value, arrivals, growth, final.halts
+                attempt.run.run,
+                attempt.instance,
+                final.receipt,
+                final.value,
+                self._arrivals(attempt, final),
+                growth,
+                halts=final.halts,
+                counts=final.counts,
+                report=final.report,
             )
         except ValueTooLarge as error:
-            return self.conclude(attempt, Fail(error))
+            return self.conclude(attempt, Fail(error, report=final.report))
         except (TypeError, ValueError, RecursionError) as error:
-            return self.conclude(attempt, Fail(ToolFailed(f"step '{attempt.instance}' left what is not JSON: {error}")))
+            left = ToolFailed(f"step '{attempt.instance}' left what is not JSON: {error}")
+            return self.conclude(attempt, Fail(left, report=final.report))
         if settled is Settlement.REFUSED:
             return Left()
-        self._publish(run, graph, [(instance, 1) for instance in ready])
+        self._publish(attempt.run, attempt.graph, ready)
         return Ended(final.receipt.outcome, final.receipt.explanation)
 
-    def _publish(self, run: OpenRun, graph: Graph, ready: Iterable[tuple[str, int]]) -> None:
-        hints = [
-            Hint(run.run, instance, attempt, step.queue, step.label, step.timeout_seconds)
-            for instance, attempt in ready
-            for step in (graph.steps[instance],)
+    @staticmethod
+    def _arrivals(attempt: Attempt, final: Final) -> list[Arrival]:
+        if (asked := attempt.asked) is not None:
+            return [Arrival(asked.return_edge, asked.of, "", "return", alive=True)]
+        return [
+            Arrival(edge.step, edge.need, edge.queue, "route" if edge.route else "order", final.arrives_alive(edge))
+            for edge in attempt.graph.successors[attempt.instance]
         ]
+
+    def _publish(self, run: OpenRun, graph: Graph, ready: Sequence[Ready]) -> None:
+        """Send the messages of these instances; those of model steps as far as their gates let them through."""
+        at_once = MODELS_AT_ONCE if any(is_model(graph, one.instance) for one in ready) else len(ready)
+        for first in range(0, len(ready), at_once or 1):
+            self._send(run, graph, self._admission.let_through(run, graph, ready[first : first + at_once]))
+
+    def _send(self, run: OpenRun, graph: Graph, admitted: Iterable[tuple[Ready, str]]) -> None:
+        hints = []
+        for ready, queue in admitted:
+            step = step_of(graph, ready.instance)
+            hints.append(Hint(run.run, ready.instance, ready.attempt, queue, step.label, step.timeout_seconds))
         if hints:
             self._canvas.publish(hints)
 
@@ -199,11 +268,11 @@ class Scheduler:
                 lost = WorkerLost(f"the worker of attempt {due.attempt} was not heard of for a whole lease")
                 self.give_up(due.run, due.instance, due.attempt, lost)
             case Repair.PUBLISH:
-                self._publish(*self._runs.open(due.run), [(due.instance, due.attempt)])
+                self._publish(*self._runs.open(due.run), [Ready(due.instance, due.attempt)])
             case Repair.REPUBLISH:
                 # Queues are first in, first out: with an empty one, the message of an unclaimed step is nowhere.
                 if due.queue in empty or due.age_ms > QUIET_QUEUE_MS:
-                    self._publish(*self._runs.open(due.run), [(due.instance, due.attempt)])
+                    self._publish(*self._runs.open(due.run), [Ready(due.instance, due.attempt)])
             case _:
                 assert_never(due.repair)
 

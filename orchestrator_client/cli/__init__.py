@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator_client.cli import fleet, follow, plans, runs
+from orchestrator_client.cli import fleet, follow, limits, money, plans, runs, why
 from orchestrator_client.cli.faults import FaultyGroup
 
 __all__ = ["main"]
@@ -23,7 +23,7 @@ def main() -> None:
     Exit codes:
       0    success
       1    the run failed or was cancelled
-      2    the file, the inputs, the run's id or the command line is invalid
+      2    the file, inputs, configuration, run's id or command line is invalid
       3    Redis cannot be reached, or the embedded fleet died
       124  --timeout passed, and the run goes on
       130  interrupted
@@ -41,6 +41,11 @@ for command in (
     runs.result,
     runs.cancel,
     runs.runs,
+    why.why,
+    limits.limits,
+    money.cost,
+    money.budget,
+    money.estimate,
     fleet.up,
     fleet.worker,
     fleet.flower,

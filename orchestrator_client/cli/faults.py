@@ -13,6 +13,7 @@ import click
 
 from orchestrator_client.cli.show.text import printable_lines
 from orchestrator_client.contract.errors import (
+    ConfigInvalid,
     FleetFailed,
     InputsInvalid,
     OrchestratorError,
@@ -33,7 +34,7 @@ class ExitCode(IntEnum):
     RUN_FAILED = 1
     """The run ended without success; also when it was cancelled."""
     INVALID = 2
-    """The file, the inputs, the run's id or the command line."""
+    """The file, the inputs, the configuration, the run's id or the command line."""
     UNAVAILABLE = 3
     """Redis cannot be reached, or the embedded fleet died."""
     UNEXPECTED = 70
@@ -68,7 +69,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
             return ExitCode.TIMED_OUT
         case StoreUnavailable() | FleetFailed():
             return ExitCode.UNAVAILABLE
-        case PlanInvalid() | InputsInvalid() | RunNotFound() | RunConflict():
+        case PlanInvalid() | InputsInvalid() | ConfigInvalid() | RunNotFound() | RunConflict():
             return ExitCode.INVALID
         case OrchestratorError():
             return ExitCode.RUN_FAILED

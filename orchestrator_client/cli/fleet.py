@@ -128,13 +128,12 @@ def _serve(fleet: LocalFleet) -> None:
 
     Raises:
         FleetFailed: there is no Redis server to start, or it does not answer.
+        ConfigInvalid: the project's configuration cannot be used.
     """
-    from orchestrator_client.contract import names
-    from orchestrator_client.contract.models import DEFAULT_PROVIDER, FAMILIES
+    from orchestrator_client.local import model_queues
 
     fleet.start()
-    providers = {DEFAULT_PROVIDER, *FAMILIES.values()}
-    fleet.serve({names.TOOL_QUEUE, *(names.model_queue(provider) for provider in providers)})
+    fleet.serve(model_queues())
 
 
 def _start_flower(fleet: LocalFleet, port: int) -> subprocess.Popen[bytes] | None:

@@ -10,6 +10,8 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ from orchestrator_client.cli.options import (
     redis_option,
     run_argument,
     submission_options,
+    tokens_options,
 )
 from orchestrator_client.cli.show import output as outputs
 from orchestrator_client.contract.errors import OrchestratorError
@@ -50,15 +53,19 @@ CANCEL_SECONDS = 10.0
 @click.option(
     "-o", "--output", "target", callback=outputs.check_target, help="Write the result here as JSON; - stdout."
 )
+@tokens_options
 @redis_option
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=".", help="Its working folder.")
-def run(file: Path, url: str | None, folder: Path, target: str | None, **submission: Any) -> None:
+def run(
+    file: Path, url: str | None, folder: Path, target: str | None, tokens: bool, as_json: bool, **submission: Any
+) -> None:
     """Run a pipeline and follow it to its end.
 
     Starts a Redis and workers for this one run, unless --redis or ORCHESTRATOR_REDIS_URL names a fleet. There the
     run goes on when this command is interrupted; otherwise it is cancelled.
 
-    On a terminal the steps are shown as they are now; elsewhere every event is a line.
+    On a terminal the steps are shown as they are now; elsewhere every event is a line. With --tokens the text of
+    models is on stdout as they write it, and nothing else.
 
     \b
     orchestrator run report.yaml -i topic=rivers -i depth=3
@@ -68,39 +75,81 @@ def run(file: Path, url: str | None, folder: Path, target: str | None, **submiss
     from orchestrator_client.cli.submission import prepare
 
     plan, inputs = prepare(file, submission.pop("context"), submission.pop("pairs"))
+    way = way_of(tokens, as_json, target)
+    submission["stream_text"] = way is not Way.STEPS
     fleet_url = named_fleet(url)
     with ended_by_signals():
         if fleet_url is None:
-            _run_embedded(plan, inputs, folder, target, submission)
+            _run_embedded(plan, inputs, folder, Shown(way, target), submission)
         else:
-            _run_on_fleet(fleet_url, plan, inputs, target, submission)
+            _run_on_fleet(fleet_url, plan, inputs, Shown(way, target), submission)
 
 
 @click.command()
 @run_argument
-@click.option("--after", metavar="EVENT_ID", callback=check_event_id, help="Only events behind this one, as lines.")
+@click.option(
+    "--after", metavar="ID", callback=check_event_id, help="Only what is behind this event; with --tokens, a cursor."
+)
 @json_option
+@tokens_options
 @redis_option
-def watch(run_id: str, after: str | None, output: str | None, url: str | None) -> None:
+def watch(run_id: str, after: str | None, output: str | None, tokens: bool, as_json: bool, url: str | None) -> None:
     """Follow a run to its end, from its first event or behind --after.
 
-    Ends with the exit code of the run. Interrupting it leaves the run alone.
+    Ends with the exit code of the run. Interrupting it leaves the run alone. With --tokens: the text of model calls
+    that start from now on, as they write it.
     """
     from orchestrator_client.cli.show.display import JsonLines, display_for
 
+    way = way_of(tokens, as_json or (tokens and output is not None))
     with client_of(url) as client:
         followed = client.run(run_id)
-        display = JsonLines(sys.stdout) if output else display_for(followed.plan(), run_id, whole=after is None)
-        _follow_on_fleet(followed, display, after or "0")
+        if way is Way.STEPS:
+            display = JsonLines(sys.stdout) if output else display_for(followed.plan(), run_id, whole=after is None)
+            _follow_on_fleet(followed, display, after or "0")
+        else:
+            _read_on_fleet(followed, way, after or "0")
         document = followed.document(values=False)
-        if not output:
-            show_ending(document, sys.stdout)
+        if not output and way is not Way.JSON_TEXT:
+            show_ending(document, sys.stdout if way is Way.STEPS else sys.stderr)
     exit_with(document)
 
 
-def _run_embedded(
-    plan: Plan, inputs: dict[str, Any], folder: Path, target: str | None, submission: dict[str, Any]
-) -> None:
+class Way(Enum):
+    """What of a run is shown while it goes on."""
+
+    STEPS = "steps"
+    TEXT = "text"
+    JSON_TEXT = "json text"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is shown while the run goes on, and where its result goes."""
+
+    way: Way
+    target: str | None
+
+    @property
+    def stream(self) -> Any:
+        """Where people are spoken to: stdout, unless the result or models' text goes there."""
+        return sys.stderr if self.target == outputs.STDOUT or self.way is not Way.STEPS else sys.stdout
+
+
+def way_of(tokens: bool, as_json: bool, target: str | None = None) -> Way:
+    """What the options ask for.
+
+    Raises:
+        click.UsageError: they contradict each other.
+    """
+    if as_json and not tokens:
+        raise click.UsageError("--json goes with --tokens; for events as JSON, watch has -o json")
+    if tokens and target == outputs.STDOUT:
+        raise click.UsageError("--tokens and -o - both want stdout: write the result to a file")
+    return Way.STEPS if not tokens else Way.JSON_TEXT if as_json else Way.TEXT
+
+
+def _run_embedded(plan: Plan, inputs: dict[str, Any], folder: Path, shown: Shown, submission: dict[str, Any]) -> None:
     """Run on a fleet of our own, which ends with the run; an interrupted run is cancelled.
 
     The document is written in both cases: what had ended by then is not lost.
@@ -119,17 +168,20 @@ def _run_embedded(
         client = stack.enter_context(_client_with(fleet))
         submitted = client.submit(plan, inputs, **submission)
         try:
-            _show_events(_looking_after(submitted, fleet), _display(plan, submitted.id, target))
+            if shown.way is Way.STEPS:
+                _show_events(_looking_after(submitted, fleet), _display(plan, submitted.id, shown))
+            else:
+                _read(submitted, shown.way)
         except KeyboardInterrupt:
             _cancel(submitted)
-            _deliver(submitted.document(), target)
+            _deliver(submitted.document(), shown)
             raise
         document = submitted.document()
-        _deliver(document, target)
+        _deliver(document, shown)
     exit_with(document)
 
 
-def _run_on_fleet(url: str, plan: Plan, inputs: dict[str, Any], target: str | None, submission: dict[str, Any]) -> None:
+def _run_on_fleet(url: str, plan: Plan, inputs: dict[str, Any], shown: Shown, submission: dict[str, Any]) -> None:
     """Submit to a fleet and follow; the run outlives this command.
 
     Raises:
@@ -137,9 +189,12 @@ def _run_on_fleet(url: str, plan: Plan, inputs: dict[str, Any], target: str | No
     """
     with client_of(url) as client:
         submitted = client.submit(plan, inputs, **submission)
-        _follow_on_fleet(submitted, _display(plan, submitted.id, target))
+        if shown.way is Way.STEPS:
+            _follow_on_fleet(submitted, _display(plan, submitted.id, shown))
+        else:
+            _read_on_fleet(submitted, shown.way)
         document = submitted.document()
-        _deliver(document, target)
+        _deliver(document, shown)
         if not document.success:
             click.echo(f"see more: orchestrator show {submitted.id} --values", err=True)
     exit_with(document)
@@ -152,16 +207,11 @@ def _client_with(fleet: LocalFleet) -> Client:
     return Client(fleet.url, fleet=fleet)
 
 
-def _display(plan: Plan, run_id: str, target: str | None) -> Display:
+def _display(plan: Plan, run_id: str, shown: Shown) -> Display:
     """How this run is shown, and where."""
     from orchestrator_client.cli.show.display import display_for
 
-    return display_for(plan, run_id, _stream_beside(target))
-
-
-def _stream_beside(target: str | None) -> Any:
-    """Where people are spoken to: stdout, unless the result goes there."""
-    return sys.stderr if target == outputs.STDOUT else sys.stdout
+    return display_for(plan, run_id, shown.stream)
 
 
 def _show_events(events: Iterator[Event], display: Display, seen: Callable[[str], None] | None = None) -> None:
@@ -179,10 +229,33 @@ def _follow_on_fleet(followed: Run, display: Display, after: str = "0") -> None:
     try:
         _show_events(followed.stream(after), display, lambda event_id: last.__setitem__(0, event_id))
     except (KeyboardInterrupt, OrchestratorError):
-        click.echo(
-            f"run {followed.id} goes on; follow it with: orchestrator watch {followed.id} --after {last[0]}", err=True
-        )
+        _say_how_to_return(followed, last[0])
         raise
+
+
+def _read(followed: Run, way: Way, after: str = "0") -> None:
+    """Show the text of models as they write it."""
+    from orchestrator_client.cli.show.tokens import JsonText, PlainText
+
+    messages = followed.stream(after, mode="messages")
+    shown = PlainText(sys.stdout) if way is Way.TEXT else JsonText(sys.stdout)
+    with shown:
+        for message in messages:
+            shown.show(message, messages.cursor)
+
+
+def _read_on_fleet(followed: Run, way: Way, after: str = "0") -> None:
+    """The same of a run that goes on without us; who reads JSON has a cursor in every line."""
+    try:
+        _read(followed, way, after)
+    except (KeyboardInterrupt, OrchestratorError):
+        _say_how_to_return(followed, "")
+        raise
+
+
+def _say_how_to_return(followed: Run, after: str) -> None:
+    behind = f" --after {after}" if after else ""
+    click.echo(f"run {followed.id} goes on; follow it with: orchestrator watch {followed.id}{behind}", err=True)
 
 
 def _looking_after(followed: Run, fleet: LocalFleet) -> Iterator[Event]:
@@ -210,11 +283,11 @@ def _cancel(submitted: Run) -> None:
         submitted.wait(CANCEL_SECONDS)
 
 
-def _deliver(document: RunDocument, target: str | None) -> None:
+def _deliver(document: RunDocument, shown: Shown) -> None:
     """Write the document where it was asked for, and tell the person how the run ended."""
-    if target is not None:
-        outputs.write(document.model_dump(mode="json"), target)
-    show_ending(document, _stream_beside(target))
+    if shown.target is not None:
+        outputs.write(document.model_dump(mode="json"), shown.target)
+    show_ending(document, shown.stream)
 
 
 def show_ending(document: RunDocument, stream: Any) -> None:

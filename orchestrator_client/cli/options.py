@@ -19,16 +19,20 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
 
+_ID = r"[0-9]{1,19}(-[0-9]{1,19})?"
+"""Of an entry in a stream."""
+
 URL_HINT = "--redis or ORCHESTRATOR_REDIS_URL"
 
 redis_option = click.option("--redis", "url", metavar="URL", help="The fleet's Redis; default: ORCHESTRATOR_REDIS_URL.")
 json_option = click.option(
     "-o", "--output", "output", type=click.Choice(["json"]), help="Write JSON, for other programs to read."
 )
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, for other programs to read.")
 plan_argument = click.argument("file", metavar="PLAN.yaml", type=click.Path(path_type=Path))
 run_argument = click.argument("run_id", metavar="RUN")
 
-_SUBMISSION = (
+_INPUTS = (
     click.option("-i", "--input", "pairs", metavar="KEY=VALUE", multiple=True, help="An input: JSON, else text."),
     click.option(
         "-c",
@@ -36,8 +40,20 @@ _SUBMISSION = (
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="A JSON file of inputs; -i goes before it.",
     ),
+)
+_SUBMISSION = (
+    *_INPUTS,
     click.option("--idempotency-key", metavar="KEY", help="Submitting again with the same key gives the same run."),
     click.option("--tag", "tags", metavar="TAG", multiple=True, help="A word to find the run by; may be repeated."),
+    click.option("--tenant", metavar="NAME", default="", help="On whose account: fair shares and budgets go by it."),
+    click.option("--budget", "budget_usd", metavar="USD", help="What its models may cost, such as 0.50."),
+    click.option(
+        "--on-breach",
+        type=click.Choice(["fail", "pause", "cheaper"]),
+        default="fail",
+        show_default=True,
+        help="What a call meets that the budget does not pay for.",
+    ),
 )
 
 
@@ -46,6 +62,20 @@ def submission_options(command: Command) -> Command:
     for option in reversed(_SUBMISSION):
         command = option(command)
     return command
+
+
+def input_options(command: Command) -> Command:
+    """The options of a command that takes a run's inputs."""
+    for option in reversed(_INPUTS):
+        command = option(command)
+    return command
+
+
+def tokens_options(command: Command) -> Command:
+    """The options of a command that shows text as models write it."""
+    tokens = click.option("--tokens", is_flag=True, help="Show the text of model steps as it comes, and nothing else.")
+    lines = click.option("--json", "as_json", is_flag=True, help="With --tokens: one JSON object a line.")
+    return tokens(lines(command))
 
 
 def as_state(_context: click.Context, _parameter: click.Parameter, word: str | None) -> RunState | None:
@@ -64,12 +94,12 @@ def as_state(_context: click.Context, _parameter: click.Parameter, word: str | N
 
 
 def check_event_id(_context: click.Context, _parameter: click.Parameter, event_id: str | None) -> str | None:
-    """Refuse what is not the id of an event, as `watch -o json` prints it.
+    """Refuse what is neither the id of an event, as `watch -o json` prints it, nor a cursor, as `watch --tokens` does.
 
     Raises:
         click.BadParameter: it is not.
     """
-    if event_id is not None and not re.fullmatch(r"[0-9]{1,19}(-[0-9]{1,19})?", event_id):
+    if event_id is not None and not re.fullmatch(rf"{_ID}(/{_ID})?", event_id):
         raise click.BadParameter(f"'{printable(event_id)}' is no event's id; one looks like 1700000000000-0")
     return event_id
 

@@ -44,3 +44,15 @@ TIMEOUT_SECONDS = 24 * 3600
 
 ATTEMPTS = 100
 """Most attempts that a plan may ask for."""
+
+DELTAS = 100_000
+"""Pieces of text that a run's stream keeps; the oldest go first."""
+
+TURNS = 100
+"""Calls of the model in one step."""
+
+CALLS_OF_A_TURN = 128
+"""Tools that a model may ask for at once."""
+
+WEATHERS = 1_000
+"""Refusals by a provider's limits that one step waits out, before they count as failures of its own."""

@@ -3,6 +3,7 @@
     OrchestratorError
     ├── PlanInvalid                 the file cannot run; carries every problem that was found     (exit code 2)
     ├── InputsInvalid               the caller's inputs do not fit the plan                       (exit code 2)
+    ├── ConfigInvalid               orchestrator.toml cannot be used                              (exit code 2)
     ├── StoreUnavailable            Redis cannot be reached, or is not one that we run on         (exit code 3)
     ├── FleetFailed                 an embedded Redis or worker could not start, or died          (exit code 3)
     ├── RunNotFound                 no run of that id
@@ -18,6 +19,7 @@
         ├── ToolFailed              the tool ran and reported failure, or raised
         ├── ModelFailed             the provider answered with an error, or not at all
         ├── CredentialMissing       the worker has no key for the provider
+        ├── BudgetExceeded          a budget does not pay for the call
         ├── StepTimeout             the attempt took longer than the step allows
         ├── StepCancelled           the run was cancelled while the step ran
         ├── ValueTooLarge           the step left more than the store accepts
@@ -30,6 +32,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator_client.contract.limits import RateLimit
 
 
 class OrchestratorError(Exception):
@@ -89,6 +96,17 @@ class InputsInvalid(OrchestratorError):
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
+
+
+class ConfigInvalid(OrchestratorError):
+    """The project's configuration cannot be used: one line a problem."""
+
+    def __init__(self, file: str, problems: Sequence[str]) -> None:
+        super().__init__(file, list(problems))
+        self.file, self.problems = file, list(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{self.file}: {problem}" for problem in self.problems)
 
 
 class StoreUnavailable(OrchestratorError):
@@ -188,17 +206,69 @@ class ToolFailed(StepError):
         self.retryable = retryable
 
 
+class FailureKind(StrEnum):
+    """What went wrong with a call of a model, whoever the provider is."""
+
+    RATE_LIMIT = "rate_limit"
+    """The account's limit is used up for the moment. Weather: it holds for the whole fleet, and costs no attempt."""
+    OVERLOAD = "overload"
+    """The provider has too much to do. Weather too."""
+    QUOTA = "quota"
+    """The money, or the day's share, is gone."""
+    AUTH = "auth"
+    """The key is refused."""
+    BAD_REQUEST = "bad_request"
+    """The request is refused as it is."""
+    CONTEXT_LENGTH = "context_length"
+    """Prompt and reply do not fit into the model."""
+    CONTENT_FILTER = "content_filter"
+    """The provider's filter, or the model itself, refused."""
+    TIMEOUT = "timeout"
+    """No complete answer came in time."""
+    CONNECTION = "connection"
+    """The provider was not reached, or hung up."""
+    SERVER = "server"
+    """The provider failed."""
+    TRUNCATED = "truncated"
+    """The answer ended before its end."""
+    BAD_RESPONSE = "bad_response"
+    """The answer claims success and is none."""
+    UNSENT = "unsent"
+    """The call could not be made at all."""
+    EMPTY = "empty"
+    """The answer says nothing."""
+    UNFIT = "unfit"
+    """The answer does not fit the schema that the step asks for, also after its repair."""
+
+    @property
+    def weather(self) -> bool:
+        """Whether it says nothing of this call, and holds for every other too."""
+        return self in (FailureKind.RATE_LIMIT, FailureKind.OVERLOAD)
+
+
 class ModelFailed(StepError):
     """The provider answered with an error, or did not answer."""
 
-    def __init__(self, message: str, retryable: bool = True, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        retryable: bool = True,
+        retry_after_seconds: float | None = None,
+        kind: FailureKind = FailureKind.SERVER,
+        limits: tuple[RateLimit, ...] = (),
+    ) -> None:
         super().__init__(message)
-        self.args = (message, retryable, retry_after_seconds)
+        self.args = (message, retryable, retry_after_seconds, kind, limits)
         self.retryable, self.retry_after_seconds = retryable, retry_after_seconds
+        self.kind, self.limits = kind, limits
 
 
 class CredentialMissing(StepError):
     """The worker's environment has no key for the provider."""
+
+
+class BudgetExceeded(StepError):
+    """A budget does not pay for the call; nothing was sent."""
 
 
 class StepTimeout(StepError):

@@ -23,7 +23,8 @@ class EventKind(StrEnum):
     STEP_STARTED = "step_started"
     """An attempt holds its lease. `data`: worker."""
     STEP_PARKED = "step_parked"
-    """The instance waits in Redis. `data`: reason, delay_ms, error (of the attempt before, if any)."""
+    """The instance waits in Redis. `data`: reason (`limit`, `budget`, `cache`, `tools`, `turn`, or why the attempt
+    before ended); scope and words (what a call waits for); delay_ms; error (of the attempt before, if any)."""
     STEP_SUCCEEDED = "step_succeeded"
     """`data`: started_ms, usage."""
     STEP_FAILED = "step_failed"
@@ -34,6 +35,37 @@ class EventKind(StrEnum):
     """`data`: reason."""
     RUN_CLOSED = "run_closed"
     """The last event of every run. `data`: state, error."""
+
+
+class Delta(Record):
+    """A piece of text as a model writes it. Those of one attempt, in the order of `seq`, are its reply."""
+
+    id: str
+    """The stream's: pass it to continue behind it."""
+    run: str
+    instance: str
+    attempt: int
+    seq: int
+    """Counts from 1 within the attempt. A gap means that the stream was trimmed before it was read."""
+    text: str
+
+
+class Dropped(Record):
+    """What an attempt wrote so far is void: it died or failed, and another one writes anew."""
+
+    run: str
+    instance: str
+    attempt: int
+
+
+class Written(Record):
+    """A model step has its receipt: what was read of its last attempt is all there is."""
+
+    run: str
+    instance: str
+    attempt: int
+    text: str = ""
+    """The whole text, where none of it was streamed."""
 
 
 class Event(Record):

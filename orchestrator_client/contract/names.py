@@ -19,9 +19,13 @@ TOOL_QUEUE = "tool"
 CONTROL_QUEUE = "control"
 
 
+MODEL_QUEUES = "model."
+"""How the queues of models begin."""
+
+
 def model_queue(provider: str) -> str:
     """Queue of the calls that go to one provider."""
-    return f"model.{provider}"
+    return f"{MODEL_QUEUES}{provider}"
 
 
 def task_id(run: str, instance: str) -> str:
@@ -59,8 +63,56 @@ RUNS = "orc:runs"
 """Sorted set: run ids by the time of their submission (ms since 1970)."""
 SWEEPER = "orc:sweeper"
 """String with a short TTL: somebody is sweeping now."""
+AGENDA = "orc:agenda"
+"""Sorted set: scopes at whose gates calls wait, by when to look again (ms since 1970)."""
+AGAIN = "orc:again"
+"""List: calls, as `<run>|<instance>`, that waited for an answer or for money and are to be looked at again."""
+SCOPES = "orc:scopes"
+"""Set: every scope of which a gate is known."""
+WAKE = "orc:wake"
+"""Channel: something on the agenda has become due earlier than whoever reads it believes."""
 CLOCK = "orc:clock"
 """String, only ever set by a test: what the scripts take for the time (ms since 1970)."""
+
+
+def gate(scope: str) -> str:
+    """Hash: `state`, `config` and `set`, all JSON, of one provider, credential and model."""
+    return f"orc:gate:{scope}"
+
+
+def waiting(scope: str) -> str:
+    """Sorted set: tenants that have calls waiting at a gate. With `|tenant` behind it: their runs; with `|tenant|run`:
+    the run's instances, by arrival (ms)."""
+    return f"orc:waiting:{scope}"
+
+
+def budget(identity: str) -> str:
+    """Hash: `cap`, `spent` and `reserved`, in billionths of a dollar."""
+    return f"orc:budget:{identity}"
+
+
+def short(identity: str) -> str:
+    """Sorted set: calls that wait for money of one budget."""
+    return f"orc:short:{identity}"
+
+
+BUDGET_TTL_SECONDS = 400 * 24 * 3600
+"""Life of a tag's or tenant's budget after its last call."""
+
+
+def ledger(day: int) -> str:
+    """Hash: `kind|name|model|what` -> sum of one day, counted from 1970."""
+    return f"orc:ledger:{day}"
+
+
+def cached(digest: str) -> str:
+    """String: the reply to one request, as JSON."""
+    return f"orc:cache:{digest}"
+
+
+def history(pipeline: str, step: str) -> str:
+    """Hash: what a step's model calls used, smoothed over runs."""
+    return f"orc:history:{pipeline}:{step}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +133,7 @@ class RunKeys:
 
     @property
     def instances(self) -> str:
-        """Hash: instance -> `state|attempt|since ms|dead|queue` of every instance that is open."""
+        """Hash: instance -> `state|attempt|since ms|dead|excused|queue|token` of every instance that is open."""
         return f"orc:{{{self.run}}}:instances"
 
     @property
@@ -107,3 +159,18 @@ class RunKeys:
     def events(self) -> str:
         """Stream: what happened, see `event.Event`."""
         return f"orc:{{{self.run}}}:events"
+
+    @property
+    def calls(self) -> str:
+        """Hash: instance -> JSON of the model call that it waits for or makes, see `admission.lua`."""
+        return f"orc:{{{self.run}}}:calls"
+
+    @property
+    def memos(self) -> str:
+        """Hash: instance -> JSON of what its attempts so far left for the next: turns, tools asked for, usage."""
+        return f"orc:{{{self.run}}}:memos"
+
+    @property
+    def deltas(self) -> str:
+        """Stream: pieces of text as models write them, see `event.Delta`."""
+        return f"orc:{{{self.run}}}:deltas"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
 
-from orchestrator_client.contract.plan import Json, Plan, Record, Step
+from orchestrator_client.contract.plan import Json, Plan, Record, Step, StepKind
+from orchestrator_client.contract.project import OnBreach
 from orchestrator_client.contract.usage import NO_USAGE, Usage
 
 
@@ -50,7 +52,9 @@ class InstanceState(StrEnum):
     LATE = "late"
     """Its lease has run out; in a moment the attempt is taken for lost."""
     PARKED = "parked"
-    """It waits in Redis until its time comes, holding no worker."""
+    """It waits in Redis until its time comes, or the steps that it asked for have ended, holding no worker."""
+    WAITING = "waiting"
+    """Its model call waits for a provider's limit, for money, or for the answer to the same request, in Redis too."""
 
 
 class Outcome(StrEnum):
@@ -97,7 +101,16 @@ class Receipt(Record):
     """Why it was skipped or cancelled."""
     error: ErrorInfo | None = None
     usage: Usage | None = None
+    """Of all attempts and turns."""
     model: str | None = None
+    selection: str = ""
+    """Why this model, where the plan left the choice."""
+    uses: str = ""
+    """Of a step that a model asked for: the tool."""
+    excused: int = 0
+    """Attempts that ended through no fault of the step: a provider's limit, a worker that stopped, a turn."""
+    cached: bool = False
+    """The answer came from the cache, and cost nothing."""
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -116,6 +129,13 @@ class Receipt(Record):
         return (self.ended_ms - self.started_ms) / 1000 if self.started_ms else 0.0
 
 
+class RunBudget(Record):
+    """What a run may spend on models."""
+
+    usd: Decimal = Field(gt=0)
+    on_breach: OnBreach = OnBreach.FAIL
+
+
 class Submission(Record):
     """What a client records when it submits a run: written once, never changed."""
 
@@ -124,6 +144,11 @@ class Submission(Record):
     inputs: dict[str, Json] = Field(default_factory=dict)
     """Bound: coerced, with defaults."""
     tags: tuple[str, ...] = ()
+    tenant: str = ""
+    """On whose account: fair shares and budgets go by it."""
+    budget: RunBudget | None = None
+    deltas: bool = False
+    """Whether its models' text is streamed."""
     idempotency_key: str | None = None
 
 
@@ -136,6 +161,8 @@ class RunRecord(Record):
     state: RunState
     wish: Wish = Wish.RUN
     tags: tuple[str, ...] = ()
+    tenant: str = ""
+    budget: RunBudget | None = None
     steps: int = 0
     """Steps of the plan."""
     failed: int = 0
@@ -154,7 +181,7 @@ class RunRecord(Record):
     def from_hash(cls, run: str, stored: Mapping[str, str]) -> RunRecord:
         """From the store's hash, whose values are text."""
         parsed: dict[str, Any] = {key: value for key, value in stored.items() if value != ""}
-        for key in ("tags", "error", "outputs"):
+        for key in ("tags", "error", "outputs", "budget"):
             if key in parsed:
                 parsed[key] = json.loads(parsed[key])
         return cls.model_validate({**parsed, "run": run})
@@ -170,11 +197,13 @@ class OpenInstance(Record):
     state: InstanceState
     attempt: int
     since_ms: int
+    excused: int = 0
+    """Attempts that do not count as tries, see `Receipt.excused`."""
 
     @classmethod
     def from_stored(cls, stored: str) -> OpenInstance:
-        state, attempt, since, *_ = stored.split("|")
-        return cls(state=InstanceState(state), attempt=int(attempt), since_ms=int(since))
+        state, attempt, since, _dead, excused, *_ = stored.split("|")
+        return cls(state=InstanceState(state), attempt=int(attempt), since_ms=int(since), excused=int(excused))
 
 
 class StepDocument(Record):
@@ -238,7 +267,8 @@ class RunDocument(Record):
             status=status_word(record.state),
             success=record.success,
             steps={
-                step.id: _step_document(plan, step.id, record, receipts, open_instances, values) for step in plan.steps
+                instance: _step_document(plan, instance, record, receipts, open_instances, values)
+                for instance in dict.fromkeys([*plan.step_by_id, *finished, *open_instances])
             },
             outputs=record.outputs or {},
             execution_order=finished,
@@ -260,9 +290,9 @@ def _step_document(
     open_instances: Mapping[str, OpenInstance],
     values: Mapping[str, Json],
 ) -> StepDocument:
-    step = plan.step_by_id[instance]
+    step = plan.step_by_id.get(instance) or asked_for(instance, receipts.get(instance))
     common: dict[str, Any] = {
-        "id": step.id,
+        "id": instance,
         "action": step.uses.rpartition(".")[2] if step.kind == "tool" else step.uses,
         "tool": step.uses if step.kind == "tool" else None,
         "provider": step.provider if step.kind == "model" else None,
@@ -272,11 +302,17 @@ def _step_document(
     if (receipt := receipts.get(instance)) is not None:
         return StepDocument(**{**common, **_ended_fields(step, receipt), "value": values.get(instance)})
     if (waiting := open_instances.get(instance)) is not None:
-        return StepDocument(**common, status=waiting.state, success=False, retries=waiting.attempt - 1)
+        retries = waiting.attempt - 1 - waiting.excused
+        return StepDocument(**common, status=waiting.state, success=False, retries=retries)
     if record.state.ended:
         reason = f"not reached: {record.halt} failed" if record.halt else "not reached before the run ended"
         return StepDocument(**common, status=Outcome.CANCELLED, success=False, reason=reason)
     return StepDocument(**common, status="pending", success=False)
+
+
+def asked_for(instance: str, receipt: Receipt | None) -> Step:
+    """A step that a model asked for: it is in no plan, and its tool is known once it has ended."""
+    return Step(id=instance, kind=StepKind.TOOL, uses=receipt.uses if receipt else "")
 
 
 def _ended_fields(step: Step, receipt: Receipt) -> dict[str, Any]:
@@ -290,7 +326,7 @@ def _ended_fields(step: Step, receipt: Receipt) -> dict[str, Any]:
         "started_at": iso(receipt.started_ms),
         "completed_at": iso(receipt.ended_ms),
         "duration": receipt.seconds,
-        "retries": max(0, receipt.attempt - 1),
+        "retries": max(0, receipt.attempt - 1 - receipt.excused),
         "timed_out": bool(receipt.error and receipt.error.type == "StepTimeout"),
         "worker": receipt.worker or None,
         "usage": receipt.usage,

@@ -46,6 +46,9 @@ def submit_command(submission: Submission, ttl_seconds: int) -> Command:
             json.dumps(submission.tags),
             len(plan.steps),
             LOOK_AGAIN_MS,
+            submission.tenant,
+            submission.budget.model_dump_json() if submission.budget else "",
+            "1" if submission.deltas else "",
         ],
     )
 

@@ -19,6 +19,8 @@ class Usage(Record):
     output_tokens: int = 0
     cached_input_tokens: int = 0
     reasoning_tokens: int = 0
+    audio_tokens: int = 0
+    """Sound, in and out; counted in the two sums above."""
     cost_usd: Decimal | None = None
 
     def __add__(self, other: Usage) -> Usage:
@@ -29,6 +31,7 @@ class Usage(Record):
             output_tokens=self.output_tokens + other.output_tokens,
             cached_input_tokens=self.cached_input_tokens + other.cached_input_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            audio_tokens=self.audio_tokens + other.audio_tokens,
             cost_usd=(self.cost_usd or Decimal(0)) + (other.cost_usd or Decimal(0)) if known else None,
         )
 

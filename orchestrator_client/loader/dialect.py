@@ -53,12 +53,18 @@ INPUT_TYPES: Mapping[str, str] = {
 OUTPUT_KEYS = frozenset({"value", "source", "type", "description", "schema", "format", "location", "name"})
 """Keys of an output's long form; `value` or `source` is the template, the others are labels."""
 
-STEP_KEYS = frozenset(
-    {"id", "name", "description", "metadata", "tool", "action", "model", "parameters", "dependencies", "depends_on"}
+STEP_MODEL_KEYS = frozenset(
+    {"model", "fallback_models", "selection", "requires_model", "tools", "response_format", "schema", "stream"}
+    | {"cache", "credential", "max_turns"}
+)
+"""Parameters of model steps that may stand at the step itself as well."""
+
+STEP_KEYS = STEP_MODEL_KEYS | frozenset(
+    {"id", "name", "description", "metadata", "tool", "action", "parameters", "dependencies", "depends_on"}
     | {"condition", "if", "timeout", "retry", "max_retries", "on_failure", "continue_on_error"}
 )
 
-STEP_INERT = frozenset({"produces", "location", "requires_model", "tags"})
+STEP_INERT = frozenset({"produces", "location", "tags"})
 
 STEP_LATER: Mapping[str, str] = {
     **dict.fromkeys(("for_each", "foreach"), "map over items"),
@@ -100,7 +106,7 @@ TOOLS_LATER = frozenset(
 )
 
 ACTIONS_LATER = frozenset(
-    {"generate_structured", "debug", "calculate", "count_words", "web_search", "evaluate_condition", "control_flow"}
+    {"debug", "calculate", "count_words", "web_search", "evaluate_condition", "control_flow"}
     | {"loop_complete", "capture_result", "create_parallel_queue", "action_loop", "echo", "print"}
 )
 """Actions of steps without a tool."""
@@ -123,7 +129,7 @@ RUN_NAMES = frozenset(
 ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
 
 AUTO = "<AUTO"
-"""How a tag starts that asks a model to fill a value in."""
+"""How a tag starts that asks a model to fill a value in, or, in the place of a model, for the choice of one."""
 AUTO_NAME = "an <AUTO> tag"
 
 

@@ -6,10 +6,10 @@ from pathlib import PurePath
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.plan import Json, Plan, Step
-from orchestrator_client.loader import declarations, dialect, edges, policy, steps
+from orchestrator_client.loader import declarations, dialect, edges, model, policy, steps
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
-from orchestrator_client.loader.references import Scope, refuse_auto
+from orchestrator_client.loader.references import Scope
 from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
 
 SMALLEST = "steps: [{id: hello, tool: terminal, action: execute, parameters: {command: date}}]"
@@ -96,12 +96,10 @@ def _steps(nodes: list[Node], scope: Scope, defaults: steps.Defaults, problems: 
 
 def _defaults(root: Mapping, problems: Problems) -> steps.Defaults:
     """The model of `model:`, and the timeout of `metadata.default_timeout`, the one entry there that has a meaning."""
-    model, metadata = root.get("model"), root.get("metadata")
-    if model is not None:
-        refuse_auto(model, problems)
+    metadata = root.get("metadata")
     timeout = metadata.get("default_timeout") if isinstance(metadata, Mapping) else None
     return steps.Defaults(
-        model=steps.model_name(model, problems) if model is not None else None,
+        model=model.named(root.get("model"), problems),
         timeout_seconds=policy.timeout_seconds(timeout, problems),
     )
 

@@ -18,7 +18,11 @@ from orchestrator_client.loader.uses import Use
 _SELECTS_ACTION = "action"
 """Parameter by which existing files choose an action; the tool itself does not see it."""
 
-_PROMPTS: dict[str, tuple[str, ...]] = {"generate": ("prompt", "messages"), "analyze": ("prompt", "text", "messages")}
+_PROMPTS: dict[str, tuple[str, ...]] = {
+    "generate": ("prompt", "messages"),
+    "generate-structured": ("prompt", "messages"),
+    "analyze": ("prompt", "text", "messages"),
+}
 """What a model can be asked with: one of these must be there."""
 
 

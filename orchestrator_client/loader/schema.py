@@ -8,6 +8,7 @@ from orchestrator_client.contract import caps, catalog
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.loader import dialect
 from orchestrator_client.loader.parameters import spellings_of
+from orchestrator_client.loader.selection import NO_REQUIREMENT
 
 _ANYTHING: Json = {}
 _CONDITION: Json = {"type": ["string", "boolean"]}
@@ -69,7 +70,9 @@ def _step() -> Json:
         "id": {**_id(), "not": {"enum": sorted(dialect.RESERVED_IDS)}},
         "tool": {"anyOf": [{"enum": _tool_spellings()}, {"pattern": f"^{catalog.PYTHON_PREFIX}"}]},
         "action": {"type": "string", "examples": [*catalog.MODEL_ACTIONS, *catalog.ACTION_ALIASES]},
+        **{key: _model_fields().get(key, _ANYTHING) for key in dialect.STEP_MODEL_KEYS},
         "model": _TEXT,
+        "requires_model": {"anyOf": [{"type": "object"}, {"const": NO_REQUIREMENT}]},
         "parameters": {"type": "object"},
         **dict.fromkeys(("dependencies", "depends_on"), _STEP_NAMES),
         **dict.fromkeys(("condition", "if"), _CONDITION),
@@ -87,6 +90,12 @@ def _step() -> Json:
         "properties": properties,
         "allOf": [*_by_tool(), *_by_action()],
     }
+
+
+def _model_fields() -> dict[str, Json]:
+    """Parameters of model steps, each a template or what its record says."""
+    properties: dict[str, Json] = _record(catalog.GenerateParameters, "")["properties"]
+    return properties
 
 
 def _retry() -> Json:
@@ -130,12 +139,24 @@ def _by_action() -> Iterable[Json]:
 
 def _when(properties: dict[str, Json], name: str, record: type[catalog.Parameters]) -> Json:
     """If these properties are so, the parameters are of this record; `False` means that a key is absent."""
-    needed = ["parameters"] if any(field.is_required() for field in record.model_fields.values()) else []
+    fits: dict[str, Json] = {"properties": {"parameters": {"$ref": f"#/$defs/{name}"}}}
+    if needed := _required(record):
+        is_model = issubclass(record, catalog.GenerateParameters)
+        fits |= {"allOf": [_at_either(n) for n in needed]} if is_model else {"required": ["parameters"]}
     required = [key for key, condition in properties.items() if condition is not False]
-    return {
-        "if": {"properties": properties, "required": required},
-        "then": {"properties": {"parameters": {"$ref": f"#/$defs/{name}"}}, "required": needed},
-    }
+    return {"if": {"properties": properties, "required": required}, "then": fits}
+
+
+def _required(record: type[catalog.Parameters]) -> list[tuple[str, ...]]:
+    """The spellings of each field that must be there."""
+    spellings = spellings_of(record)
+    return [spellings[name] for name, field in record.model_fields.items() if field.is_required()]
+
+
+def _at_either(names: tuple[str, ...]) -> Json:
+    """What a model step needs may stand at the step itself."""
+    inside = [{"required": ["parameters"], "properties": {"parameters": {"required": [name]}}} for name in names]
+    return {"anyOf": [*({"required": [name]} for name in names if name in dialect.STEP_MODEL_KEYS), *inside]}
 
 
 def _parameter_records() -> dict[str, Json]:
@@ -148,7 +169,7 @@ def _record(record: type[catalog.Parameters], description: str) -> Json:
     """One record: each field under all its spellings, and a template wherever a value may stand."""
     fields = record.model_json_schema(by_alias=False)["properties"]
     spellings = spellings_of(record)
-    required = [spellings[name] for name, field in record.model_fields.items() if field.is_required()]
+    required = [] if issubclass(record, catalog.GenerateParameters) else _required(record)
     properties = {name: {"anyOf": [_TEMPLATE, fields[field]]} for field, names in spellings.items() for name in names}
     needed = [{"anyOf": [{"required": [name]} for name in names]} for names in required]
     return {

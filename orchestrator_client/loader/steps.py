@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator_client.contract import caps, template
-from orchestrator_client.contract.models import DEFAULT_PROVIDER, provider_of
-from orchestrator_client.contract.plan import Json, Step, StepKind
-from orchestrator_client.loader import dialect, parameters, policy, uses
+from orchestrator_client.contract import caps
+from orchestrator_client.contract.plan import Step, StepKind
+from orchestrator_client.loader import dialect, model, parameters, policy, uses
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems, quoted
 from orchestrator_client.loader.references import Scope, named, named_in_condition, refuse_auto
 from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
 
-_MODEL_CHARACTERS = 200
 _LABELS = frozenset({"description", "name", "metadata"})
 """Keys that nothing ever renders."""
+_READ_LATER = frozenset({"model", "parameters"})
+"""Keys in which a tag may be in its place; whether it is depends on what the step uses."""
+_REFUSED_WHOLE = frozenset({"steps"})
+"""Keys whose value is not looked at: it is refused, and some of it would not be."""
 
 _UNDERSTOOD = dialect.STEP_KEYS | dialect.STEP_INERT | dialect.STEP_LATER.keys() | dialect.STEP_COMPANIONS
 
@@ -25,7 +27,7 @@ _UNDERSTOOD = dialect.STEP_KEYS | dialect.STEP_INERT | dialect.STEP_LATER.keys()
 class Defaults:
     """What steps inherit from the top of the file."""
 
-    model: Scalar | None = None
+    model: model.Named = model.NOBODY
     timeout_seconds: float | None = None
 
 
@@ -65,18 +67,19 @@ class _Reader:
     def step(self, step_id: str, defaults: Defaults) -> Step:
         """The step of the plan. One that was refused is there all the same, so that others may name it."""
         use = self._use()
-        model = _model(self._node, self._settings, defaults, use, self._problems)
+        asked = model.read(self._node, self._settings, use, defaults.model, self._problems)
+        self._check_parameters(asked.settings, use)
         condition = _condition(self._node, self._problems)
-        reads = self._reads(model, condition)
+        reads = self._reads(asked, condition)
         after = tuple(dict.fromkeys([*_declared(self._node, self._scope, self._problems), *reads]))
         return Step(
             id=step_id,
             kind=use.kind if use else StepKind.CONTROL,
             uses=use.uses if use else "",
-            parameters=_passed_on(self._settings, use),
+            parameters={key: plain(entry.value) for key, entry in asked.settings.entries.items()},
             name=_label(self._node),
-            model=model.text.strip() if model else None,
-            provider=_provider(model),
+            model=asked.model.text,
+            provider=asked.model.provider,
             after=after,
             reads=tuple(reads),
             condition=condition.value if condition else None,
@@ -88,22 +91,28 @@ class _Reader:
         )
 
     def _use(self) -> uses.Use | None:
-        """What performs the step. A refused step may lack it, and its parameters may name what is not there yet."""
+        """What performs the step. A refused step may lack it."""
         if self._refused and not {"tool", "action"} & self._node.entries.keys():
             return None
-        use = uses.of(self._node, self._settings, self._problems)
-        if use is not None and not self._refused and isinstance(self._node.get("parameters"), Mapping | None):
-            parameters.check(self._settings, use, self._problems)
-        return use
+        return uses.of(self._node, self._settings, self._problems)
 
-    def _reads(self, model: Scalar | None, condition: Scalar | None) -> list[str]:
+    def _check_parameters(self, settings: Mapping, use: uses.Use | None) -> None:
+        """Check what is passed on; not of a refused step, whose parameters may name what is not there yet."""
+        is_tool = use is not None and use.kind is StepKind.TOOL
+        for key, entry in self._settings.entries.items():
+            # In the place of a model, a tag asks for the choice of one, which there is.
+            if key != "model" or is_tool:
+                refuse_auto(entry.value, self._problems)
+        if use is not None and not self._refused and isinstance(self._node.get("parameters"), Mapping | None):
+            parameters.check(settings, use, self._problems)
+
+    def _reads(self, asked: model.Asked, condition: Scalar | None) -> list[str]:
         """Steps that the templates name; none of a refused step, whose loop has names of its own."""
         if self._refused:
             return []
-        # The parameter `model` is read as the step's model.
         reads = [
-            *named(_without_model(self._settings), self._scope, self._problems),
-            *named(model, self._scope, self._problems),
+            *named(asked.settings, self._scope, self._problems),
+            *named(asked.model.name, self._scope, self._problems),
         ]
         if condition is not None and isinstance(condition.value, str) and dialect.AUTO not in condition.text:
             reads += named_in_condition(condition, self._scope, self._problems)
@@ -162,7 +171,8 @@ def _check_keys(step: Mapping, problems: Problems) -> bool:
         meaning = f" ({dialect.STEP_LATER[key]})" if key in dialect.STEP_LATER else ""
         dialect.not_yet(problems, f"{quoted(key)}{meaning} in a step", step.place_of(key))
     for key in step.entries.keys() - _LABELS:
-        refuse_auto(step.entries[key].value, problems)
+        if key not in _READ_LATER | _REFUSED_WHOLE:
+            refuse_auto(step.entries[key].value, problems)
         if key not in _UNDERSTOOD:
             remedy = problems.did_you_mean(key, _UNDERSTOOD)
             problems.error(Code.UNKNOWN_KEY, f"unknown key {quoted(key)} in a step", step.place_of(key), remedy)
@@ -187,34 +197,6 @@ def _parameters(step: Mapping, problems: Problems) -> Mapping:
     return Mapping(*step.place_of("parameters"))
 
 
-def _model(
-    step: Mapping, settings: Mapping, defaults: Defaults, use: uses.Use | None, problems: Problems
-) -> Scalar | None:
-    """The model as written: the parameter's, else the step's, else the pipeline's."""
-    if use is None or use.kind is not StepKind.MODEL:
-        if use is not None and "model" in step.entries:
-            problems.warn(Code.NO_EFFECT, f"{use.uses} uses no model", step.place_of("model"))
-        return None
-    node = settings.get("model") or step.get("model")
-    return defaults.model if node is None else model_name(node, problems)
-
-
-def model_name(node: Node, problems: Problems) -> Scalar | None:
-    """The node, if it can be the name of a model, or a template of one."""
-    if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value.strip():
-        problems.error(Code.WRONG_TYPE, f"model must be a name, found {kind_of(node)}", node.place)
-        return None
-    if len(node.value) > _MODEL_CHARACTERS and not template.is_template(node.value):
-        problems.error(Code.WRONG_VALUE, f"no model has a name of {len(node.value):,} characters", node.place)
-        return None
-    return node
-
-
-def _provider(model: Scalar | None) -> str:
-    """Whose queue a model step goes to. A template is known too late to choose one."""
-    return DEFAULT_PROVIDER if model is None or template.is_template(model.text) else provider_of(model.text)
-
-
 def _condition(step: Mapping, problems: Problems) -> Scalar | None:
     """The condition; `if` is its other spelling."""
     if step.get("condition") is not None and step.get("if") is not None:
@@ -226,18 +208,6 @@ def _condition(step: Mapping, problems: Problems) -> Scalar | None:
         problems.error(Code.WRONG_TYPE, f"condition must be text or a boolean, found {kind_of(node)}", node.place)
         return None
     return node
-
-
-def _without_model(settings: Mapping) -> Mapping:
-    """The parameters but for the model, which the step keeps in a field of its own."""
-    kept = {key: entry for key, entry in settings.entries.items() if key != "model"}
-    return Mapping(settings.line, settings.column, kept)
-
-
-def _passed_on(settings: Mapping, use: uses.Use | None) -> dict[str, Json]:
-    """The parameters as the worker will render them."""
-    kept = _without_model(settings) if use and use.kind is StepKind.MODEL else settings
-    return {key: plain(entry.value) for key, entry in kept.entries.items()}
 
 
 def _declared(step: Mapping, scope: Scope, problems: Problems) -> list[str]:

@@ -32,6 +32,22 @@ class Use:
         return catalog.TOOLS[self.uses].parameters if self.uses in catalog.TOOLS else None
 
 
+def is_function(text: str) -> bool:
+    """Whether a text names something importable, as `python:package.module:name`."""
+    return _FUNCTION.fullmatch(text.strip()) is not None
+
+
+def tool_named(text: str) -> str | None:
+    """The catalog's name of `tool.action`, or of a tool with one action; a function's import path as it stands."""
+    if is_function(text):
+        return text.strip()
+    tool, _, action = text.strip().partition(".")
+    name = dialect.canonical_tool(tool)
+    actions = catalog.actions_of(name)
+    wanted = _canonical_action(action, actions) if action else catalog.default_action(name)
+    return f"{name}.{wanted}" if wanted in actions else None
+
+
 def of(step: Mapping, parameters: Mapping, problems: Problems) -> Use | None:
     """What a step uses, or None with the reason added."""
     tool, action = (_word(step, key, problems) for key in ("tool", "action"))
@@ -80,7 +96,7 @@ def _tool(
 
 def _function(tool: str, at: Place, problems: Problems) -> Use | None:
     """A function by its import path; whether it can be imported only a worker knows."""
-    if _FUNCTION.fullmatch(tool):
+    if is_function(tool):
         return Use(StepKind.TOOL, tool)
     problems.error(Code.UNKNOWN_TOOL, f"{quoted(tool)} names no function", at, "write python:package.module:function")
     return None

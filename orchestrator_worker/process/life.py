@@ -14,11 +14,13 @@ from typing import Any
 from celery import signals
 from celery.worker import state as celery_state
 
+from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import OrchestratorError, StepCancelled, WorkerLost
 from orchestrator_worker.canvas import never_join
 from orchestrator_worker.process.beat import Beat
 from orchestrator_worker.process.calls import calls
 from orchestrator_worker.process.pool import TaskPool
+from orchestrator_worker.process.pump import Pump
 from orchestrator_worker.process.tether import adopt_orphans, has_exited, kill_orphans, tether_to
 from orchestrator_worker.tasks import StepRequest, engine
 
@@ -65,7 +67,13 @@ def sweep() -> None:
     engine().scheduler.sweep(every_seconds=engine().config.beat_seconds)
 
 
-_beats: list[Beat] = []
+def _providers_of(sender: Any) -> list[str]:
+    """The providers whose queues the worker serves."""
+    queues = sender.app.amqp.queues.consume_from
+    return [queue.removeprefix(names.MODEL_QUEUES) for queue in queues if queue.startswith(names.MODEL_QUEUES)]
+
+
+_beats: list[Beat | Pump] = []
 _parent = os.getpid()
 
 
@@ -88,7 +96,12 @@ def _start(sender: Any, **_: Any) -> None:
         duties += (kill_orphans,)
     beat = Beat(engine().config.beat_seconds, duties)
     _beats.append(beat)
-    beat.start()
+    if providers := _providers_of(sender):
+        _beats.append(Pump(engine().store, engine().scheduler.promote))
+        # Importing an SDK takes about a second, which no call should wait for.
+        threading.Thread(target=engine().providers.warm, args=(providers,), name="warm", daemon=True).start()
+    for started in _beats:
+        started.start()
 
 
 @signals.worker_process_init.connect

@@ -1,1 +1,1 @@
-"""Model providers, one file each; a vendor is imported there and nowhere else."""
+"""Model providers: a package for each vendor behind one seam. A vendor's SDK is imported in its `client` alone."""

@@ -27,6 +27,24 @@ def parsed(body: bytes, failures: Failures) -> Json:
     return value
 
 
+def call_arguments(raw: Json) -> tuple[dict[str, Json], str]:
+    """A tool call's arguments from their JSON text, and why they could not be read; empty where they could.
+
+    Models say nothing where a tool takes nothing, and some servers send the object for its text.
+    """
+    if raw is None or (isinstance(raw, str) and not raw.strip()):
+        return {}, ""
+    try:
+        value = storable_value(json.loads(raw, parse_constant=_no_number) if isinstance(raw, str) else raw)
+    except (ValueError, RecursionError) as error:
+        return {}, f"the arguments are not JSON: {error}"
+    return (value, "") if isinstance(value, dict) else ({}, "the arguments are no JSON object")
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
 def counted(counts: Mapping[str, Json], raw: dict[str, Json]) -> tuple[Usage, dict[str, Json]]:
     """The counts as `Usage` and the record they came from, or nothing where one is missing or absurd."""
     credible = all(type(count) is int and 0 <= count <= PLAUSIBLE_TOKENS for count in counts.values())
@@ -46,6 +64,12 @@ def uncounted(provider: str) -> str:
 def storable(text: str) -> str:
     """`text` without half a surrogate pair, which JSON can spell and UTF-8 cannot, so that no store would take it."""
     return text.encode(errors="replace").decode()
+
+
+def storable_value(value: Json) -> Json:
+    """`value` with all its texts `storable`."""
+    cleaned: Json = json.loads(storable(json.dumps(value, ensure_ascii=False)))
+    return cleaned
 
 
 def mapping(value: Json) -> dict[str, Json]:

@@ -9,6 +9,8 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Closable(Protocol):
+    """All that is asked of a client here; how it makes calls is the business of who made it."""
+
     async def close(self) -> None: ...
 
 
@@ -16,16 +18,17 @@ Client = TypeVar("Client", bound=Closable)
 
 
 class Clients(Generic[Client]):
-    """One client, with a pool of connections of its own, for each loop of each process."""
+    """One client, with a pool of connections of its own, for each key, loop and process."""
 
     def __init__(self, connect: Callable[[str], Client]) -> None:
         """`connect` makes a client with a key."""
         self._connect = connect
-        self._clients: dict[tuple[int, asyncio.AbstractEventLoop], Client] = {}
+        # The loop itself, not its id: that of a loop which is gone may be another's by now.
+        self._clients: dict[tuple[int, asyncio.AbstractEventLoop, str], Client] = {}
 
     def here(self, key: str) -> Client:
-        """The running loop's client; the first call makes it."""
-        here = os.getpid(), asyncio.get_running_loop()
+        """The running loop's client for this key; the first call makes it."""
+        here = os.getpid(), asyncio.get_running_loop(), key
         client = self._clients.get(here)
         if client is None:
             self._forget_the_gone()
@@ -34,12 +37,14 @@ class Clients(Generic[Client]):
 
     async def close(self) -> None:
         """Close the running loop's connections. The next call opens new ones."""
-        client = self._clients.pop((os.getpid(), asyncio.get_running_loop()), None)
-        if client is not None:
-            await client.close()
+        here = os.getpid(), asyncio.get_running_loop()
+        for place in [place for place in self._clients if place[:2] == here]:
+            await self._clients.pop(place).close()
 
     def _forget_the_gone(self) -> None:
         """Drop the clients of closed loops, and those that a fork copied: their sockets belong to the parent."""
-        for pid, loop in list(self._clients):
+        for place in list(self._clients):
+            pid, loop, _ = place
             if pid != os.getpid() or loop.is_closed():
-                self._clients.pop((pid, loop), None)
+                # Another thread may have dropped it in between.
+                self._clients.pop(place, None)

@@ -1,6 +1,7 @@
 """What a provider's refusal, silence or nonsense means for the attempt: its message, and whether to try again.
 
-Shared by all providers, and free of any SDK: not all exceptions of SDKs pickle, so only their text gets here.
+Shared by all providers, and free of any SDK: not all exceptions of SDKs pickle, so only their text gets here. What is
+done about a failure is decided elsewhere, by its kind: the gate closes for some, the step tries again after others.
 """
 
 from __future__ import annotations
@@ -8,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Self
+from typing import Self, TypeVar
 
-from orchestrator_client.contract.errors import CredentialMissing, ModelFailed
+from orchestrator_client.contract.errors import CredentialMissing, FailureKind, ModelFailed
+from orchestrator_client.contract.limits import RateLimit
+
+T = TypeVar("T")
 
 EXCERPT_CHARACTERS = 300
 """Of a vendor's words in a message: enough for its longest errors, too little to fill a record."""
@@ -43,6 +48,7 @@ class Failures:
     key_variable: str
     """Environment variable that holds the key."""
     key: str = field(repr=False)
+    """Empty for a server that is called without one."""
 
     @classmethod
     def with_key(cls, provider: str, *key_variables: str) -> Self:
@@ -64,10 +70,8 @@ class Failures:
             )
         return cls(provider, key_variable, key)
 
-    async def within(
-        self, seconds: float, exchange: Awaitable[bytes], failure: Callable[[Exception], ModelFailed]
-    ) -> bytes:
-        """The body that the exchange gives in time; `failure` tells what an exception of the SDK's means.
+    async def within(self, seconds: float, exchange: Awaitable[T], failure: Callable[[Exception], ModelFailed]) -> T:
+        """What the exchange gives in time; `failure` tells what an exception of the SDK's means.
 
         Raises:
             ModelFailed: there is none.
@@ -77,46 +81,75 @@ class Failures:
                 return await exchange
         except TimeoutError:
             raise self.late(seconds) from None
+        except ModelFailed:
+            raise
         except Exception as error:  # noqa: BLE001
             # Whatever the SDK raises stays here: its exceptions may not pickle, and some hold the request's headers.
             raise failure(error) from None
 
     def excerpt(self, text: str) -> str:
         """`text` on one line, without the key, at most `EXCERPT_CHARACTERS` long."""
-        line = " ".join(text.replace(self.key, "[key]").split())
+        # An empty text would be found between any two letters.
+        keyless = text.replace(self.key, "[key]") if self.key else text
+        line = " ".join(keyless.split())
         return line if len(line) <= EXCERPT_CHARACTERS else line[: EXCERPT_CHARACTERS - 1] + "…"
 
-    def refused(self, status: int, code: str, text: str, headers: Mapping[str, str]) -> ModelFailed:
-        """An answer with an HTTP status other than success. `code` is the vendor's, or empty."""
+    def refused(
+        self, status: int, code: str, text: str, headers: Mapping[str, str], limits: tuple[RateLimit, ...] = ()
+    ) -> ModelFailed:
+        """An answer with an HTTP status other than success. `code` is the vendor's, or empty; `limits` is what the
+        headers say of the account's limits."""
         retryable = _passes(status, code)
         said = f"({status}{' ' + code if code else ''}): {self.excerpt(text) or 'no explanation'}"
         return ModelFailed(
             f"{self.provider} {self._refusal(status, code)} {said}{self._remedy(status, code)}",
             retryable,
             retry_after_seconds(headers) if retryable else None,
+            _kind(status, code, text),
+            limits,
         )
 
     def bad_response(self, what: str, body: str) -> ModelFailed:
         """An answer that claims success and is not one: nothing of it can be used, and the next may be whole."""
-        return ModelFailed(f"{self.provider} sent a bad response, {what}: {self.excerpt(body) or 'an empty body'}")
+        return ModelFailed(
+            f"{self.provider} sent a bad response, {what}: {self.excerpt(body) or 'an empty body'}",
+            kind=FailureKind.BAD_RESPONSE,
+        )
+
+    def truncated(self, text: str) -> ModelFailed:
+        """A stream that ended before its end; `text` is what had come until then."""
+        return ModelFailed(
+            f"{self.provider}'s stream ended without the reason that ends a reply, after {len(text)} characters",
+            kind=FailureKind.TRUNCATED,
+        )
+
+    def filtered(self, message: str) -> ModelFailed:
+        """The vendor's filter, or the model, refused: asked the same again, it would again."""
+        return ModelFailed(message, retryable=False, kind=FailureKind.CONTENT_FILTER)
 
     def unreachable(self, host: str, text: str) -> ModelFailed:
         """The exchange broke off, or never began."""
         return ModelFailed(
             f"{self.provider} was not reached at {host}, or hung up: {self.excerpt(text)};"
-            " check the worker's network if it persists"
+            " check the worker's network if it persists",
+            kind=FailureKind.CONNECTION,
         )
 
     def late(self, seconds: float) -> ModelFailed:
         """No complete answer came in time."""
         return ModelFailed(
             f"{self.provider} gave no complete answer within {seconds:g} s; if the model needs longer, raise the"
-            " step's timeout"
+            " step's timeout",
+            kind=FailureKind.TIMEOUT,
         )
 
     def unsent(self, text: str) -> ModelFailed:
         """The request cannot be made at all, today or tomorrow."""
-        return ModelFailed(f"the call of {self.provider} could not be made: {self.excerpt(text)}", retryable=False)
+        return ModelFailed(
+            f"the call of {self.provider} could not be made: {self.excerpt(text)}",
+            retryable=False,
+            kind=FailureKind.UNSENT,
+        )
 
     def _refusal(self, status: int, code: str) -> str:
         """What the provider did, for the reader who does not know its status codes by heart."""
@@ -152,6 +185,38 @@ def _passes(status: int, code: str) -> bool:
     return not _exhausted(code) and (status in (408, 409, 429) or status >= 500)
 
 
+_TOO_LONG = re.compile(
+    r"context.length|context.window|context.size|too.long|maximum number of tokens|token count", re.IGNORECASE
+)
+"""How vendors say in a code, or in words alone, that a prompt does not fit. `context.size`: servers built on llama.cpp,
+`exceed_context_size_error`."""
+
+
+def _kind(status: int, code: str, text: str) -> FailureKind:
+    """What a refusal is called in our words.
+
+    Codes are looked at before statuses, which several failures share, and words last, which any server may change.
+    """
+    if _refuses_the_key(status, code):
+        return FailureKind.AUTH
+    if _exhausted(code) or status == 402:
+        return FailureKind.QUOTA
+    if status == 429:
+        return FailureKind.RATE_LIMIT
+    # 529 is Anthropic's own, and gateways pass it on.
+    if status in (503, 529):
+        return FailureKind.OVERLOAD
+    if status in (408, 504):
+        return FailureKind.TIMEOUT
+    if status >= 500 or status == 409:
+        return FailureKind.SERVER
+    if status == 413 or _TOO_LONG.search(f"{code} {text}"):
+        return FailureKind.CONTEXT_LENGTH
+    return (
+        FailureKind.CONTENT_FILTER if "content_policy" in code or "content_filter" in code else FailureKind.BAD_REQUEST
+    )
+
+
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     """The wait that the answer asks for, at most `RETRY_AFTER_CAP_SECONDS`; None if it asks for none, or nonsense.
 
@@ -165,6 +230,7 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
 
 
 def _milliseconds(text: str) -> float | None:
+    """Seconds from a number of milliseconds; None for nonsense."""
     seconds = _seconds(text)
     return None if seconds is None else seconds / 1000
 
@@ -181,6 +247,7 @@ def _seconds_or_date(text: str) -> float | None:
 
 
 def _seconds(text: str) -> float | None:
+    """A number of seconds, which need not be finite; None for nonsense."""
     try:
         return float(text)
     except ValueError:

@@ -5,7 +5,7 @@ Import it lazily: httpx2 comes with the SDKs, and is not there without one.
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -21,6 +21,10 @@ ERROR_CAP_BYTES = 64 * 1024
 
 CONNECT_SECONDS = 5.0
 """A handshake that takes longer is not going to end: a wrong address must fail before the step's time is up."""
+
+
+DRAIN_SECONDS = 0.1
+"""For what a server sends behind the end of a stream: a connection that is not read to its end serves no other call."""
 
 
 class BodyTooLarge(Exception):
@@ -41,6 +45,11 @@ def pooled_client() -> httpx2.AsyncClient:
         follow_redirects=True,
         event_hooks={"request": [_cap_connecting], "response": [_cap_body]},
     )
+
+
+def warm() -> None:
+    """Import what the library loads only for its first client: the transport, and the machine's certificates."""
+    httpx2.AsyncClient()
 
 
 def failure(
@@ -65,30 +74,44 @@ def failure(
     return failures.unsent(f"{type(error).__name__}: {error}")
 
 
+async def drain(rest: AsyncIterator[object]) -> None:
+    """Read what is left of a stream whose reply is whole, for `DRAIN_SECONDS` at most."""
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in rest:
+                continue
+    except Exception:  # noqa: BLE001
+        # Whatever goes wrong behind the end is not the reply's business: it costs the connection, which is closed.
+        return
+
+
 def _host(request: httpx2.Request) -> str:
     """Host and port, without the user and password that a URL may hold."""
     return request.url.netloc.decode()
 
 
 class _Capped(httpx2.AsyncByteStream):
-    """An answer's body, decompressed, that ends with `BodyTooLarge` instead of going on for ever."""
+    """An answer's body, decompressed, that ends with `BodyTooLarge` instead of going on for ever.
+
+    Iterated again, it goes on where it was left: so SDKs read what stands behind the end of a stream.
+    """
 
     def __init__(self, response: httpx2.Response, cap_bytes: int) -> None:
         self._body = httpx2.Response(
             response.status_code, headers=response.headers, stream=response.stream, request=response.request
         )
-        self._cap_bytes = cap_bytes
+        self._chunks = self._body.aiter_bytes()
+        self._cap_bytes = self._left_bytes = cap_bytes
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = self._cap_bytes
-        async with contextlib.aclosing(self._body.aiter_bytes()) as chunks:
-            async for chunk in chunks:
-                left -= len(chunk)
-                if left < 0:
-                    raise BodyTooLarge(self._cap_bytes)
-                yield chunk
+        async for chunk in self._chunks:
+            self._left_bytes -= len(chunk)
+            if self._left_bytes < 0:
+                raise BodyTooLarge(self._cap_bytes)
+            yield chunk
 
     async def aclose(self) -> None:
+        await self._chunks.aclose()
         await self._body.aclose()
 
 

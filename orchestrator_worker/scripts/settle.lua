@@ -1,20 +1,24 @@
+-- needs: instances gates waiting budgets admission
 -- Record how an attempt ended, count its arrival at each successor, and grow the chord by those that became ready.
 -- KEYS 1 record (hash)  2 instances (hash)  3 values (hash)  4 receipts (hash)  5 arrivals (hash)  6 events (stream)
 --      7 orc:timetable (zset)  8 the chord's growth (string)  9 key of a large value (string)
 -- ARGV 1 ttl (s)  2 run  3 instance  4 attempt  5 receipt (JSON)  6 event kind  7 event data (JSON)
 --      8 value (JSON, or zlib if large)  9 value is large (0|1)  10 halts the run (0|1)  11 look again after (ms)
---      12 counts as a failure (0|1)
---      13… for each successor: instance, need (arrivals), queue, edge ('order'|'route'), alive (0|1)
--- Reply: {'settled', ready instance, …} · {'again'} this attempt was settled before · {'refused'} another attempt was, or will be
-local ttl_s, run, instance, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local open = redis.call('HGET', KEYS[2], instance)
-if not open then
+--      12 counts as a failure (0|1)  13 how its call ended (JSON, see admission.lua; empty: nobody knows)
+--      14… for each successor: instance, need (arrivals), queue, edge ('order'|'route'|'return'), alive (0|1)
+-- Reply: {'settled', ready instance, its attempt, …} · {'again'} this attempt was settled before
+--      · {'refused'} another attempt was, or will be
+-- An edge 'return' leads back to an instance that is parked until the steps it asked for have ended. Its successor is
+-- written `instance#turn`, which is what the arrivals are counted by.
+local ttl_s, run, instance, attempt = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+local text = redis.call('HGET', KEYS[2], instance)
+if not text then
   local receipt = redis.call('HGET', KEYS[4], instance)
   local same = receipt and receipt:match(' (.*)$') == ARGV[5]
   return { same and 'again' or 'refused' }
 end
-local state, current = open:match('^(%a+)|(%d+)|')
-if not held(state) or current ~= attempt then return { 'refused' } end
+local open = parsed_instance(text)
+if not held(open.state) or open.attempt ~= tonumber(attempt) then return { 'refused' } end
 
 local now = now_ms()
 redis.call('HSET', KEYS[4], instance, string.format('%.0f ', now) .. ARGV[5])
@@ -26,6 +30,7 @@ else
 end
 redis.call('HDEL', KEYS[2], instance)
 redis.call('ZREM', KEYS[7], run .. '|' .. instance)
+leave(run, instance, ARGV[13], now, ttl_s)
 event(KEYS[6], ttl_s, ARGV[6], now, instance, attempt, ARGV[7])
 if ARGV[12] == '1' then redis.call('HINCRBY', KEYS[1], 'failed', 1) end
 
@@ -36,20 +41,35 @@ if ARGV[10] == '1' and halt == '' then
   redis.call('ZADD', KEYS[7], now, run .. '|')
 end
 
-local reply = { 'settled' }
+-- Back to the instance that asked: it is open already, so the chord does not grow by it.
+local function call_back(parent)
+  local waiting = redis.call('HGET', KEYS[2], parent)
+  if not waiting then return end
+  local back = parsed_instance(waiting)
+  make_ready(run, parent, back, now, tonumber(ARGV[11]))
+  return back.attempt
+end
+
+local reply, grown = { 'settled' }, 0
 if wish ~= 'cancel' and halt == '' then
-  local since = string.format('%.0f', now)
-  for i = 13, #ARGV, 5 do
-    local successor, alive = ARGV[i], ARGV[i + 4] == '1'
+  for i = 14, #ARGV, 5 do
+    local successor, edge, alive = ARGV[i], ARGV[i + 3], ARGV[i + 4] == '1'
     local count = redis.call('HINCRBY', KEYS[5], successor, 1)
-    if ARGV[i + 3] == 'order' and not alive then redis.call('HSET', KEYS[5], '!' .. successor, 1) end
-    if ARGV[i + 3] == 'route' then redis.call('HINCRBY', KEYS[5], '+' .. successor, alive and 1 or 0) end
+    if edge == 'order' and not alive then redis.call('HSET', KEYS[5], '!' .. successor, 1) end
+    if edge == 'route' then redis.call('HINCRBY', KEYS[5], '+' .. successor, alive and 1 or 0) end
     if count == tonumber(ARGV[i + 1]) then
-      local broken, live = unpack(redis.call('HMGET', KEYS[5], '!' .. successor, '+' .. successor))
-      local dead = (broken or live == '0') and '1' or '0'
-      redis.call('HSET', KEYS[2], successor, table.concat({ 'ready', '1', since, dead, ARGV[i + 2] }, '|'))
-      redis.call('ZADD', KEYS[7], now + ARGV[11], run .. '|' .. successor)
-      reply[#reply + 1] = successor
+      if edge == 'return' then
+        local parent = successor:match('^(.*)#%d+$')
+        reply[#reply + 1] = parent
+        reply[#reply + 1] = call_back(parent)
+      else
+        local broken, live = unpack(redis.call('HMGET', KEYS[5], '!' .. successor, '+' .. successor))
+        local dead = (broken or live == '0') and '1' or '0'
+        make_ready(run, successor, { attempt = 1, dead = dead, excused = 0, queue = ARGV[i + 2] }, now, tonumber(ARGV[11]))
+        grown = grown + 1
+        reply[#reply + 1] = successor
+        reply[#reply + 1] = 1
+      end
     end
   end
   keep(KEYS[5], ttl_s)
@@ -58,7 +78,6 @@ keep(KEYS[2], ttl_s)
 keep(KEYS[3], ttl_s)
 keep(KEYS[4], ttl_s)
 
-local grown = #reply - 1
 if grown > 0 then
   redis.call('INCRBY', KEYS[8], grown)
   redis.call('EXPIRE', KEYS[8], ttl_s)

@@ -18,7 +18,7 @@ local entries = (#ARGV - 3) / 2
 redis.call('HSET', KEYS[1], 'state', 'running', 'started_ms', now, 'open', entries)
 redis.call('SET', KEYS[5], entries, 'EX', ttl_s)
 for i = 4, #ARGV, 2 do
-  redis.call('HSET', KEYS[2], ARGV[i], 'ready|1|' .. string.format('%.0f', now) .. '|0|' .. ARGV[i + 1])
+  redis.call('HSET', KEYS[2], ARGV[i], 'ready|1|' .. string.format('%.0f', now) .. '|0|0|' .. ARGV[i + 1] .. '|')
   redis.call('ZADD', KEYS[4], now + ARGV[3], run .. '|' .. ARGV[i])
 end
 keep(KEYS[2], ttl_s)

@@ -1,3 +1,4 @@
+-- needs: instances waiting
 -- Look at what is due: say which messages to send again, which attempts are lost, which runs to start or close.
 -- KEYS 1 orc:timetable (zset)  2 orc:sweeper (string); the runs' own keys are named from the members
 -- ARGV 1 ttl (s)  2 only if nobody swept for (ms)  3 at most (members)  4 look again after (ms)
@@ -15,32 +16,34 @@ end
 local function again(member, after) redis.call('ZADD', KEYS[1], now + after, member) end
 
 local function promote(run, instance, open)
-  local _, attempt, _, dead, queue = open:match('^(%a+)|(%d+)|(%d+)|(%d)|([^|]*)')
-  local since = string.format('%.0f', now)
-  redis.call('HSET', 'orc:{' .. run .. '}:instances', instance,
-    table.concat({ 'ready', attempt, since, dead, queue }, '|'))
-  again(run .. '|' .. instance, grace)
-  say('publish', run, instance, attempt, queue, 0)
+  make_ready(run, instance, open, now, grace)
+  say('publish', run, instance, open.attempt, open.queue, 0)
 end
 
 local function look_at_instance(member, run, instance)
-  local open = redis.call('HGET', 'orc:{' .. run .. '}:instances', instance)
-  if not open then return redis.call('ZREM', KEYS[1], member) end
-  local state, attempt, since, _, queue = open:match('^(%a+)|(%d+)|(%d+)|(%d)|([^|]*)')
-  if state == 'parked' then return promote(run, instance, open) end
-  if state == 'ready' then
+  local text = redis.call('HGET', keys_of(run).instances, instance)
+  if not text then return redis.call('ZREM', KEYS[1], member) end
+  local open = parsed_instance(text)
+  local age = now - open.since
+  if open.state == 'parked' then
+    promote(run, instance, open)
+  elseif open.state == 'ready' then
     -- Twice as late each time: a long queue is no reason to fill it with copies.
-    local age = now - tonumber(since)
     again(member, math.max(grace, age))
-    return say('republish', run, instance, attempt, queue, age)
-  end
-  if state == 'running' then
+    say('republish', run, instance, open.attempt, open.queue, age)
+  elseif open.state == 'waiting' then
+    again(member, math.max(grace, age))
+    -- Perhaps it waits at no gate, for no answer and no money any more.
+    look_once_more(member, ttl_s)
+  elseif open.state == 'running' then
     -- Twice seen, so that workers which could not renew (the store was away, the machine is slow) get a moment.
-    redis.call('HSET', 'orc:{' .. run .. '}:instances', instance, (open:gsub('^running', 'late')))
-    return again(member, tonumber(ARGV[6]))
+    open.state = 'late'
+    put_instance(keys_of(run).instances, instance, open)
+    again(member, tonumber(ARGV[6]))
+  else
+    again(member, grace)
+    say('lost', run, instance, open.attempt, open.queue, age)
   end
-  again(member, grace)
-  say('lost', run, instance, attempt, queue, now - tonumber(since))
 end
 
 local function look_at_run(member, run)
@@ -55,14 +58,15 @@ local function look_at_run(member, run)
     again(member, grace)
     return say('close', run, '', 0, '', 0)
   end
-  for _, part in ipairs({ '', ':plan', ':instances', ':values', ':receipts', ':arrivals', ':events' }) do
+  for _, part in ipairs({ '', ':plan', ':instances', ':values', ':receipts', ':arrivals', ':events', ':calls', ':memos', ':deltas' }) do
     redis.call('EXPIRE', key .. part, ttl_s)
   end
   again(member, tonumber(ARGV[5]))
   if wish == 'cancel' or halt ~= '' then
     local instances = redis.call('HGETALL', key .. ':instances')
     for i = 1, #instances, 2 do
-      if instances[i + 1]:sub(1, 7) == 'parked|' then promote(run, instances[i], instances[i + 1]) end
+      local parked = parsed_instance(instances[i + 1])
+      if parked.state == 'parked' or parked.state == 'waiting' then promote(run, instances[i], parked) end
     end
   end
 end

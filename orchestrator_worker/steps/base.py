@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator_client.contract.errors import OrchestratorError
 from orchestrator_client.contract.plan import Json, Step
 from orchestrator_client.contract.usage import Usage
+from orchestrator_worker.records import Admitted, Asked, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,14 @@ class Call:
     attempt: int
     step: Step
     parameters: dict[str, Json]
+    memo: Json = None
+    """What the attempts before left."""
+    returned: Mapping[str, Json] = field(default_factory=dict)
+    """Values of the steps that this one asked for, by instance."""
+    admitted: Admitted | None = None
+    """Of a model step: what became of its call before this attempt was published."""
+    on_text: Callable[[str], None] | None = None
+    """Of a model step: takes each piece of text as it comes, on the worker's loop; None where nobody reads along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +38,31 @@ class Output:
     value: Json
     usage: Usage | None = None
     model: str | None = None
+    selection: str = ""
+    """Why this model, where the plan left the choice."""
+    cached: bool = False
     warnings: tuple[str, ...] = ()
+    report: Report | None = None
+    """How its model call ended; None where it made none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The step goes on: as soon as the steps it asks for have ended, or at once where it asks for none."""
+
+    memo: Json
+    asked: tuple[Asked, ...]
+    report: Report
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Readmit:
+    """No call was let through for the step, and it is to make one: it asks its gate."""
+
+    call: str
+    """The call, as `limits.Asking` describes it."""
+    report: Report | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +86,16 @@ class Fail:
     error: OrchestratorError
     value: Json = None
     usage: Usage | None = None
-    """What the attempt has cost all the same."""
+    """What the attempts have cost all the same."""
     model: str | None = None
+    report: Report | None = None
+    memo: Json = None
+    """What the next attempt is to know; None: what this one knew."""
+    other_model: Json = None
+    """The memo with which another model is asked once this one has no attempt left; None where there is no other."""
 
 
-Want = Output | Skip | Route | Fail
+Want = Output | Turn | Readmit | Skip | Route | Fail
 
 
 class StepPerformer(Protocol):

@@ -1,21 +1,52 @@
-"""Model steps: one call of one model, `generate` or `analyze`."""
+"""Model steps: each attempt is one call of one model, which its gate has let through."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, cast
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from pydantic import ValidationError
-
-from orchestrator_client.contract.catalog import MODEL_ACTIONS, AnalyzeParameters, GenerateParameters, suggestion
-from orchestrator_client.contract.errors import ModelFailed, ParametersInvalid
-from orchestrator_client.contract.models import bare_name, provider_of
+from orchestrator_client.contract.catalog import GenerateParameters
+from orchestrator_client.contract.errors import (
+    BudgetExceeded,
+    CredentialMissing,
+    FailureKind,
+    ModelFailed,
+    OrchestratorError,
+    ParametersInvalid,
+    StepTimeout,
+)
+from orchestrator_client.contract.models import AUTO, bare_name, provider_of, qualified
 from orchestrator_client.contract.plan import Json
-from orchestrator_worker.pricing import price
-from orchestrator_worker.providers.base import Message, ModelReply, ModelRequest, Provider
-from orchestrator_worker.steps.base import Call, Fail, Output, Want
+from orchestrator_client.contract.pricing import Prices
+from orchestrator_client.contract.project import Project
+from orchestrator_client.contract.usage import NO_USAGE
+from orchestrator_worker.limits import (
+    CACHE_SECONDS,
+    LONGEST_CACHE_SECONDS,
+    LONGEST_REPLY_TOKENS,
+    Prepared,
+    input_tokens,
+)
+from orchestrator_worker.providers.base import (
+    Media,
+    ModelReply,
+    ModelRequest,
+    OnText,
+    Provider,
+    ToolCall,
+    ToolOffer,
+)
+from orchestrator_worker.records import Report
+from orchestrator_worker.selection import Need, choose
+from orchestrator_worker.steps.answer import Answered, report_of
+from orchestrator_worker.steps.base import Call, Fail, Readmit, Want
+from orchestrator_worker.steps.conversation import Memo
+from orchestrator_worker.steps.offers import offers_of
+from orchestrator_worker.steps.request import messages_of, parameters_of
+from orchestrator_worker.steps.schema import AnswerSchema, schema_of
+from orchestrator_worker.tools.base import ToolContext
 
 DEFAULT_TIMEOUT_SECONDS = 600.0
 """For a step that states none: what the SDKs give a call."""
@@ -23,191 +54,271 @@ DEFAULT_TIMEOUT_SECONDS = 600.0
 PROVIDER_GRACE_SECONDS = 5.0
 """By which a provider's deadline lies behind the step's, so that a late step always fails as one."""
 
+NOT_SENT = Report("unsent", sent=False)
+
 Run = Callable[[Coroutine[Any, Any, ModelReply], float], ModelReply]
 """`run(coroutine, seconds)` runs it on the worker's loop; cancels it and raises StepTimeout when the time is up."""
 
-_FENCED = re.compile(r"```[\w-]*[ \t]*\n(.*?)```", re.DOTALL)
-"""A code fence, as models wrap JSON in unasked."""
 
-_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A step's next call, worked out."""
+
+    parameters: GenerateParameters
+    memo: Memo
+    prepared: Prepared
+    offers: dict[str, tuple[str, ToolOffer]]
+    schema: AnswerSchema | None
 
 
 class ModelStep:
-    """Performs model steps: calls the model that the parameters name and prices what it used.
+    """Performs model steps.
 
     `run` is the worker's loop; `provider` gives a provider by name, and raises ParametersInvalid for one it lacks;
-    `default_model` is for steps that name none.
+    `context` says where the files of a call's run are; `describe` says what a call asks of its gate; `cached` reads
+    the cache; `default_model` is for steps that name none.
     """
 
-    def __init__(self, run: Run, provider: Callable[[str], Provider], default_model: str | None = None) -> None:
-        self._run = run
-        self._provider = provider
-        self._default_model = default_model or ""
+    def __init__(
+        self,
+        run: Run,
+        provider: Callable[[str], Provider],
+        project: Project,
+        prices: Prices,
+        context: Callable[[Call], ToolContext],
+        describe: Callable[[Prepared, Call], str],
+        cached: Callable[[str], Json],
+        default_model: str | None = None,
+    ) -> None:
+        self._run, self._provider, self._project, self._prices = run, provider, project, prices
+        self._context, self._describe, self._cached = context, describe, cached
+        self._default_model = default_model or project.default_model or ""
 
-    def perform(self, call: Call) -> Want:
-        """Call the model.
+    def prepare(self, call: Call) -> Prepared:
+        """What the next attempt at the step will ask, and of whom.
 
         Raises:
-            ParametersInvalid: a parameter does not fit, or no model or provider is known by the name.
-            ModelFailed: the provider failed.
-            CredentialMissing: the worker has no key for the provider.
-            StepTimeout: the step's time is up.
+            ParametersInvalid: a parameter does not fit, or no model is known.
         """
-        parameters = _parameters(call)
-        model = _model(parameters, call, self._default_model)
-        provider = self._provider(provider_of(model, default=call.step.provider))
-        seconds = DEFAULT_TIMEOUT_SECONDS if call.step.timeout_seconds is None else call.step.timeout_seconds
+        return self._planned(call).prepared
+
+    def perform(self, call: Call) -> Want:
+        """Make the one call that this attempt stands for, if its gate has let it through."""
+        try:
+            planned = self._planned(call)
+        except OrchestratorError as error:
+            return Fail(error, report=NOT_SENT)
+        match call.admitted and call.admitted.state:
+            case "refused":
+                return self._refused(call, planned)
+            case "cached":
+                return self._from_cache(call, planned)
+            case "admitted":
+                return self._ask(call, planned)
+        return Readmit(self._describe(planned.prepared, call))
+
+    def _planned(self, call: Call) -> _Planned:
+        parameters, memo = parameters_of(call), Memo.of(call.memo)
+        schema, offers = schema_of(parameters), offers_of(parameters.tools)
         request = ModelRequest(
-            model=bare_name(model),
-            messages=tuple(_messages(parameters)),
+            model="",
+            messages=(*messages_of(parameters, self._context(call)), *memo.messages(call.returned)),
             max_tokens=parameters.max_tokens,
             temperature=parameters.temperature,
-            timeout_seconds=seconds + PROVIDER_GRACE_SECONDS,
+            top_p=parameters.top_p,
+            stop=tuple(parameters.stop),
+            seed=parameters.seed,
+            reasoning_effort=parameters.reasoning_effort,
+            schema=schema.schema if schema else None,
+            tools=tuple(offer for _, offer in offers.values()),
+            tool_choice=_tool_choice(parameters, memo, offers),
+            options=parameters.options,
+            credential=parameters.credential,
+            timeout_seconds=_seconds(call) + PROVIDER_GRACE_SECONDS,
         )
-        return _want(parameters, self._run(provider.complete(request), seconds), provider.name)
+        if not memo.models:
+            models, reason = self._models(parameters, request)
+            memo = replace(memo, models=models, selection=reason)
+        return _Planned(parameters, memo, _prepared(request, parameters, memo), offers, schema)
 
+    def _models(self, parameters: GenerateParameters, request: ModelRequest) -> tuple[tuple[str, ...], str]:
+        """The models to ask, in order, and why the first, where the plan left the choice."""
+        # The parameter is what a template of the model gave; where that is nothing, the default is asked.
+        named = (parameters.model or "").strip() or ("" if parameters.selection else self._default_model.strip())
+        if named and named != AUTO:
+            return tuple(dict.fromkeys(map(qualified, (named, *parameters.fallback_models)))), ""
+        if not named and parameters.selection is None:
+            raise ParametersInvalid(
+                "the step names no model and this worker has no default: write `model` in the step's parameters, or set"
+                " default_model in orchestrator.toml or ORCHESTRATOR_DEFAULT_MODEL in the environment of workers"
+            )
+        need = Need(_modalities(request), input_tokens(request), parameters.max_tokens or LONGEST_REPLY_TOKENS)
 
-def _parameters(call: Call) -> GenerateParameters:
-    """The rendered parameters as the action's record."""
-    record = MODEL_ACTIONS.get(call.step.uses)
-    if record is None:
-        near = suggestion(call.step.uses, MODEL_ACTIONS)
-        raise ParametersInvalid(
-            f"no model action '{call.step.uses}'; {near or 'there are: ' + ', '.join(MODEL_ACTIONS)}"
-        )
-    try:
-        return cast(GenerateParameters, record.model_validate(call.parameters))
-    except ValidationError as error:
-        raise ParametersInvalid("; ".join(_misfits(error))) from None
+        def cost(model: str) -> Any:
+            rate = self._prices.rate(provider_of(model), bare_name(model))
+            return rate and rate.of(need.input_tokens, need.output_tokens)
 
+        default = self._default_model or None
+        choices = choose(self._project.models, parameters.selection or {}, need, cost, default)
+        chosen = [choice.model for choice in choices]
+        return tuple(dict.fromkeys((*chosen, *map(qualified, parameters.fallback_models)))), choices[0].reason
 
-def _misfits(error: ValidationError) -> Iterator[str]:
-    """One clause a parameter that does not fit, with the beginning of what was found."""
-    for problem in error.errors(include_url=False):
-        place = ".".join(str(part) for part in problem["loc"])
-        found = json.dumps(problem["input"], default=repr, ensure_ascii=False)
-        yield f"parameter '{place}': {problem['msg'].lower()}, found {found[:80]}"
-
-
-def _model(parameters: GenerateParameters, call: Call, default: str) -> str:
-    """The model as written: in the parameters, else on the step, else the worker's default."""
-    model = parameters.model or call.step.model or default
-    if not model.strip():
-        raise ParametersInvalid(
-            "the step names no model and this worker has no default: write `model` in the step's parameters, or set"
-            " ORCHESTRATOR_DEFAULT_MODEL in the environment of workers"
-        )
-    return model
-
-
-def _messages(parameters: GenerateParameters) -> Iterator[Message]:
-    """System, then the conversation given, then the prompt."""
-    prompt = _prompt(parameters)
-    if not prompt and not parameters.messages:
-        raise ParametersInvalid("the step asks the model nothing: write `prompt` or `messages` in its parameters")
-    if parameters.system:
-        yield Message("system", parameters.system)
-    for position, message in enumerate(parameters.messages):
-        yield _message(message, position)
-    if prompt:
-        yield Message("user", prompt)
-
-
-def _message(message: dict[str, Json], position: int) -> Message:
-    """One message of a conversation that the parameters give; text only."""
-    role, content = message.get("role", "user"), message.get("content")
-    if not isinstance(role, str) or role not in _ROLES:
-        raise ParametersInvalid(f"parameter 'messages.{position}.role': write one of {', '.join(_ROLES)}")
-    if not isinstance(content, str):
-        raise ParametersInvalid(f"parameter 'messages.{position}.content': write text, found {type(content).__name__}")
-    return Message(_ROLES[role], content)
-
-
-def _prompt(parameters: GenerateParameters) -> str:
-    """The last message of the user. What `analyze` composes is what existing pipelines were written for."""
-    if not isinstance(parameters, AnalyzeParameters):
-        return parameters.prompt
-    text = parameters.text
-    if not isinstance(text, str):
-        text = json.dumps(text, ensure_ascii=False)
-    if not text:
-        return parameters.prompt
-    if not parameters.prompt:
-        return f"Analyze the following text for {parameters.analysis_type}:\n\n{text}"
-    return f"{parameters.prompt}\n\nData:\n{text}"
-
-
-def _want(parameters: GenerateParameters, reply: ModelReply, provider: str) -> Want:
-    """The reply as the step's value, priced."""
-    value = _value(parameters, reply)
-    cost = price(provider, reply.model, reply.raw_usage, reply.usage)
-    usage = reply.usage.model_copy(update={"cost_usd": cost})
-    if not reply.text.strip():
-        return Fail(_empty(reply), {**value, "success": False}, usage, reply.model)
-    warnings = list(reply.warnings)
-    if cost is None:
-        warnings.append(f"no price is known for this call of '{reply.model}'; its cost is not counted")
-    if _wants_json(parameters):
+    def _ask(self, call: Call, planned: _Planned) -> Want:
+        """Make the call, and see what came of it."""
+        pick = call.admitted.pick if call.admitted else 0
+        model, began = planned.prepared.models[pick], time.monotonic()
+        request, lowered = _within_budget(planned.prepared.request, call)
+        request, seconds = replace(request, model=bare_name(model)), _seconds(call)
+        provider_name = provider_of(model)
         try:
-            value["result"] = parsed_json(reply.text)
-        except ValueError:
-            warnings.append("the step asks for JSON and the reply is none; the text was kept as it came")
-    return Output(value, usage=usage, model=reply.model, warnings=tuple(warnings))
+            provider = self._provider(provider_name)
+            reply = self._run(provider.complete(request, call.on_text), seconds)
+        except (ModelFailed, CredentialMissing, ParametersInvalid, StepTimeout) as error:
+            return self._failed(call, planned, model, error, time.monotonic() - began)
+        finally:
+            if call.on_text is not None:
+                _flush(call.on_text)
+        cost = self._prices.of_call(provider_name, reply.model, reply.raw_usage, reply.usage)
+        if cost is None:
+            cost = self._prices.of_call(provider_name, request.model, reply.raw_usage, reply.usage)
+        unpriced = f"no price is known for this call of '{reply.model}'; its cost is not counted"
+        return Answered(
+            call=call,
+            parameters=planned.parameters,
+            memo=planned.memo,
+            reply=reply,
+            usage=reply.usage.model_copy(update={"cost_usd": cost}),
+            report=report_of(reply, cost, time.monotonic() - began, bool(planned.prepared.cache_seconds)),
+            offers=planned.offers,
+            schema=planned.schema,
+            selection=planned.prepared.selection,
+            warnings=(*reply.warnings, *lowered, *(() if cost is not None else (unpriced,))),
+            other_model=_other_model(planned, pick),
+        ).want()
 
-
-def _value(parameters: GenerateParameters, reply: ModelReply) -> dict[str, Json]:
-    """The shape that templates of existing pipelines read."""
-    value: dict[str, Json] = {
-        "action": "generate_text",
-        "result": reply.text,
-        "model_used": reply.model,
-        "finish_reason": reply.finish_reason,
-        "success": True,
-    }
-    if isinstance(parameters, AnalyzeParameters):
-        value |= {"action": "analyze_text", "analysis_type": parameters.analysis_type}
-    return value
-
-
-def _empty(reply: ModelReply) -> ModelFailed:
-    """Why nothing came. Steps behind this one would work on nothing, and say so in worse words."""
-    if reply.finish_reason == "length":
-        # Reasoning counts as output: a small limit is used up before the first word, and would be again.
-        return ModelFailed(
-            f"model '{reply.model}' used up its tokens and returned an empty reply; raise max_tokens", retryable=False
+    def _failed(self, call: Call, planned: _Planned, model: str, error: OrchestratorError, seconds: float) -> Fail:
+        """What a call that gave no reply means, for its gate and for the step."""
+        kind = error.kind if isinstance(error, ModelFailed) else FailureKind.UNSENT
+        kind = FailureKind.TIMEOUT if isinstance(error, StepTimeout) else kind
+        report = Report(
+            kind,
+            sent=kind is not FailureKind.UNSENT,
+            cost_nano_usd=0 if kind in REFUSED_UNPAID else None,
+            seconds=seconds,
+            wait_seconds=getattr(error, "retry_after_seconds", None),
+            words=str(error)[:300],
+            limits=getattr(error, "limits", ()),
         )
-    return ModelFailed(f"model '{reply.model}' returned an empty reply")
+        pick = call.admitted.pick if call.admitted else 0
+        return Fail(
+            error,
+            usage=planned.memo.usage if planned.memo.usage.requests else None,
+            model=model,
+            report=report,
+            other_model=_other_model(planned, pick),
+        )
+
+    def _from_cache(self, call: Call, planned: _Planned) -> Want:
+        """The answer that another call of the same request got."""
+        stored = self._cached(call.admitted.digest) if call.admitted else None
+        if not isinstance(stored, Mapping):
+            return Readmit(self._describe(planned.prepared, call))
+        calls = tuple(ToolCall(**asked) for asked in stored["calls"])
+        reply = ModelReply(**{**stored, "calls": calls})
+        if call.on_text is not None:
+            call.on_text(reply.text)
+            _flush(call.on_text)
+        return Answered(
+            call=call,
+            parameters=planned.parameters,
+            memo=planned.memo,
+            reply=reply,
+            usage=NO_USAGE,
+            report=Report("cached", sent=False),
+            offers=planned.offers,
+            schema=planned.schema,
+            selection=planned.prepared.selection,
+            cached=True,
+        ).want()
+
+    @staticmethod
+    def _refused(call: Call, planned: _Planned) -> Fail:
+        """No budget pays for the call: nothing was sent."""
+        words = call.admitted.words if call.admitted else ""
+        error = BudgetExceeded(f"{words}; raise it with `orchestrator budget`, or choose a cheaper model")
+        return Fail(error, usage=planned.memo.usage if planned.memo.usage.requests else None, report=NOT_SENT)
 
 
-def _wants_json(parameters: GenerateParameters) -> bool:
-    """Whether an analysis is to be parsed: existing pipelines ask for JSON in words, and read its fields."""
-    return isinstance(parameters, AnalyzeParameters) and (
-        "JSON" in parameters.prompt or "json" in parameters.analysis_type.lower()
+REFUSED_UNPAID = frozenset(
+    {
+        FailureKind.RATE_LIMIT,
+        FailureKind.OVERLOAD,
+        FailureKind.QUOTA,
+        FailureKind.AUTH,
+        FailureKind.BAD_REQUEST,
+        FailureKind.CONTEXT_LENGTH,
+    }
+)
+"""Refusals before any work was done, which no provider bills."""
+
+
+def _prepared(request: ModelRequest, parameters: GenerateParameters, memo: Memo) -> Prepared:
+    """The call of the model whose turn it is, and of those behind it."""
+    models = memo.models[memo.model :]
+    return Prepared(
+        models=models,
+        request=replace(request, model=bare_name(models[0])),
+        selection=f"asked because {memo.models[memo.model - 1]} had failed" if memo.model else memo.selection,
+        cache_seconds=_cache_seconds(parameters),
     )
 
 
-def parsed_json(text: str) -> Json:
-    """What a model means by JSON: the reply itself, or what stands in its first code fence.
-
-    Raises:
-        ValueError: neither is JSON.
-    """
-    try:
-        return _strict(text)
-    except ValueError:
-        fenced = _FENCED.search(text)
-        if fenced is None:
-            raise
-        return _strict(fenced[1])
+def _seconds(call: Call) -> float:
+    return DEFAULT_TIMEOUT_SECONDS if call.step.timeout_seconds is None else call.step.timeout_seconds
 
 
-def _strict(text: str) -> Json:
-    """JSON without the NaN and Infinity that Python adds to it; the store keeps neither."""
-    try:
-        return json.loads(text, parse_constant=_refuse)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+def _tool_choice(parameters: GenerateParameters, memo: Memo, offers: Mapping[str, tuple[str, ToolOffer]]) -> str:
+    """As the model is told it. Once it has called what it must, it is free: otherwise it never came to an end."""
+    choice = parameters.tool_choice
+    if not offers or (memo.turns and choice not in ("auto", "none")):
+        return "auto"
+    return next((name for name, (uses, _) in offers.items() if uses == choice), choice)
 
 
-def _refuse(constant: str) -> Json:
-    raise ValueError(f"{constant} is not JSON")
+def _modalities(request: ModelRequest) -> frozenset[str]:
+    """What the request holds: `text`, `image`, `audio`, `document`."""
+    media = [part.media_type for message in request.messages for part in message.parts if isinstance(part, Media)]
+    kinds = {"image" if t.startswith("image/") else "audio" if t.startswith("audio/") else "document" for t in media}
+    return frozenset({"text", *kinds})
+
+
+def _cache_seconds(parameters: GenerateParameters) -> int:
+    seconds = CACHE_SECONDS if parameters.cache is True else int(parameters.cache)
+    if not 0 <= seconds <= LONGEST_CACHE_SECONDS:
+        raise ParametersInvalid(
+            f"parameter 'cache': {seconds} seconds; write true, false, or at most {LONGEST_CACHE_SECONDS} seconds"
+        )
+    return seconds
+
+
+def _within_budget(request: ModelRequest, call: Call) -> tuple[ModelRequest, tuple[str, ...]]:
+    """The request, no longer than its budgets pay for; and a warning where that shortens what the step asked for."""
+    granted = call.admitted.granted_tokens if call.admitted else None
+    if granted is None or (request.max_tokens is not None and request.max_tokens <= granted):
+        return request, ()
+    asked = request.max_tokens
+    lowered = f"the budget pays for {granted} tokens of reply; max_tokens was lowered from {asked}"
+    return replace(request, max_tokens=granted), (lowered,) if asked else ()
+
+
+def _other_model(planned: _Planned, pick: int) -> Json:
+    """The memo for the next model in line; None where there is none."""
+    if pick + 1 >= len(planned.prepared.models):
+        return None
+    return planned.memo.for_model(planned.memo.model + pick + 1).to_json()
+
+
+def _flush(on_text: OnText) -> None:
+    flush = getattr(on_text, "flush", None)
+    if flush is not None:
+        flush()

@@ -34,7 +34,14 @@ class ToolStep:
         return Output(result.value, warnings=result.warnings)
 
     def _invoke(self, uses: str, call: Call) -> ToolResult:
-        context = ToolContext(
+        result = registry.invoke(uses, call.parameters, self.context(call))
+        if isinstance(result, ToolResult):
+            return result
+        return self._calls.run(_awaited(result), call.step.timeout_seconds)
+
+    def context(self, call: Call) -> ToolContext:
+        """Where and for whom a call works; its folder is there."""
+        return ToolContext(
             run=call.run,
             instance=call.instance,
             attempt=call.attempt,
@@ -42,10 +49,6 @@ class ToolStep:
             allowed=self._config.allow_paths,
             timeout_seconds=call.step.timeout_seconds,
         )
-        result = registry.invoke(uses, call.parameters, context)
-        if isinstance(result, ToolResult):
-            return result
-        return self._calls.run(_awaited(result), call.step.timeout_seconds)
 
     def _folder(self, run: str) -> Path:
         folder = self._config.folder(run)

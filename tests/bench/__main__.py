@@ -1,6 +1,7 @@
 """`make bench`: the engine against hand-written Celery canvas on the same Redis, and its other promises.
+`make bench-limits`: what it makes of a provider's limits, which takes about ten minutes.
 
-usage: python -m tests.bench [--rounds N] [--only NAME] [--json FILE]
+usage: python -m tests.bench [engine|limits] [--rounds N] [--only NAME] [--json FILE]
 
 All figures that are compared come from one run, taken in turn; a bar is a ratio of medians. Exits 0 whatever they say:
 machines are noisy, and a person judges.
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench import footprint, overhead, race
+from tests.bench import footprint, limits, model_calls, overhead, race
 from tests.conftest import RedisServer
 
 
@@ -41,12 +42,24 @@ SECTIONS: dict[str, Callable[[str, Path, int], Iterator[tuple[str, float, float,
     "footprint": footprint.measure,
     "overhead": overhead.measure,
 }
+LIMITS: dict[str, Callable[[str, Path, int], Iterator[tuple[str, float, float, str, str]]]] = {
+    "known": limits.known,
+    "learned": limits.learned,
+    "killed": limits.killed,
+    "weather": limits.weather,
+    "budget": limits.budget,
+    "latency": model_calls.latency,
+    "deltas": model_calls.deltas,
+    "slow": model_calls.slow_calls,
+}
+GROUPS = {"engine": SECTIONS, "limits": LIMITS}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.bench")
-    parser.add_argument("--rounds", type=int, default=7, help="runs of each shape; default %(default)s")
-    parser.add_argument("--only", choices=list(SECTIONS))
+    parser.add_argument("group", nargs="?", choices=list(GROUPS), default="engine")
+    parser.add_argument("--rounds", type=int, default=7, help="of each shape; 1: shorter limits; default %(default)s")
+    parser.add_argument("--only", choices=[name for sections in GROUPS.values() for name in sections])
     parser.add_argument("--json", type=Path, default=Path("bench.json"))
     options = parser.parse_args()
     rows = []
@@ -55,7 +68,7 @@ def main() -> None:
         os.environ["BENCH_REDIS_URL"] = server.url
         try:
             print(f"{'':44} {'measured':>10} {'bar':>9}")
-            for name, measure in SECTIONS.items():
+            for name, measure in GROUPS[options.group].items():
                 if options.only in (None, name):
                     for fields in measure(server.url, Path(folder), options.rounds):
                         rows.append(row := Row(*fields))

@@ -8,8 +8,12 @@ from typing import Any, Generic, Protocol, TypeVar
 import pytest
 
 from orchestrator_client.contract.errors import ModelFailed
-from orchestrator_worker.providers.base import Message, ModelReply, ModelRequest
-from tests.conformance.adapters import Adapter
+from orchestrator_worker.providers.base import Message, ModelReply, ModelRequest, OnText
+from tests.conformance.adapter import Adapter
+from tests.conformance.model_server import ModelServer
+
+KEY = "sk-test-4f1d0b8e2c"
+"""That the shared suite's workers have in their environment."""
 
 
 class HasRoot(Protocol):
@@ -30,24 +34,54 @@ class Caller(Generic[Server]):
         return self.many([self.request(prompt, seconds, **fields)], root)[0]
 
     def request(self, prompt: str = "hi", seconds: float = 30.0, **fields: Any) -> ModelRequest:
-        wanted: dict[str, Any] = {"model": self.adapter.plain_model, "messages": (Message("user", prompt),), **fields}
+        wanted: dict[str, Any] = {
+            "model": self.adapter.plain_model,
+            "messages": (Message.of("user", prompt),),
+            **fields,
+        }
         return ModelRequest(timeout_seconds=seconds, **wanted)
 
-    def many(self, requests: list[ModelRequest], root: str = "", rounds: int = 1) -> list[ModelReply]:
+    def many(
+        self, requests: list[ModelRequest], root: str = "", rounds: int = 1, on_text: OnText | None = None
+    ) -> list[ModelReply]:
         """All of them at once; `rounds` times, and the replies of the last."""
 
         async def calls() -> list[ModelReply]:
             provider = self.adapter.provider(root or self.server.root)
             try:
                 for _ in range(rounds):
-                    replies = await asyncio.gather(*(provider.complete(request) for request in requests))
+                    replies = await asyncio.gather(*(provider.complete(request, on_text) for request in requests))
                 return replies
             finally:
                 await provider.close()
 
         return asyncio.run(calls())
 
+    def streamed(self, prompt: str = "hi", seconds: float = 30.0, **fields: Any) -> tuple[ModelReply, list[str]]:
+        """The reply, and the pieces of text as they came."""
+        pieces: list[str] = []
+        [reply] = self.many([self.request(prompt, seconds, **fields)], on_text=pieces.append)
+        return reply, pieces
+
     def failed(self, seconds: float = 30.0, root: str = "", **fields: Any) -> ModelFailed:
         with pytest.raises(ModelFailed) as caught:
             self("hi", seconds, root, **fields)
         return caught.value
+
+    def outcome(self, **fields: Any) -> ModelReply | ModelFailed:
+        """The reply or the failure, where a provider may choose."""
+        try:
+            return self(**fields)
+        except ModelFailed as error:
+            return error
+
+    def broke_off(self, seconds: float = 30.0, **fields: Any) -> tuple[ModelFailed, list[str]]:
+        """How a stream failed, and the pieces of text that had come."""
+        pieces: list[str] = []
+        with pytest.raises(ModelFailed) as caught:
+            self.many([self.request("hi", seconds, **fields)], on_text=pieces.append)
+        return caught.value, pieces
+
+
+SuiteCaller = Caller[ModelServer]
+"""As the shared suite has it."""

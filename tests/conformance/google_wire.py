@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.conformance.model_server import Answer, Received
+from tests.conformance.model_server import Answer, Received, event_stream
 
 FINISH_REASONS = {"stop": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}
 """Finish reasons as the suite names them -> Google's; others are Google's already."""
@@ -24,16 +24,64 @@ STATUSES = {
 }
 
 
-def text(
-    content: str,
-    *,
-    input_tokens: int = 10,
-    cached_tokens: int = 0,
-    output_tokens: int = 5,
-    reasoning_tokens: int = 0,
+Call = tuple[str, str, dict[str, Any]]
+"""Id, name and arguments of a call of a function."""
+
+OVERLOAD = {"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}
+"""The chunk that tells of an overload in the midst of a stream."""
+
+
+def text(content: str, **fields: Any) -> Answer:
+    """An answer with one text. `output_tokens` counts thoughts too, as `Usage` does and Google does not."""
+    counts, fields = usage(**fields)
+    return candidate([{"text": content}], usage=counts, **fields)
+
+
+def calls(*asked: Call, text: str = "", **fields: Any) -> Answer:
+    """An answer that asks for functions, behind a text if there is one."""
+    counts, fields = usage(**fields)
+    said = [{"text": text}] if text else []
+    return candidate([*said, *called(asked)], usage=counts, **fields)
+
+
+def called(asked: Sequence[Call]) -> list[dict[str, Any]]:
+    """Parts that ask for functions. A call whose id is empty has none; the first is signed, as Google signs them."""
+    parts: list[dict[str, Any]] = [
+        {"functionCall": {**({"id": id} if id else {}), "name": name, "args": arguments}}
+        for id, name, arguments in asked
+    ]
+    if parts:
+        parts[0]["thoughtSignature"] = "EqQB+/8="
+    return parts
+
+
+def stream(
+    *pieces: str,
+    calls: Sequence[Call] = (),
+    fault: str | None = None,
+    finish_reason: str = "stop",
+    model: str = "gemini-2.5-flash",
     **fields: Any,
 ) -> Answer:
-    """An answer with one text. `output_tokens` counts thoughts too, as `Usage` does and Google does not."""
+    """The same as an event stream: a chunk for each piece and for all calls, and one that ends them. A stream that
+    breaks off before all that begins with an empty one."""
+    counts, fields = usage(**fields)
+    told = [[{"text": piece}] for piece in pieces] + ([called(calls)] if calls else [])
+    chunks = [chunk(parts, usage=counts | {"candidatesTokenCount": 1}, model=model) for parts in told or [[]]]
+    end = chunk([{"text": ""}], finish_reason=finish_reason, usage=counts, model=model)
+    last = {None: [end], "garbled": ['{"candidates": [{"con'], "error": [json.dumps(OVERLOAD)]}
+    return event_stream(*chunks, *last.get(fault, []), fault=fault, **fields)
+
+
+def chunk(parts: list[Any], **fields: Any) -> str:
+    """One chunk of a stream: an answer, with or without a reason to end."""
+    return candidate(parts, **{"finish_reason": None, **fields}).body.decode()
+
+
+def usage(
+    input_tokens: int = 10, cached_tokens: int = 0, output_tokens: int = 5, reasoning_tokens: int = 0, **fields: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The usage record of these counts, and the other fields."""
     counts = {
         "promptTokenCount": input_tokens,
         "cachedContentTokenCount": cached_tokens,
@@ -41,9 +89,8 @@ def text(
         "thoughtsTokenCount": reasoning_tokens,
         "totalTokenCount": input_tokens + output_tokens,
     }
-    usage = {name: count for name, count in counts.items() if count}
-    usage["promptTokensDetails"] = [{"modality": "TEXT", "tokenCount": input_tokens}]
-    return candidate([{"text": content, "thoughtSignature": "EqQB"}], usage=usage, **fields)
+    record: dict[str, Any] = {name: count for name, count in counts.items() if count}
+    return {**record, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": input_tokens}]}, fields
 
 
 def candidate(
@@ -141,7 +188,7 @@ def model_of(received: Received) -> str:
     """The model that a path such as `/v1/models/NAME:generateContent` names, whatever the version."""
     _, _, call = received.path.rpartition("/models/")
     model, _, verb = call.partition(":")
-    assert verb == "generateContent", received.path
+    assert verb in ("generateContent", "streamGenerateContent?alt=sse"), received.path
     return model
 
 

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from orchestrator_client.contract.errors import CredentialMissing
+from orchestrator_client.contract.errors import CredentialMissing, FailureKind
+from orchestrator_client.contract.limits import Dimension, RateLimit
+from orchestrator_client.contract.pricing import Prices
+from orchestrator_client.contract.project import Project, ProviderSection
 from orchestrator_client.contract.usage import Usage
-from orchestrator_worker.pricing import price
-from orchestrator_worker.providers.base import Message
-from orchestrator_worker.providers.google import Google
-from tests.conformance.adapters import ClosableProvider, GoogleAdapter
+from orchestrator_worker.providers.google.client import Google
+from tests.conformance.adapter import ClosableProvider
 from tests.conformance.caller import Caller as AnyCaller
+from tests.conformance.google_adapter import GoogleAdapter
 from tests.conformance.google_wire import (
     candidate,
     echo,
@@ -44,6 +46,11 @@ class AddressedByEnvironment(GoogleAdapter):
         return Google()
 
 
+class OfASection(GoogleAdapter):
+    def provider(self, root: str) -> ClosableProvider:
+        return Google(ProviderSection(base_url=root, api_version="v1beta", headers={"x-tenant": "a"}))
+
+
 class TestEnvironment:
     @pytest.mark.parametrize("end", ["", "/", "/a/gateway"])
     def test_address(self, call: Caller, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
@@ -55,6 +62,12 @@ class TestEnvironment:
         monkeypatch.setenv("GOOGLE_GENAI_API_VERSION", "v1beta")
         call()
         assert call.server.requests[0].path == "/v1beta/models/gemini-2.5-flash:generateContent"
+
+    def test_the_sections_version_wins(self, call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GOOGLE_GENAI_API_VERSION", "v1alpha")
+        AnyCaller(OfASection(), call.server)()
+        assert call.server.requests[0].path == "/v1beta/models/gemini-2.5-flash:generateContent"
+        assert call.server.requests[0].headers["x-tenant"] == "a"
 
     @pytest.mark.parametrize("first", [None, "", "  "])
     def test_the_other_name_of_the_key(self, call: Caller, monkeypatch: pytest.MonkeyPatch, first: str | None) -> None:
@@ -86,31 +99,6 @@ class TestEnvironment:
         assert call.server.requests[0].path == call.adapter.path
 
 
-class TestRequest:
-    def test_the_server_is_told_the_timeout(self, call: Caller) -> None:
-        call(seconds=2.5)
-        assert call.server.requests[0].headers["x-server-timeout"] == "3"
-
-    def test_nothing_but_what_was_asked_is_sent(self, call: Caller) -> None:
-        call()
-        assert set(call.server.requests[0].body) <= {"contents", "generationConfig"}
-
-    def test_system_messages_go_first_wherever_they_stand(self, call: Caller) -> None:
-        call(messages=(Message("user", "a"), Message("system", "Be brief."), Message("user", "b")))
-        sent = call.adapter.sent(call.server.requests[0])
-        assert (sent.system, sent.messages) == ("Be brief.", [("user", "a"), ("user", "b")])
-
-    @pytest.mark.parametrize("temperature", [float("nan"), float("inf")])
-    def test_a_temperature_that_is_no_number_is_not_sent(self, call: Caller, temperature: float) -> None:
-        assert not call.failed(temperature=temperature).retryable
-        assert call.server.requests == []
-
-    @pytest.mark.parametrize("model", ["../files", "gemini?key=x"])
-    def test_a_model_that_is_no_name_is_not_sent(self, call: Caller, model: str) -> None:
-        assert not call.failed(model=model).retryable
-        assert call.server.requests == []
-
-
 class TestEnd:
     @pytest.mark.parametrize(
         "reason",
@@ -130,13 +118,26 @@ class TestEnd:
         assert f"refused the prompt ({reason})" in str(failure)
 
     @pytest.mark.parametrize(
-        "reason", [None, "FINISH_REASON_UNSPECIFIED", "OTHER", "MALFORMED_RESPONSE", "SOMETHING_NEW"]
+        "reason",
+        [
+            None,
+            "FINISH_REASON_UNSPECIFIED",
+            "OTHER",
+            "MALFORMED_FUNCTION_CALL",
+            "UNEXPECTED_TOOL_CALL",
+            "SOMETHING_NEW",
+        ],
     )
     def test_an_end_without_a_good_reason_may_go_better(self, call: Caller, reason: str | None) -> None:
         call.server.script(candidate([{"text": "half a"}], finish_reason=reason))
         failure = call.failed()
         assert failure.retryable
         assert str(reason) in str(failure)
+
+    def test_a_missing_signature_stays_missing(self, call: Caller) -> None:
+        call.server.script(candidate([], finish_reason="MISSING_THOUGHT_SIGNATURE"))
+        failure = call.failed()
+        assert (failure.kind, failure.retryable) == (FailureKind.BAD_REQUEST, False)
 
     @pytest.mark.parametrize("candidates", [None, [], [None], ["text"], "text", {}])
     def test_no_candidate(self, call: Caller, candidates: Any) -> None:
@@ -161,7 +162,7 @@ class TestEnd:
         (None, ""),
         ({"role": "model"}, ""),
         ({"parts": None}, ""),
-        ({"parts": [None, 3, {}, {"text": 3}, {"functionCall": {"name": "f", "args": {}}}]}, ""),
+        ({"parts": [None, 3, {}, {"text": 3}, {"functionCall": 3}]}, ""),
         ({"parts": [{"text": "a"}, {"text": "b"}]}, "ab"),
         ({"parts": [{"text": "hm", "thought": True}, {"text": "a"}]}, "a"),
     ],
@@ -198,11 +199,22 @@ class TestUsage:
         )
         assert call().usage == Usage(input_tokens=7, output_tokens=9, reasoning_tokens=9)
 
+    def test_sound_and_what_googles_own_tools_read(self, call: Caller) -> None:
+        usage = {
+            "promptTokenCount": 30,
+            "toolUsePromptTokenCount": 12,
+            "candidatesTokenCount": 9,
+            "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 20}, {"modality": "TEXT", "tokenCount": 10}],
+            "candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": 4}, None, {"modality": "AUDIO"}],
+        }
+        call.server.script(candidate([{"text": "x"}], usage=usage))
+        assert call().usage == Usage(input_tokens=42, output_tokens=9, audio_tokens=24)
+
     def test_has_a_price(self, call: Caller) -> None:
         # gemini-2.5-flash: 0.30 / 0.03 / 2.50 USD per million tokens read / read from the cache / written
         call.server.script(text("x", input_tokens=1000, cached_tokens=400, output_tokens=500, reasoning_tokens=300))
         reply = call()
-        assert price("google", reply.model, reply.raw_usage, reply.usage) == Decimal("0.001442")
+        assert Prices(Project()).of_call("google", reply.model, reply.raw_usage, reply.usage) == Decimal("0.001442")
 
 
 class TestRefusal:
@@ -226,6 +238,17 @@ class TestRefusal:
         assert failure.retryable is retryable
         assert ("quota is used up" in str(failure)) is not retryable
         assert (DAILY in str(failure)) is not retryable
+
+    def test_limits_that_a_gateway_tells_of(self, call: Caller) -> None:
+        headers = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "0"}
+        told = (RateLimit(Dimension.REQUESTS, 60, 0),)
+        call.server.script(text("x", headers=headers), error(429, headers=headers))
+        assert call().limits == told
+        assert call.failed().limits == told
+
+    def test_an_error_that_claims_success_is_one(self, call: Caller) -> None:
+        call.server.script(Answer(200, error(503, "overloaded").body))
+        assert call.failed().kind is FailureKind.OVERLOAD
 
     def test_an_unknown_key_is_told_although_its_status_is_400(self, call: Caller) -> None:
         call.server.script(error(400, "API key not valid.", details=[error_info("API_KEY_INVALID")]))

@@ -13,9 +13,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator_worker.providers.base import Message
+from orchestrator_client.contract.errors import FailureKind
+from orchestrator_worker.providers.base import Message, ToolOffer, ToolReturn
 from tests.conformance.adapters import ADAPTERS
 from tests.conformance.caller import Caller as AnyCaller
+
+WEATHER = ToolOffer(
+    "get_weather",
+    "Weather of a city.",
+    {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False},
+)
 
 LLMOCK = str(Path(sys.executable).with_name("llmock"))
 
@@ -82,7 +89,10 @@ def test_text_and_usage(call: Caller) -> None:
 
 def test_system_message_and_conversation(call: Caller) -> None:
     reply = call(
-        messages=(Message("system", "Repeat."), Message("user", "a"), Message("assistant", "b"), Message("user", "c")),
+        messages=tuple(
+            Message.of(role, text)
+            for role, text in (("system", "Repeat."), ("user", "a"), ("assistant", "b"), ("user", "c"))
+        ),
         max_tokens=100,
         temperature=0.1,
     )
@@ -115,3 +125,60 @@ def test_many_calls_at_once(call: Caller) -> None:
     replies = call.many([call.request(f"number {n}") for n in range(16)])
     assert all(reply.text for reply in replies)
     assert call.server.requests() == 16
+
+
+def test_streamed(call: Caller) -> None:
+    call.server.script({"type": "reply", "text": "Paris, of course."})
+    reply, pieces = call.streamed("What is the capital of France?")
+    assert (reply.text, reply.finish_reason, reply.warnings) == ("Paris, of course.", "stop", ())
+    assert "".join(pieces) == reply.text
+    assert len(pieces) > 1
+    assert reply.usage.input_tokens > 0
+    assert reply.usage.output_tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("disconnect", FailureKind.CONNECTION),
+        ("truncate", FailureKind.TRUNCATED),
+        ("malformed", FailureKind.BAD_RESPONSE),
+        ("stall", FailureKind.TIMEOUT),
+    ],
+)
+def test_a_stream_that_breaks_off(call: Caller, fault: str, kind: FailureKind) -> None:
+    text = "one two three four five six seven eight"
+    # Fewer chunks than any vendor needs to say that much; the next is no ping, of which nobody would miss anything.
+    call.server.script(
+        {"type": "reply", "text": text}, {"type": "stream_fault", "kind": fault, "after_chunks": 3, "stall_seconds": 3}
+    )
+    error, pieces = call.broke_off(seconds=1.0 if fault == "stall" else 30.0)
+    assert (error.kind, error.retryable) == (kind, True)
+    assert text.startswith("".join(pieces))
+    assert "".join(pieces) != text
+
+
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
+def test_tools(call: Caller, is_streamed: bool) -> None:
+    wanted = [{"name": "get_weather", "arguments": {"city": city}} for city in ("Paris", "Rom")]
+    call.server.script({"type": "reply", "tool_calls": wanted})
+    reply = call.streamed(tools=(WEATHER,))[0] if is_streamed else call(tools=(WEATHER,))
+    assert [asked.arguments for asked in reply.calls] == [{"city": "Paris"}, {"city": "Rom"}]
+    assert reply.finish_reason == "tools"
+    given = tuple(ToolReturn(asked.id, asked.name, "rain", failed=asked is reply.calls[1]) for asked in reply.calls)
+    call.server.script({"type": "reply", "text": "It rains."})
+    said = call(
+        messages=(
+            Message.of("user", "Weather?"),
+            Message("assistant", (reply.text,) if reply.text else (), calls=reply.calls, native=reply.native),
+            Message("tool", returns=given),
+        ),
+        tools=(WEATHER,),
+    )
+    assert said.text == "It rains."
+
+
+def test_structured(call: Caller) -> None:
+    if call.adapter.name == "anthropic":
+        pytest.skip("llmock knows no structured output of anthropic")
+    assert set(json.loads(call(schema=WEATHER.parameters).text)) == {"city"}

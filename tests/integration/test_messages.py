@@ -10,6 +10,7 @@ import pytest
 from orchestrator_client.contract import names
 from orchestrator_client.contract.plan import OnFailure, Plan, Retry
 from orchestrator_client.contract.run import Outcome
+from orchestrator_worker.lifecycle import Standing
 from orchestrator_worker.records import Repair
 from orchestrator_worker.scheduler import Attempt, Ended, Left
 from orchestrator_worker.steps.base import Output
@@ -94,7 +95,7 @@ def test_a_lost_worker_costs_an_attempt_and_its_zombie_is_refused(fleet: InProce
     assert document.success
     assert document.steps["a"].retries == 1
 
-    zombie = Attempt(opened, graph, "a", 1, claim.started_ms)
+    zombie = Attempt.at(opened, graph, "a", Standing(1, started_ms=claim.started_ms), None)
     assert isinstance(scheduler.conclude(zombie, Output("too late")), Left)
     assert run.value("a") != "too late"
 
@@ -111,7 +112,10 @@ def test_a_late_worker_may_still_renew_its_lease_and_settle(fleet: InProcessFlee
     fleet.set_clock(run, forward_ms=66_000)
     assert scheduler.sweep() == []
     opened, graph = scheduler._runs.open(run.id)
-    assert isinstance(scheduler.conclude(Attempt(opened, graph, "a", 1, claim.started_ms), Output(1)), Ended)
+    assert isinstance(
+        scheduler.conclude(Attempt.at(opened, graph, "a", Standing(1, started_ms=claim.started_ms), None), Output(1)),
+        Ended,
+    )
 
 
 def test_a_step_that_kills_its_workers_is_given_up_after_its_attempts(fleet: InProcessFleet) -> None:
@@ -228,7 +232,7 @@ def test_a_store_reply_that_was_lost_is_asked_for_again(fleet: InProcessFleet) -
     second = store.claim(run.id, "a", 1, "token", "w", [])
     assert second.started_ms >= first.started_ms
     opened, graph = fleet.engine.scheduler._runs.open(run.id)
-    attempt = Attempt(opened, graph, "a", 1, first.started_ms)
+    attempt = Attempt.at(opened, graph, "a", Standing(1, started_ms=first.started_ms), None)
     assert isinstance(fleet.engine.scheduler.conclude(attempt, Output(1)), Ended)
     assert isinstance(fleet.engine.scheduler.conclude(attempt, Output(1)), Ended)
     assert run.status().open == 1

@@ -140,8 +140,10 @@ def test_a_rate_limit_parks_the_step_for_as_long_as_it_says(fleet: Shell, server
     assert 2.0 <= second.at - first.at < 8.0
     (parked,) = [event for event in events_of(fleet, run_id) if event["kind"] == "step_parked"]
     assert parked["instance"] == "draft"
-    assert parked["data"]["delay_ms"] >= 2000
-    assert "limits the rate" in parked["data"]["error"]["message"]
+    assert parked["data"]["reason"] == "limit"
+    assert parked["data"]["scope"] == "openai/default/gpt-4o-mini"
+    assert 1000 < parked["data"]["delay_ms"] <= 2000
+    assert "limits the rate" in parked["data"]["words"]
 
 
 def test_cancel_closes_the_connection_of_a_slow_call(fleet: Shell, server: ModelServer) -> None:

@@ -52,6 +52,17 @@ def test_a_join_is_ready_when_its_last_predecessor_has_ended() -> None:
     assert states(folded(DIAMOND, STARTED, *ended))["d"] is InstanceState.READY
 
 
+@pytest.mark.parametrize("reason", ["limit", "budget", "cache"])
+def test_a_call_that_waits_says_for_what(reason: str) -> None:
+    words = {"reason": reason, "scope": "openai/default/gpt-5", "words": "slow down"}
+    progress = folded(DIAMOND, STARTED, event(EventKind.STEP_PARKED, 1_500, "a", 1, **words))
+    waiting = progress.steps[0]
+    assert (waiting.state, waiting.note) == (InstanceState.WAITING, f"{reason}: openai/default/gpt-5: slow down")
+    assert waiting.seconds(9_000) is None
+    again = event(EventKind.STEP_STARTED, 2_000, "a", 1)
+    assert states(folded(DIAMOND, STARTED, again))["a"] is InstanceState.RUNNING
+
+
 @pytest.mark.parametrize(("on_failure", "behind"), [(OnFailure.FAIL, None), (OnFailure.CONTINUE, InstanceState.READY)])
 def test_nothing_is_ready_behind_a_failure_that_ends_the_run(on_failure: OnFailure, behind: object) -> None:
     plan = Plan(id="p", steps=(step("a", on_failure=on_failure), step("b", "a")))

@@ -52,18 +52,20 @@ def tree_of(plan: Plan, *events: Event, height: int = 24, width: int = 100, at_m
 
 def test_every_step_in_plan_order_with_state_time_and_reason() -> None:
     lines = tree_of(
-        plan_of("a", "b", "c", "d"),
+        plan_of("a", "b", "c", "d", "e"),
         event(EventKind.STEP_SUCCEEDED, 2_000, "a", 1, started_ms=1_500),
         event(EventKind.STEP_STARTED, 1_000, "b", 2),
         event(EventKind.STEP_PARKED, 3_000, "c", 1, reason="attempt 1 failed", delay_ms=3_000),
         event(EventKind.STEP_FAILED, 2_000, "d", 1, error={"type": "ToolFailed", "message": "no such file"}),
+        event(EventKind.STEP_PARKED, 3_000, "e", 1, reason="limit", scope="openai/default/m", words="busy"),
     )
     assert [" ".join(line.split()) for line in lines] == [
-        "p run_1 running 2/4 steps 3.00 s",
+        "p run_1 running 2/5 steps 3.00 s",
         "✓ a succeeded 0.50 s",
         "▶ b running 3.00 s attempt 2",
         "⧗ c parked in 2.00 s attempt 1 failed",
         "✗ d failed ToolFailed: no such file",
+        "◔ e waiting limit: openai/default/m: busy",
     ]
 
 

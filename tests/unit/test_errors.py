@@ -11,6 +11,8 @@ import pytest
 
 from orchestrator_client.contract import errors
 from orchestrator_client.contract.errors import (
+    ConfigInvalid,
+    FailureKind,
     InputsInvalid,
     ModelFailed,
     OrchestratorError,
@@ -22,6 +24,7 @@ from orchestrator_client.contract.errors import (
     StepError,
     TemplateError,
 )
+from orchestrator_client.contract.limits import Dimension, RateLimit
 
 CLASSES: list[type[OrchestratorError]] = [
     found for _, found in inspect.getmembers(errors, inspect.isclass) if issubclass(found, OrchestratorError)
@@ -36,11 +39,12 @@ def example(of: type[OrchestratorError]) -> OrchestratorError:
         return of("'x' is not there", 7)
     special: dict[type[OrchestratorError], tuple[object, ...]] = {
         PlanInvalid: ([PROBLEM], "flow.yaml"),
+        ConfigInvalid: ("orchestrator.toml", ["limits.openai: expected a mapping"]),
         InputsInvalid: (["input 'a': expected integer", "input 'b' is required"],),
         RunNotFound: ("r_1",),
         RunConflict: ("key", "r_1"),
         RunFailed: ("r_1", "step 'a' failed"),
-        ModelFailed: ("429", False, 2.5),
+        ModelFailed: ("429", False, 2.5, FailureKind.RATE_LIMIT, (RateLimit(Dimension.REQUESTS, 60),)),
     }
     return of(*special.get(of, ("what happened, and what to do",)))
 
@@ -68,6 +72,16 @@ def test_the_message_names_what_the_error_is_about(of: type[OrchestratorError]) 
 def test_which_errors_another_attempt_may_mend() -> None:
     retryable = {of.__name__ for of in CLASSES if issubclass(of, StepError) and of("m").retryable}
     assert retryable == {"ToolFailed", "ModelFailed", "StepTimeout", "WorkerLost"}
+
+
+def test_each_bad_line_of_a_configuration_names_its_file() -> None:
+    invalid = ConfigInvalid("orchestrator.toml", ["models: expected a mapping", "limits: unknown key"])
+    assert str(invalid) == "orchestrator.toml: models: expected a mapping\norchestrator.toml: limits: unknown key"
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+def test_only_what_holds_for_every_call_is_weather(kind: FailureKind) -> None:
+    assert kind.weather is (kind in (FailureKind.RATE_LIMIT, FailureKind.OVERLOAD))
 
 
 def test_a_model_failure_says_for_itself_whether_to_try_again() -> None:

@@ -1,4 +1,4 @@
-"""What an attempt's end means: again or an outcome, which edges stay alive, how long to wait."""
+"""What an attempt's end means: to come back or an outcome, which edges stay alive, how long to wait."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import (
+    BudgetExceeded,
     CredentialMissing,
+    FailureKind,
     ModelFailed,
     OrchestratorError,
     ParametersInvalid,
@@ -25,8 +28,8 @@ from orchestrator_client.contract.usage import Usage
 from orchestrator_worker.compiler import Successor
 from orchestrator_worker.lifecycle import (
     LOST_ATTEMPTS,
-    Again,
     Final,
+    Standing,
     attempts_of,
     backoff_seconds,
     decide,
@@ -35,23 +38,37 @@ from orchestrator_worker.lifecycle import (
     may_try_again,
     skipped_value,
 )
-from orchestrator_worker.steps.base import Fail, Output, Route, Skip, Want
+from orchestrator_worker.records import Asked, Leave, Report
+from orchestrator_worker.steps.base import Fail, Output, Readmit, Route, Skip, Turn, Want
 
 USAGE = Usage(input_tokens=3)
+CALLED = Report("ok", seconds=1.0)
+MEMO = {"model": 0}
+OTHER_MODEL = {"model": 1}
 
 
 def step(uses: str = "terminal.execute", kind: StepKind = StepKind.TOOL, **fields: Any) -> Step:
     return Step(id="s", kind=kind, uses=uses, **fields)
 
 
-def end_of(want: Want, of: Step | None = None, attempt: int = 1, dead: bool = False) -> Again | Final:
-    return decide(of or step(), attempt, 1000, "host:1", dead, want)
+def end_of(want: Want, of: Step | None = None, attempt: int = 1, **standing: Any) -> Leave | Final:
+    return decide(of or step(), Standing(attempt, started_ms=1000, worker="host:1", **standing), want)
 
 
-def final(want: Want, of: Step | None = None, attempt: int = 1, dead: bool = False) -> Final:
-    decided = end_of(want, of, attempt, dead)
+def final(want: Want, of: Step | None = None, attempt: int = 1, **standing: Any) -> Final:
+    decided = end_of(want, of, attempt, **standing)
     assert isinstance(decided, Final)
     return decided
+
+
+def leave(want: Want, of: Step | None = None, attempt: int = 1, **standing: Any) -> Leave:
+    decided = end_of(want, of, attempt, **standing)
+    assert isinstance(decided, Leave)
+    return decided
+
+
+def model(**fields: Any) -> Step:
+    return step("generate", StepKind.MODEL, **fields)
 
 
 def edge(target: str, route: bool = False) -> Successor:
@@ -62,11 +79,14 @@ def edge(target: str, route: bool = False) -> Successor:
 
 
 def test_an_output_is_a_success_that_keeps_what_the_call_used() -> None:
-    decided = final(Output({"result": 1}, USAGE, "gpt-5", ("odd",)), attempt=2)
+    output = Output({"result": 1}, USAGE, "gpt-5", "the cheapest", cached=True, warnings=("odd",), report=CALLED)
+    decided = final(output, attempt=2, excused=1)
     assert (decided.value, decided.halts, decided.alive, decided.taken) == ({"result": 1}, False, True, None)
     kept = decided.receipt
     assert (kept.outcome, kept.attempt, kept.started_ms, kept.worker) == (Outcome.SUCCEEDED, 2, 1000, "host:1")
     assert (kept.usage, kept.model, kept.warnings) == (USAGE, "gpt-5", ("odd",))
+    assert (kept.selection, kept.cached, kept.excused) == ("the cheapest", True, 1)
+    assert decided.report is CALLED
 
 
 def test_a_skip_says_why() -> None:
@@ -107,6 +127,7 @@ NEVER_AGAIN: list[OrchestratorError] = [
     ParametersInvalid("x"),
     ModelFailed("x", retryable=False),
     CredentialMissing("x"),
+    BudgetExceeded("x"),
     Unresolved("x"),
     StepCancelled("x"),
 ]
@@ -118,8 +139,8 @@ def test_the_policy_counts_when_no_attempt_is_left(error: OrchestratorError, pol
     retried = step(on_failure=policy, retry=Retry(attempts=3))
     for attempt in (1, 2):
         decided = end_of(Fail(error), retried, attempt)
-        assert isinstance(decided, Again)
-        assert decided.error == ErrorInfo.of(error)
+        assert isinstance(decided, Leave)
+        assert (decided.error, decided.excused) == (ErrorInfo.of(error), 0)
     assert final(Fail(error), retried, 3).receipt.outcome is Outcome.FAILED
 
 
@@ -134,7 +155,7 @@ def test_a_lost_worker_costs_an_attempt_but_three_are_always_given(attempts: int
     most = max(attempts or 1, LOST_ATTEMPTS)
     assert [may_try_again(of, attempt, lost) for attempt in (most - 1, most, most + 1)] == [True, False, False]
     decided = end_of(Fail(lost), of, most - 1)
-    assert isinstance(decided, Again)
+    assert isinstance(decided, Leave)
     assert decided.wait_seconds == 0.0
 
 
@@ -153,6 +174,114 @@ def test_a_lost_worker_costs_an_attempt_but_three_are_always_given(attempts: int
 )
 def test_attempts_are_as_the_plan_says_or_else_by_what_may_be_done_twice(of: Step, attempts: int) -> None:
     assert attempts_of(of) == attempts
+
+
+# --- what costs no attempt -------------------------------------------------------------------------------------------
+
+
+def test_a_turn_leaves_the_worker_with_what_it_asks_for_and_costs_no_attempt() -> None:
+    asked = (Asked("s#1.1", "tool", {"uses": "terminal.execute"}),)
+    assert end_of(Turn(MEMO, asked, CALLED, "tools"), model()) == Leave(
+        "tools", excused=1, report=CALLED, memo=MEMO, asked=asked
+    )
+
+
+@pytest.mark.parametrize("report", [None, CALLED])
+def test_who_is_to_ask_its_gate_keeps_its_memo_and_its_attempts(report: Report | None) -> None:
+    assert end_of(Readmit("{}", report), model(), attempt=4) == Leave("turn", excused=1, report=report)
+
+
+WEATHER = (FailureKind.RATE_LIMIT, FailureKind.OVERLOAD)
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+def test_weather_costs_no_attempt_and_every_other_failure_does(kind: FailureKind) -> None:
+    error = ModelFailed("x", kind=kind, retry_after_seconds=7.0)
+    decided = leave(Fail(error, report=CALLED, memo=MEMO), model(retry=Retry(attempts=5)))
+    assert (decided.report, decided.memo, decided.error) == (CALLED, MEMO, ErrorInfo.of(error))
+    if kind in WEATHER:
+        assert (decided.reason, decided.excused, decided.wait_seconds) == ("limit", 1, 0.0)
+    else:
+        assert (decided.reason, decided.excused) == ("attempt 1 failed", 0)
+        assert decided.wait_seconds >= 7.0
+
+
+def test_weather_is_waited_out_even_with_the_last_attempt() -> None:
+    decided = leave(Fail(ModelFailed("429", kind=FailureKind.RATE_LIMIT)), model(retry=Retry(attempts=1)))
+    assert decided.excused == 1
+
+
+def test_weather_is_not_waited_out_for_ever() -> None:
+    error, only = ModelFailed("429", kind=FailureKind.RATE_LIMIT), model(retry=Retry(attempts=1))
+    assert leave(Fail(error), only, caps.WEATHERS, excused=caps.WEATHERS - 1).excused == 1
+    assert final(Fail(error), only, caps.WEATHERS + 1, excused=caps.WEATHERS).receipt.outcome is Outcome.FAILED
+
+
+def test_a_refusal_that_no_wait_cures_is_no_weather() -> None:
+    spent = ModelFailed("429", retryable=False, kind=FailureKind.RATE_LIMIT)
+    assert final(Fail(spent), model()).receipt.outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize("excused", [0, 1, 7])
+def test_attempts_that_were_excused_do_not_count(excused: int) -> None:
+    error, of = ModelFailed("500"), model(retry=Retry(attempts=2))
+    assert Standing(excused + 1, excused).tries == 1
+    assert leave(Fail(error), of, excused + 1, excused=excused).excused == 0
+    failed = final(Fail(error), of, excused + 2, excused=excused)
+    assert (failed.receipt.attempt, failed.receipt.excused) == (excused + 2, excused)
+
+
+def test_the_wait_goes_by_the_tries() -> None:
+    of = model(retry=Retry(attempts=9, initial_seconds=1, factor=10, max_seconds=1e6))
+    assert leave(Fail(ModelFailed("500")), of, attempt=7, excused=6).wait_seconds <= 1.0
+    assert leave(Fail(ModelFailed("500")), of, attempt=7, excused=3).wait_seconds >= 500.0
+
+
+# --- another model ---------------------------------------------------------------------------------------------------
+
+
+def test_another_model_is_asked_when_no_attempt_is_left_and_has_all_its_own() -> None:
+    of, failure = model(retry=Retry(attempts=2)), Fail(ModelFailed("500"), memo=MEMO, other_model=OTHER_MODEL)
+    assert leave(failure, of, attempt=4, excused=3).memo == MEMO
+    last = leave(failure, of, attempt=5, excused=3)
+    assert (last.reason, last.memo, last.wait_seconds) == ("another model is asked", OTHER_MODEL, 0.0)
+    # All five attempts are excused now: the sixth is the other model's first.
+    assert Standing(6, 3 + last.excused).tries == 1
+
+
+@pytest.mark.parametrize("error", [ModelFailed("404", retryable=False), CredentialMissing("no key")])
+def test_another_model_is_asked_at_once_where_a_second_try_is_none(error: OrchestratorError) -> None:
+    assert leave(Fail(error, other_model=OTHER_MODEL), model()).memo == OTHER_MODEL
+
+
+def test_a_cancelled_step_asks_no_other_model() -> None:
+    assert final(Fail(StepCancelled("x"), other_model=OTHER_MODEL), model()).receipt.outcome is Outcome.CANCELLED
+
+
+# --- a step that a model asked for -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", OnFailure)
+def test_a_failed_step_that_a_model_asked_for_is_the_models_affair(policy: OnFailure) -> None:
+    asked = final(Fail(ToolFailed("x")), step(on_failure=policy), asked_for=True)
+    assert (asked.receipt.outcome, asked.halts, asked.counts) == (Outcome.FAILED, False, False)
+    assert final(Fail(ToolFailed("x")), step(on_failure=policy)).counts
+
+
+def test_its_receipt_names_its_tool() -> None:
+    assert final(Output(1), step("filesystem.read"), asked_for=True).receipt.uses == "filesystem.read"
+    assert final(Output(1), step("filesystem.read")).receipt.uses == ""
+
+
+def test_a_skipped_call_gives_back_what_was_reserved_for_it() -> None:
+    report = final(Skip("no"), model()).report
+    assert report is not None
+    assert not report.sent
+
+
+def test_a_failure_hands_on_how_its_call_ended() -> None:
+    assert final(Fail(ModelFailed("400", retryable=False), report=CALLED), model()).report is CALLED
+    assert final(Fail(StepCancelled("x"), report=CALLED), model()).report is CALLED
 
 
 # --- edges -----------------------------------------------------------------------------------------------------------

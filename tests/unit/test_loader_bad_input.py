@@ -256,7 +256,7 @@ class TestRefused:
         (problem,) = problems_of(step(f"tool: {tool}"))
         assert (problem.code, problem.message) == ("not-yet", f"tool '{tool}' is not in this release")
 
-    @pytest.mark.parametrize("action", ["generate-structured", "debug", "web_search", "count_words"])
+    @pytest.mark.parametrize("action", ["debug", "web_search", "count_words"])
     def test_actions_that_come_later(self, action: str) -> None:
         (problem,) = problems_of(step(f"action: {action}"))
         assert problem.code == "not-yet"
@@ -264,8 +264,10 @@ class TestRefused:
     @pytest.mark.parametrize(
         "keys",
         [
-            "action: generate_text, parameters: {prompt: p, model: <AUTO>}",
-            "action: generate_text, parameters: {prompt: p, model: '<AUTO task=\"a\">b</AUTO>'}",
+            "action: generate_text, parameters: {prompt: <AUTO>}",
+            "action: generate_text, credential: <AUTO>, parameters: {prompt: p}",
+            "action: generate_text, parameters: {prompt: p, fallback_models: ['<AUTO task=\"a\">b</AUTO>']}",
+            "tool: terminal, parameters: {command: date, model: <AUTO>}",
             "tool: terminal, parameters: {command: ['<AUTO>x {{ nobody }}</AUTO>']}",
             f"{TERMINAL}, condition: '<AUTO>is it so?</AUTO>'",
             f"{TERMINAL}, dependencies: '<AUTO>which?</AUTO>'",
@@ -279,7 +281,11 @@ class TestRefused:
 
     def test_auto_tags_that_break_the_file(self) -> None:
         text = "steps:\n- id: a\n  # <AUTO> in a comment\n  size: <AUTO>best: small</AUTO>\n  model: <AUTO>\n"
-        assert [(problem.code, problem.line) for problem in problems_of(text)] == [("not-yet", 4), ("not-yet", 5)]
+        assert [(problem.code, problem.line) for problem in problems_of(text)] == [("not-yet", 4)]
+
+    def test_a_tag_in_the_place_of_a_model_is_not_what_breaks_a_file(self) -> None:
+        (problem,) = problems_of("steps:\n- id: a\n  model: <AUTO>best: small</AUTO>\n")
+        assert (problem.code, problem.line, problem.remedy) == ("yaml", 3, "quote the text")
 
     @pytest.mark.parametrize(("written", "code", "words"), IDS, ids=[row[0][:20] for row in IDS])
     def test_ids(self, written: str, code: str, words: str) -> None:
@@ -337,7 +343,7 @@ class TestAllAtOnce:
               prompt: |
                 fine
                 {{ broken | nope }}
-              model: <AUTO>
+              system: <AUTO>
             dependencies: [aa]
         outputs: {x: "{{ steps.c }}"}
     """)

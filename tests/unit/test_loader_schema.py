@@ -13,7 +13,7 @@ from orchestrator_client.loader import loads, schema
 
 
 class TestSchema:
-    VALID = (
+    VALID: tuple[dict[str, Any], ...] = (
         {"steps": [{"id": "x", "tool": "terminal", "parameters": {"command": "date"}}]},
         {"steps": [{"id": "x", "action": "generate_text", "parameters": {"prompt": "p", "max_tokens": "{{ n }}"}}]},
         {"config": {}, "v1_a": 1, "steps": [{"id": "x", "tool": "python:a:b", "retry": {"attempts": 2}}]},
@@ -21,8 +21,23 @@ class TestSchema:
             "inputs": {"n": 3, "m": {"type": "int"}},
             "steps": [{"id": "x", "tool": "file", "action": "exists", "parameters": {"path": "."}}],
         },
+        {"steps": [{"id": "x", "action": "generate-structured", "schema": {}, "parameters": {"prompt": "p"}}]},
+        {"steps": [{"id": "x", "action": "generate_structured", "parameters": {"prompt": "p", "schema": {}}}]},
+        {
+            "steps": [
+                {
+                    "id": "x",
+                    "action": "generate",
+                    "requires_model": {"min_size": "7B"},
+                    "tools": ["http.get", "{{ t }}"],
+                    "cache": 60,
+                    "stream": "{{ s }}",
+                    "parameters": {"prompt": "p"},
+                }
+            ]
+        },
     )
-    INVALID = (
+    INVALID: tuple[dict[str, Any], ...] = (
         {"steps": []},
         {"stepz": [{"id": "x", "tool": "terminal"}]},
         {"steps": [{"id": "x"}]},
@@ -38,6 +53,9 @@ class TestSchema:
             ]
         },
         {"steps": [{"id": "x", "action": "generate", "parameters": {"prompt": [5]}}]},
+        {"steps": [{"id": "x", "action": "generate-structured", "parameters": {"prompt": "p"}}]},
+        {"steps": [{"id": "x", "action": "generate", "max_turns": 0, "parameters": {"prompt": "p"}}]},
+        {"steps": [{"id": "x", "action": "generate", "requires_model": "big", "parameters": {"prompt": "p"}}]},
         {"inputs": {"m": {"type": "strin"}}, "steps": [{"id": "x", "tool": "terminal"}]},
     )
 

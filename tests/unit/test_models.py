@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+from decimal import Decimal
+from typing import Any
 
-from orchestrator_client.contract.models import bare_name, provider_of
+import pytest
+from pydantic import ValidationError
+
+from orchestrator_client.contract.models import (
+    AUTO,
+    Expertise,
+    Selection,
+    Strategy,
+    bare_name,
+    provider_of,
+    qualified,
+    task_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,5 +59,61 @@ def test_default_is_for_names_of_no_family() -> None:
 
 @pytest.mark.parametrize("model", ["gpt-5", "ollama:llama3.2:1b", "ft:gpt-4o:acme"])
 def test_a_name_qualified_with_its_provider_means_the_same(model: str) -> None:
-    qualified = f"{provider_of(model)}/{bare_name(model)}"
-    assert (provider_of(qualified), bare_name(qualified)) == (provider_of(model), bare_name(model))
+    name = qualified(model)
+    assert (provider_of(name), bare_name(name)) == (provider_of(model), bare_name(model))
+    assert qualified(name) == name
+
+
+@pytest.mark.parametrize(("model", "provider"), [(AUTO, "auto"), (" AUTO ", "auto"), ("auto", "openai")])
+def test_auto_is_nobodys_model_and_in_capitals(model: str, provider: str) -> None:
+    assert provider_of(model) == provider
+
+
+@pytest.mark.parametrize(
+    ("word", "task"),
+    [("analyze", "analysis"), ("Image Analysis", "vision"), ("chat", "chat"), ("Our-Task", "our_task")],
+)
+def test_tasks(word: str, task: str) -> None:
+    assert task_of(word) == task
+
+
+class TestSelection:
+    @pytest.mark.parametrize(
+        ("entry", "given", "read"),
+        [
+            ("strategy", "Cost", Strategy.COST),
+            ("expertise", "very_high", Expertise.VERY_HIGH),
+            ("expertise", "Very High", Expertise.VERY_HIGH),
+            ("modalities", "image", frozenset({"image"})),
+            ("modalities", ["text", "image"], frozenset({"text", "image"})),
+            ("min_size_billions", "7B", 7),
+            ("min_size_billions", "350m", 0.35),
+            ("min_size_billions", "1.5T", 1500),
+            ("min_size_billions", 7, 7),
+            ("context_tokens", "8000", 8000),
+            ("max_usd", "0.05", Decimal("0.05")),
+            ("max_usd", 0.05, Decimal("0.05")),
+        ],
+    )
+    def test_spellings(self, entry: str, given: Any, read: Any) -> None:
+        selection = Selection.model_validate({entry: given})
+        assert getattr(selection, entry) == read
+        assert Selection.model_validate(selection.model_dump(mode="json")) == selection
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"strategy": "cheapest"},
+            {"expertise": "expert"},
+            {"min_size_billions": "big"},
+            {"min_size_billions": 0},
+            {"context_tokens": -1},
+            {"max_usd": -1},
+        ],
+    )
+    def test_what_it_refuses(self, given: dict[str, Any]) -> None:
+        with pytest.raises(ValidationError):
+            Selection.model_validate(given)
+
+    def test_expertise_is_ordered(self) -> None:
+        assert [level.rank for level in Expertise] == [0, 1, 2, 3]

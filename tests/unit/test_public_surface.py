@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,25 @@ from orchestrator_worker.store import Store
 ROOT = Path(__file__).parents[2]
 WORKER_SCRIPTS = sorted((ROOT / "orchestrator_worker/scripts").glob("*.lua"))
 CLIENT_SCRIPTS = sorted((ROOT / "orchestrator_client").rglob("scripts/*.lua"))
-VERBS = [script for script in (*WORKER_SCRIPTS, *CLIENT_SCRIPTS) if script.stem != "clock"]
+PARTS = {"admission", "budgets", "gates", "instances", "waiting"}
+"""What several scripts need in front of them; of themselves they do nothing."""
+WORKER_VERBS = [script for script in WORKER_SCRIPTS if script.stem not in PARTS]
+VERBS = [script for script in (*WORKER_VERBS, *CLIENT_SCRIPTS) if script.stem != "clock"]
 
 EXPORTED = {
     "AsyncClient",
     "AsyncRun",
+    "BudgetView",
     "Client",
+    "ConfigInvalid",
+    "CostReport",
+    "Delta",
+    "Dropped",
     "END",
+    "Estimate",
     "Event",
     "EventKind",
+    "GateView",
     "InputsInvalid",
     "OrchestratorError",
     "Plan",
@@ -38,6 +49,8 @@ EXPORTED = {
     "START",
     "StateGraph",
     "StoreUnavailable",
+    "Why",
+    "Written",
     "load",
     "loads",
     "model",
@@ -94,10 +107,22 @@ def test_the_worker_imports_of_the_client_only_the_contract() -> None:
 
 
 def header_of(script: Path) -> list[str]:
-    """The comment at the top of a script, line by line."""
-    lines = script.read_text("utf-8").splitlines()
+    """The comment at the top of a script, line by line, without the parts that it needs."""
+    lines = re.sub(r"\A-- needs: .*\n", "", script.read_text("utf-8")).splitlines()
     end = next(at for at, line in enumerate(lines) if not line.startswith("--"))
     return [line.removeprefix("--").strip() for line in lines[:end]]
+
+
+def needed_by(script: Path) -> list[str]:
+    """The parts that a script names in its first line."""
+    found = re.match(r"-- needs: (.*)\n", script.read_text("utf-8"))
+    return found[1].split() if found else []
+
+
+def functions_of(part: str) -> set[str]:
+    """What a part defines."""
+    text = (ROOT / f"orchestrator_worker/scripts/{part}.lua").read_text("utf-8")
+    return set(re.findall(r"^local function (\w+)", text, re.MULTILINE))
 
 
 def numbered(header: list[str], word: str) -> list[int]:
@@ -113,13 +138,15 @@ def numbered(header: list[str], word: str) -> list[int]:
 
 def test_there_are_scripts_to_look_at() -> None:
     assert len(WORKER_SCRIPTS) >= 7
-    assert {script.stem for script in CLIENT_SCRIPTS} >= {"submit", "cancel", "clock"}
+    client = {"submit", "cancel", "clock", "set_limits", "learn_limits", "set_budget", "stream_text"}
+    assert {script.stem for script in CLIENT_SCRIPTS} >= client
 
 
 @pytest.mark.parametrize("script", VERBS, ids=lambda script: script.stem)
 def test_a_script_says_what_it_does_and_what_it_takes_and_replies(script: Path) -> None:
     header = header_of(script)
-    assert header[0].endswith(".")
+    summary = takewhile(lambda line: not line.startswith("KEYS"), header)
+    assert " ".join(summary).endswith(".")
     assert [line.split()[0].rstrip(":") for line in header if re.match(r"(KEYS|ARGV|Reply:)", line)] == [
         "KEYS",
         "ARGV",
@@ -143,7 +170,23 @@ def test_a_script_uses_no_argument_that_its_header_does_not_name(script: Path) -
     assert used <= set(named)
 
 
-@pytest.mark.parametrize("script", WORKER_SCRIPTS, ids=lambda script: script.stem)
+@pytest.mark.parametrize("part", sorted(PARTS))
+def test_a_part_says_what_it_is_about_and_takes_no_key_or_argument_of_its_own(part: str) -> None:
+    script = ROOT / f"orchestrator_worker/scripts/{part}.lua"
+    assert header_of(script)
+    assert not re.search(r"\b(KEYS|ARGV)\[", script.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("script", WORKER_VERBS, ids=lambda script: script.stem)
+def test_a_script_has_in_front_of_it_what_it_calls(script: Path) -> None:
+    text, needed = script.read_text("utf-8"), needed_by(script)
+    elsewhere = {name for part in PARTS - set(needed) for name in functions_of(part)}
+    called = set(re.findall(r"\b(\w+)\(", text)) - set(re.findall(r"local function (\w+)", text))
+    assert set(needed) <= PARTS
+    assert not called & elsewhere
+
+
+@pytest.mark.parametrize("script", WORKER_VERBS, ids=lambda script: script.stem)
 def test_a_workers_script_is_called_by_a_method_of_its_name(script: Path) -> None:
     method = getattr(Store, script.stem)
     assert callable(method)

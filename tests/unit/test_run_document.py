@@ -288,10 +288,12 @@ def test_a_stored_run_cannot_name_another() -> None:
 
 
 @pytest.mark.parametrize(
-    "stored", ["running|2|1500", "running|2|1500|0|model.openai|token", "running|2|1500|1|tool||x"]
+    "stored", ["running|5|1500|0|3", "running|5|1500|0|3|model.openai|token", "running|5|1500|1|3|tool||x"]
 )
 def test_an_open_instance_comes_back_whatever_is_added_behind(stored: str) -> None:
-    assert OpenInstance.from_stored(stored) == OpenInstance(state=InstanceState.RUNNING, attempt=2, since_ms=1500)
+    assert OpenInstance.from_stored(stored) == OpenInstance(
+        state=InstanceState.RUNNING, attempt=5, since_ms=1500, excused=3
+    )
 
 
 def test_an_older_reader_takes_a_document_with_more_fields() -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import time
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from orchestrator_client.contract import caps, names
 from orchestrator_client.contract.errors import InputsInvalid, RunConflict
 from orchestrator_client.contract.plan import Plan, Step, StepKind
-from orchestrator_client.contract.run import Submission
+from orchestrator_client.contract.run import RunBudget, Submission
 from orchestrator_client.contract.submission import accepted, load_plan, pack, run_id_for, submit_command, unpack
 
 PLAN = Plan(id="my pipeline", steps=(Step(id="a", kind=StepKind.TOOL, uses="terminal.execute"),))
@@ -78,13 +79,27 @@ def test_the_task_id_of_a_step_is_fixed() -> None:
 def test_the_command_names_what_the_script_takes() -> None:
     command = submit_command(submission(inputs={"b": 1, "a": "ü"}, tags=("x",)), ttl_seconds=60)
     assert command.keys == ["orc:{r_1}", "orc:{r_1}:plan", "orc:{r_1}:events", "orc:runs", "orc:timetable"]
-    ttl, run, _digest, pipeline, plan_hash, plan, inputs, tags, steps, look_again = command.args
+    ttl, run, _digest, pipeline, plan_hash, plan, inputs, tags, steps, look_again, *_ = command.args
     assert (ttl, run, pipeline, plan_hash, tags, steps) == (60, "r_1", "my pipeline", PLAN.hash, '["x"]', 1)
     assert json.loads(str(inputs)) == {"a": "ü", "b": 1}
     assert isinstance(plan, bytes)
     assert load_plan(plan) == PLAN
     assert isinstance(look_again, int)
     assert look_again > 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "last"),
+    [
+        ({}, ["", "", ""]),
+        ({"tenant": "acme", "deltas": True}, ["acme", "", "1"]),
+        ({"budget": RunBudget(usd=Decimal("2.50"))}, ["", '{"usd":"2.50","on_breach":"fail"}', ""]),
+    ],
+)
+def test_the_command_ends_with_whose_money_it_is_and_whether_somebody_reads_along(
+    fields: dict[str, Any], last: list[str]
+) -> None:
+    assert submit_command(submission(**fields), 60).args[-3:] == last
 
 
 def digest(**fields: Any) -> str | int | bytes:

@@ -24,11 +24,11 @@ def for_celery(*argv: str) -> dict[str, str]:
     [
         ([], "tool,control", "custom", os.cpu_count()),
         (["--queues", "tool"], "tool", "custom", os.cpu_count()),
-        (["--queues", "model.openai"], "model.openai", "threads", 64),
-        (["--queues", "model.openai, model.google ,"], "model.openai,model.google", "threads", 64),
-        (["--queues", "model.openai,tool"], "model.openai,tool", "custom", os.cpu_count()),
+        (["--queues", "model.openai"], "model.openai,model.auto", "threads", 64),
+        (["--queues", "model.openai, model.google ,"], "model.openai,model.google,model.auto", "threads", 64),
+        (["--queues", "model.openai,tool"], "model.openai,tool,model.auto", "custom", os.cpu_count()),
         (["--queues", "tool", "--pool", "threads"], "tool", "threads", 64),
-        (["--queues", "model.openai", "--pool", "prefork", "-c", "3"], "model.openai", "custom", 3),
+        (["--queues", "model.openai", "--pool", "prefork", "-c", "3"], "model.openai,model.auto", "custom", 3),
         (["--concurrency", "7"], "tool,control", "custom", 7),
     ],
 )

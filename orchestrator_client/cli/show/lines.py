@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from orchestrator_client.cli.show.progress import error_of, usage_of
+from orchestrator_client.cli.show.progress import usage_of
 from orchestrator_client.cli.show.rendering import cost
 from orchestrator_client.cli.show.text import one_line, plural, seconds
 from orchestrator_client.contract.event import Event, EventKind
+from orchestrator_client.story import error_in
 
 ERROR_CHARACTERS = 400
 """Length at which an error or reason is cut."""
@@ -37,4 +38,5 @@ def _details(event: Event) -> Iterator[str]:
         yield str(data.get("state") or "")
     if (usage := usage_of(data)) is not None:
         yield cost(usage)
-    yield from (one_line(text, ERROR_CHARACTERS) for text in (str(data.get("reason") or ""), error_of(data)) if text)
+    causes = (*(str(data.get(key) or "") for key in ("reason", "scope", "words")), error_in(data))
+    yield from (one_line(text, ERROR_CHARACTERS) for text in causes if text)

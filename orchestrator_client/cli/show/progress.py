@@ -10,6 +10,8 @@ from orchestrator_client.contract.event import Event, EventKind
 from orchestrator_client.contract.plan import OnFailure, Plan
 from orchestrator_client.contract.run import InstanceState, Outcome, RunState
 from orchestrator_client.contract.usage import NO_USAGE, Usage
+from orchestrator_client.messages import WAITS
+from orchestrator_client.story import error_in
 
 StepState = InstanceState | Outcome | None
 """None: something before it has not ended yet. Ready is inferred: it is an instance all of whose predecessors ended."""
@@ -38,7 +40,7 @@ class StepProgress:
 
     def seconds(self, now_ms: int) -> float | None:
         """How long its last attempt took, or has taken by now; None before the first."""
-        if self.started_ms is None or self.state is InstanceState.PARKED:
+        if self.started_ms is None or self.state in (InstanceState.PARKED, InstanceState.WAITING):
             return None
         end_ms = self.since_ms if self.ended else now_ms
         return max(0, end_ms - self.started_ms) / 1000
@@ -120,10 +122,12 @@ class Progress:
                 self._make_ready(step, event.at_ms)
 
     def _park(self, event: Event) -> None:
-        """An attempt has ended without an outcome; the next one starts when the wait is over."""
+        """An attempt has ended without an outcome, and the next one starts when the wait is over; or a call waits."""
         until_ms = event.at_ms + int(event.data.get("delay_ms") or 0)
-        note = ": ".join(part for part in (str(event.data.get("reason") or ""), error_of(event.data)) if part)
-        self._update(event, InstanceState.PARKED, until_ms=until_ms, note=note)
+        said = (event.data.get("reason"), event.data.get("scope"), event.data.get("words"), error_in(event.data))
+        note = ": ".join(str(part) for part in said if part)
+        state = InstanceState.WAITING if event.data.get("reason") in WAITS else InstanceState.PARKED
+        self._update(event, state, until_ms=until_ms, note=note)
 
     def _end(self, event: Event, outcome: Outcome) -> None:
         """An instance has its outcome.
@@ -133,7 +137,7 @@ class Progress:
         """
         before = self._steps.get(event.instance)
         started_ms = event.data.get("started_ms") or (before.started_ms if before else None)
-        note = error_of(event.data) or str(event.data.get("reason") or "")
+        note = error_in(event.data) or str(event.data.get("reason") or "")
         self._update(event, outcome, started_ms=started_ms, until_ms=event.at_ms, note=note)
         if usage := usage_of(event.data):
             self.usage += usage
@@ -157,21 +161,13 @@ class Progress:
     def _close(self, event: Event) -> None:
         """The run has ended; this is its last event."""
         self.state = RunState(str(event.data.get("state") or RunState.FAILED))
-        self.error = error_of(event.data)
+        self.error = error_in(event.data)
 
     def _update(self, event: Event, state: StepState, **changes: Any) -> None:
         """Move an instance to another state; one that the plan does not name is added behind the others."""
         known = self._steps.get(event.instance) or StepProgress(event.instance)
         attempt = event.attempt or known.attempt
         self._steps[event.instance] = replace(known, state=state, attempt=attempt, since_ms=event.at_ms, **changes)
-
-
-def error_of(data: dict[str, Any]) -> str:
-    """`type: message` of the error in an event's data, or nothing."""
-    error = data.get("error")
-    if isinstance(error, dict):
-        return f"{error.get('type') or 'Error'}: {error.get('message') or ''}".rstrip(": ")
-    return str(error or "")
 
 
 def usage_of(data: dict[str, Any]) -> Usage | None:

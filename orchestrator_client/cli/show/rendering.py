@@ -25,6 +25,7 @@ GLYPHS: Mapping[str, tuple[str, str]] = {
     InstanceState.RUNNING: ("▶", "cyan"),
     InstanceState.LATE: ("▶", "yellow"),
     InstanceState.PARKED: ("⧗", "yellow"),
+    InstanceState.WAITING: ("◔", "yellow"),
     Outcome.SUCCEEDED: ("✓", "green"),
     Outcome.FAILED: ("✗", "bold red"),
     Outcome.SKIPPED: ("↷", "dim"),

@@ -14,7 +14,7 @@ from orchestrator_client.cli.show.rendering import GLYPHS, PENDING, Row, cost, s
 from orchestrator_client.cli.show.text import one_line, seconds
 from orchestrator_client.contract.run import InstanceState, Outcome, RunState
 
-ACTIVE = (Outcome.FAILED, InstanceState.RUNNING, InstanceState.PARKED)
+ACTIVE = (Outcome.FAILED, InstanceState.RUNNING, InstanceState.PARKED, InstanceState.WAITING)
 """States that are shown first where there is no room for all steps."""
 
 FRAME_LINES = 4

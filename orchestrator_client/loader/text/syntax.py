@@ -11,6 +11,8 @@ from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems
 
 _UNQUOTED_TEMPLATE = re.compile(r"\s*(- +)*([^\s:#'\"]+: +)?(- +)*\{\{")
+_MODEL = re.compile(r"""\bmodel["']?\s*:\s*["']?<AUTO""")
+"""A tag in the place of a model, where it is allowed."""
 _ADVICE = (
     (r"found character '\\t'", "tab used for indentation", "indent with spaces"),
     (
@@ -62,7 +64,7 @@ def _refuse_auto(text: str, problems: Problems) -> bool:
     """Name the AUTO tags of a file that does not parse: they are the usual reason."""
     found = False
     for number, line in enumerate(text.splitlines(), 1):
-        if dialect.AUTO in line and not line.lstrip().startswith("#"):
+        if dialect.AUTO in line and not line.lstrip().startswith("#") and not _MODEL.search(line):
             dialect.not_yet(problems, dialect.AUTO_NAME, Place(number, line.index(dialect.AUTO) + 1))
             found = True
     return found

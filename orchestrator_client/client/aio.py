@@ -1,0 +1,203 @@
+"""The client and its runs for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self, overload
+
+from orchestrator_client.budgets import BudgetView
+from orchestrator_client.client.pipelines import Pipeline
+from orchestrator_client.client.run import Run
+from orchestrator_client.client.sync import Client
+from orchestrator_client.contract.event import Event
+from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.run import RunDocument, RunRecord, RunState
+from orchestrator_client.costs import CostReport
+from orchestrator_client.gates import GateView
+from orchestrator_client.messages import Message, Messages
+from orchestrator_client.why import Why
+
+if TYPE_CHECKING:
+    from orchestrator_client.estimate import Estimate
+
+
+class AsyncMessages:
+    """`Messages` for asyncio, with the same `cursor`."""
+
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+
+    @property
+    def cursor(self) -> str:
+        """The position behind the last message."""
+        return self._messages.cursor
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        message = await asyncio.to_thread(next, self._messages, None)
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+
+class AsyncRun:
+    """`Run` for asyncio: the same methods, awaited. The work is done in threads."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.id = run.id
+
+    async def status(self) -> RunRecord:
+        """As `Run.status`."""
+        return await asyncio.to_thread(self._run.status)
+
+    @overload
+    def stream(
+        self, after: str = "0", timeout: float | None = None, mode: Literal["events"] = "events"
+    ) -> AsyncIterator[Event]: ...
+
+    @overload
+    def stream(self, after: str = "0", timeout: float | None = None, *, mode: Literal["messages"]) -> AsyncMessages: ...
+
+    def stream(
+        self, after: str = "0", timeout: float | None = None, mode: Literal["events", "messages"] = "events"
+    ) -> AsyncIterator[Event] | AsyncMessages:
+        """As `Run.stream`."""
+        if mode == "messages":
+            return AsyncMessages(self._run.stream(after, timeout, mode="messages"))
+        return _in_threads(self._run.stream(after, timeout))
+
+    async def wait(self, timeout: float | None = None) -> RunRecord:
+        """As `Run.wait`."""
+        return await asyncio.to_thread(self._run.wait, timeout)
+
+    async def result(self, timeout: float | None = None) -> RunDocument:
+        """As `Run.result`."""
+        return await asyncio.to_thread(self._run.result, timeout)
+
+    async def document(self, values: bool = True) -> RunDocument:
+        """As `Run.document`."""
+        return await asyncio.to_thread(self._run.document, values)
+
+    async def value(self, step: str) -> Json:
+        """As `Run.value`."""
+        return await asyncio.to_thread(self._run.value, step)
+
+    async def why(self, step: str | None = None) -> list[Why]:
+        """As `Run.why`."""
+        return await asyncio.to_thread(self._run.why, step)
+
+    async def cancel(self) -> RunState:
+        """As `Run.cancel`."""
+        return await asyncio.to_thread(self._run.cancel)
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same methods, awaited."""
+
+    def __init__(self, url: str | None = None) -> None:
+        self._client = Client(url)
+
+    @classmethod
+    async def local(cls, folder: str | Path = ".") -> AsyncClient:
+        """As `Client.local`."""
+        client = cls.__new__(cls)
+        client._client = await asyncio.to_thread(Client.local, folder)
+        return client
+
+    async def submit(
+        self,
+        pipeline: Pipeline,
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        idempotency_key: str | None = None,
+        tags: Sequence[str] = (),
+        tenant: str = "",
+        budget_usd: Decimal | float | str | None = None,
+        on_breach: str = "fail",
+        stream_text: bool = False,
+    ) -> AsyncRun:
+        """As `Client.submit`."""
+        run = await asyncio.to_thread(
+            self._client.submit,
+            pipeline,
+            inputs,
+            idempotency_key=idempotency_key,
+            tags=tags,
+            tenant=tenant,
+            budget_usd=budget_usd,
+            on_breach=on_breach,
+            stream_text=stream_text,
+        )
+        return AsyncRun(run)
+
+    async def run(self, run: str) -> AsyncRun:
+        """As `Client.run`."""
+        return AsyncRun(await asyncio.to_thread(self._client.run, run))
+
+    async def runs(
+        self, *, state: RunState | None = None, pipeline: str | None = None, tag: str | None = None, limit: int = 50
+    ) -> list[RunRecord]:
+        """As `Client.runs`."""
+        return await asyncio.to_thread(self._client.runs, state=state, pipeline=pipeline, tag=tag, limit=limit)
+
+    async def limits(self) -> list[GateView]:
+        """As `Client.limits`."""
+        return await asyncio.to_thread(self._client.limits)
+
+    async def set_limits(self, scope: str, **limits: int | None) -> None:
+        """As `Client.set_limits`."""
+        await asyncio.to_thread(self._client.set_limits, scope, **limits)
+
+    async def learn_limits(self, scope: str) -> None:
+        """As `Client.learn_limits`."""
+        await asyncio.to_thread(self._client.learn_limits, scope)
+
+    async def cost(
+        self,
+        run: str | None = None,
+        *,
+        tag: str | None = None,
+        tenant: str | None = None,
+        since: int | str | date | None = None,
+        by: Literal["model", "day"] = "model",
+    ) -> CostReport:
+        """As `Client.cost`."""
+        return await asyncio.to_thread(self._client.cost, run, tag=tag, tenant=tenant, since=since, by=by)
+
+    async def budget(self, name: str, per: str | None = None) -> BudgetView:
+        """As `Client.budget`."""
+        return await asyncio.to_thread(self._client.budget, name, per)
+
+    async def set_budget(self, name: str, usd: Decimal | float | str, per: str | None = None) -> int:
+        """As `Client.set_budget`."""
+        return await asyncio.to_thread(self._client.set_budget, name, usd, per)
+
+    async def estimate(self, pipeline: Pipeline, inputs: Mapping[str, Json] | None = None) -> Estimate:
+        """As `Client.estimate`."""
+        return await asyncio.to_thread(self._client.estimate, pipeline, inputs)
+
+    async def close(self) -> None:
+        """As `Client.close`."""
+        await asyncio.to_thread(self._client.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+async def _in_threads(events: Iterator[Event]) -> AsyncIterator[Event]:
+    """The events, each awaited in a thread."""
+    while (event := await asyncio.to_thread(next, events, None)) is not None:
+        yield event

@@ -1,0 +1,107 @@
+"""One run, by its id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal, overload
+
+from orchestrator_client.client.facts import facts_of
+from orchestrator_client.contract.event import Event
+from orchestrator_client.contract.plan import Json, Plan
+from orchestrator_client.contract.run import RunDocument, RunRecord, RunState
+from orchestrator_client.messages import Messages
+from orchestrator_client.store import Stores
+from orchestrator_client.watch import follow
+from orchestrator_client.why import Why, explain
+
+
+class Run:
+    """One run, by its id. Holds nothing: every method asks the store."""
+
+    def __init__(self, stores: Stores, run: str, check: Callable[[], None] = lambda: None) -> None:
+        self._stores, self._store, self._check = stores, stores.runs, check
+        self.id = run
+
+    def __repr__(self) -> str:
+        return f"Run({self.id!r})"
+
+    def status(self) -> RunRecord:
+        """What the run is now.
+
+        Raises:
+            RunNotFound: the store has no such run (any more).
+        """
+        return self._store.record(self.id)
+
+    def plan(self) -> Plan:
+        """The plan that the run is pinned to."""
+        return self._store.plan(self.id)
+
+    @overload
+    def stream(
+        self, after: str = "0", timeout: float | None = None, mode: Literal["events"] = "events"
+    ) -> Iterator[Event]: ...
+
+    @overload
+    def stream(self, after: str = "0", timeout: float | None = None, *, mode: Literal["messages"]) -> Messages: ...
+
+    def stream(
+        self, after: str = "0", timeout: float | None = None, mode: Literal["events", "messages"] = "events"
+    ) -> Iterator[Event] | Messages:
+        """The run's events in order, until it has closed; from the first, or behind the event with the id `after`.
+
+        With `mode="messages"`, the text of its model steps as they write it: `Delta`, `Dropped` and `Written`. The
+        iterator's `cursor`, and the `id` of a `Delta`, are what `after` takes then. Calls that start from now on are
+        streamed; for those of the very first moment, submit with `stream_text=True`.
+        """
+        if mode == "messages":
+            return Messages(self._store, self.id, after, timeout, self._check)
+        return follow(self._store, self.id, after, timeout, self._check)
+
+    def wait(self, timeout: float | None = None) -> RunRecord:
+        """Wait until the run has closed; seconds.
+
+        Raises:
+            TimeoutError: it has not by then. The run goes on.
+        """
+        last = self._store.last_event_id(self.id)
+        if not (record := self.status()).state.ended:
+            for _ in self.stream(last, timeout):
+                continue
+            record = self.status()
+        return record
+
+    def result(self, timeout: float | None = None) -> RunDocument:
+        """Wait until the run has closed, and return its document, whether it went well or not.
+
+        Raises:
+            TimeoutError: it has not closed within `timeout` seconds. The run goes on.
+        """
+        self.wait(timeout)
+        return self.document()
+
+    def document(self, values: bool = True) -> RunDocument:
+        """All that is known of the run at this moment; `values=False` leaves the steps' values out."""
+        store = self._store
+        record, plan = store.record(self.id), store.plan(self.id)
+        stored = store.values(self.id) if values else {}
+        return RunDocument.build(plan, record, store.receipts(self.id), store.open_instances(self.id), stored)
+
+    def value(self, step: str) -> Json:
+        """What one step left; None if it left nothing yet."""
+        return self._store.values(self.id, [step]).get(step)
+
+    def why(self, step: str | None = None) -> list[Why]:
+        """What each instance that has not ended waits for, and what would help; of what has ended, how it did.
+
+        Raises:
+            InputsInvalid: the run has no such step.
+        """
+        return explain(facts_of(self._stores, self.id), step)
+
+    def cancel(self) -> RunState:
+        """Ask for the run's end: nothing of it starts any more, and what runs is stopped.
+
+        Returns the state in which the wish met the run; one that has ended stays as it is.
+        """
+        return self._store.cancel(self.id)

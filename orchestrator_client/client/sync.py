@@ -1,0 +1,236 @@
+"""The client of a fleet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+from orchestrator_client.announce import Announcer
+from orchestrator_client.budgets import Budgets, BudgetView, checked_tenant, run_budget
+from orchestrator_client.client.pipelines import Pipeline, plan_of
+from orchestrator_client.client.run import Run
+from orchestrator_client.contract.errors import InputsInvalid, StoreUnavailable
+from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.project import load_project
+from orchestrator_client.contract.run import RunRecord, RunState, Submission
+from orchestrator_client.contract.submission import run_id_for
+from orchestrator_client.costs import CostReport, days_since, of_ledger, of_receipts
+from orchestrator_client.gates import GateView
+from orchestrator_client.limits import checked_limits, checked_scope
+from orchestrator_client.store import Stores
+
+if TYPE_CHECKING:
+    from orchestrator_client.estimate import Estimate
+    from orchestrator_client.local import LocalFleet
+
+URL_VARIABLE = "ORCHESTRATOR_REDIS_URL"
+DEFAULT_URL = "redis://127.0.0.1:6379/0"
+
+
+class Client:
+    """A connection to a fleet: submits runs and finds them again. Safe to share between threads."""
+
+    def __init__(self, url: str | None = None, *, fleet: LocalFleet | None = None) -> None:
+        self.url = url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
+        self._fleet = fleet
+        self._stores = Stores(self.url)
+        self._store = self._stores.runs
+        self._announcer = Announcer(self.url)
+
+    @classmethod
+    def local(cls, folder: str | Path = ".") -> Client:
+        """A client with a fleet of its own: an embedded Redis and workers that live as long as it does.
+
+        `folder` is the working folder of its runs. Workers start when the first plan is submitted.
+        """
+        from orchestrator_client.local import LocalFleet
+
+        fleet = LocalFleet(Path(folder)).start()
+        return cls(fleet.url, fleet=fleet)
+
+    def submit(
+        self,
+        pipeline: Pipeline,
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        idempotency_key: str | None = None,
+        tags: Sequence[str] = (),
+        tenant: str = "",
+        budget_usd: Decimal | float | str | None = None,
+        on_breach: str = "fail",
+        stream_text: bool = False,
+    ) -> Run:
+        """Record a run, and tell the fleet. Once this returns, the run will come to an end, whatever dies meanwhile.
+
+        Submitting again with the same idempotency key gives the same run. `tenant` is on whose account it runs; the
+        models may cost `budget_usd`, and a call that this does not pay for meets `on_breach`: `fail`, `pause` or
+        `cheaper`. `stream_text` has models' text streamed from the first call on.
+
+        Raises:
+            PlanInvalid: the pipeline cannot run.
+            InputsInvalid: the inputs do not fit it, or the tenant or budget is none.
+            RunConflict: the idempotency key stands for another submission.
+            StoreUnavailable: Redis cannot be reached.
+        """
+        plan = plan_of(pipeline)
+        submission = Submission(
+            run=run_id_for(plan, idempotency_key),
+            plan=plan,
+            inputs=plan.bind(inputs or {}),
+            tags=tuple(tags),
+            tenant=checked_tenant(tenant),
+            budget=run_budget(budget_usd, on_breach),
+            deltas=stream_text,
+            idempotency_key=idempotency_key,
+        )
+        if self._fleet is not None:
+            self._fleet.serve({step.queue for step in plan.steps})
+        if self._store.submit(submission):
+            self._announcer.announce(submission.run)
+        return self._run(submission.run)
+
+    def run(self, run: str) -> Run:
+        """A run by its id.
+
+        Raises:
+            RunNotFound: the store has no such run.
+        """
+        self._store.record(run)
+        return self._run(run)
+
+    def runs(
+        self, *, state: RunState | None = None, pipeline: str | None = None, tag: str | None = None, limit: int = 50
+    ) -> list[RunRecord]:
+        """Records of runs, newest first, that match all that is given."""
+        found: list[RunRecord] = []
+        for offset in range(0, 100_000, 500):
+            page = self._store.runs(offset, 500)
+            found += [record for record in page if _matches(record, state, pipeline, tag)]
+            if len(found) >= limit or not page:
+                break
+        return found[:limit]
+
+    def limits(self) -> list[GateView]:
+        """What is known of every provider's limits: those in force and whose word they are, what is used, who waits."""
+        gates = self._stores.gates
+        found = gates.gates(gates.scopes())
+        return [gate.view(scope, gates.line(scope)) for scope, gate in found.items() if gate.is_known]
+
+    def set_limits(self, scope: str, **limits: int | None) -> None:
+        """Put limits over all that is configured, told and learned.
+
+        `scope` is `provider/credential/model` or `provider/model`; limits are `requests`, `tokens`, `input_tokens` and
+        `output_tokens` a minute, and `in_flight` calls at a time. None or 0 takes one away; others stay.
+
+        Raises:
+            InputsInvalid: there is no such limit, or the scope is none.
+        """
+        self._stores.gates.set_limits(checked_scope(scope), checked_limits(limits))
+
+    def learn_limits(self, scope: str) -> None:
+        """Forget what was set, told and learned of a scope, and its weather: it is learned anew.
+
+        Raises:
+            InputsInvalid: nothing is known of the scope.
+        """
+        known = checked_scope(scope)
+        if not self._stores.gates.learn_limits(known):
+            raise InputsInvalid([f"nothing is known of {known}; `orchestrator limits list` has the scopes there are"])
+
+    def cost(
+        self,
+        run: str | None = None,
+        *,
+        tag: str | None = None,
+        tenant: str | None = None,
+        since: int | str | date | None = None,
+        by: Literal["model", "day"] = "model",
+    ) -> CostReport:
+        """What model calls have cost: of one run by step, else of all runs, a tag's or a tenant's by model or day.
+
+        `since` is a number of days up to today, or a date; 30 days without it. Days are UTC's.
+
+        Raises:
+            RunNotFound: the store has no such run.
+            InputsInvalid: more than one of run, tag and tenant is given, or `since` is no time.
+        """
+        if run is not None:
+            if (tag, tenant, since) != (None, None, None):
+                raise InputsInvalid(["the cost of a run is whole: give no tag, tenant or time with it"])
+            self._store.record(run)
+            return of_receipts(self._store.receipts(run))
+        if tag is not None and tenant is not None:
+            raise InputsInvalid(["the ledger counts by tag or by tenant, not by both: give one"])
+        kind, name = ("tag", tag) if tag is not None else ("tenant", tenant) if tenant is not None else ("all", "")
+        ledger = self._stores.money.ledger(days_since(since, self._stores.money.now_ms()))
+        return of_ledger(ledger, kind, name or "", by)
+
+    def budget(self, name: str, per: str | None = None) -> BudgetView:
+        """A budget: of a run by its id, or `tag:NAME` or `tenant:NAME` in its present period.
+
+        `per` is `day`, `month` or `ever`; without it, what this machine's `orchestrator.toml` says, or what is in use.
+
+        Raises:
+            RunNotFound, InputsInvalid: the name stands for none.
+        """
+        budgets = Budgets(self._stores.money, load_project())
+        return budgets.named(name, per) if ":" in name else budgets.of_run(self._store.record(name))
+
+    def set_budget(self, name: str, usd: Decimal | float | str, per: str | None = None) -> int:
+        """Raise or lower a budget's cap; returns how many waiting calls are looked at again. Names are `budget`'s.
+
+        Raises:
+            RunNotFound, InputsInvalid: the name stands for none, or `usd` is no amount.
+        """
+        return Budgets(self._stores.money, load_project()).change(self.budget(name, per), usd)
+
+    def estimate(self, pipeline: Pipeline, inputs: Mapping[str, Json] | None = None) -> Estimate:
+        """What a run would use, cost and take, as ranges; from earlier runs where Redis can be reached and has any.
+
+        Raises:
+            PlanInvalid: the pipeline cannot run.
+            InputsInvalid: the inputs do not fit it.
+        """
+        from orchestrator_client.estimate import estimate
+
+        plan = plan_of(pipeline)
+        steps = [step.id for step in plan.steps]
+        try:
+            histories, gates = (
+                self._stores.money.histories(plan.id, steps),
+                {view.scope: view for view in self.limits()},
+            )
+        except StoreUnavailable as error:
+            return estimate(plan, inputs or {}, load_project(), unread=str(error))
+        return estimate(plan, inputs or {}, load_project(), histories, gates)
+
+    def _run(self, run: str) -> Run:
+        return Run(self._stores, run, self._fleet.check) if self._fleet else Run(self._stores, run)
+
+    def close(self) -> None:
+        """Give up the connections, and end the embedded fleet if there is one."""
+        self._announcer.close()
+        self._stores.close()
+        if self._fleet is not None:
+            self._fleet.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _matches(record: RunRecord, state: RunState | None, pipeline: str | None, tag: str | None) -> bool:
+    return (
+        (state is None or record.state is state)
+        and (pipeline is None or record.pipeline == pipeline)
+        and (tag is None or tag in record.tags)
+    )

@@ -1,0 +1,23 @@
+"""The client's view of the variable store: the only package of the client that speaks to Redis."""
+
+from __future__ import annotations
+
+from orchestrator_client.store.connection import RETENTION_SECONDS, Connection
+from orchestrator_client.store.gates import GateStore
+from orchestrator_client.store.money import MoneyStore
+from orchestrator_client.store.runs import RunStore
+
+__all__ = ["RETENTION_SECONDS", "Connection", "GateStore", "MoneyStore", "RunStore", "Stores"]
+
+
+class Stores:
+    """All that one client keeps and reads in one Redis, on one connection."""
+
+    def __init__(self, url: str) -> None:
+        self.connection = Connection(url)
+        self.runs = RunStore(self.connection)
+        self.gates = GateStore(self.connection)
+        self.money = MoneyStore(self.connection)
+
+    def close(self) -> None:
+        self.connection.close()

@@ -1,0 +1,1 @@
+"""Anthropic's models, by the Messages API; `client` is the one file that imports the SDK."""

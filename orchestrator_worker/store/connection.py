@@ -1,0 +1,125 @@
+"""The connection below the store: scripts by name, and patience with a Redis that is away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from orchestrator_client.contract import names
+from orchestrator_client.contract.errors import StoreUnavailable
+from orchestrator_client.contract.scripts import source
+from orchestrator_worker.settings import Settings
+
+SCRIPTS = "orchestrator_worker.scripts"
+
+AWAY = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError, redis.OutOfMemoryError)
+"""Answers of a store that will be back."""
+AWAY_REPLIES = ("BUSY ", "MISCONF", "LOADING", "OOM ", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "UNBLOCKED")
+
+
+def connect(config: Settings) -> redis.Redis:
+    """A pool of connections to the store, opened as they are needed. One immediate retry replaces one that was cut."""
+    return redis.Redis.from_url(
+        config.redis_url,
+        socket_timeout=10.0,
+        socket_connect_timeout=5.0,
+        health_check_interval=15,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+class Connection:
+    """Scripts and commands, repeated while the store is away. Threads may share it; each process makes its own."""
+
+    def __init__(self, client: redis.Redis, config: Settings) -> None:
+        # Any: redis-py types its replies for a client that may be asynchronous and may decode; this one does neither.
+        self.redis: Any = client
+        self.config = config
+        self.ttl_seconds = config.retention_seconds
+        self._scripts: dict[str, Any] = {}
+
+    def close(self) -> None:
+        """Give up the connections."""
+        self.redis.close()
+
+    @property
+    def hint_ms(self) -> int:
+        """How long a message may be under way before it is looked for."""
+        return ms(self.config.hint_seconds)
+
+    def run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """The reply of one script of this package's."""
+        if (registered := self._scripts.get(script)) is None:
+            registered = self._scripts[script] = self.redis.register_script(source(script, SCRIPTS))
+        return self.patiently(lambda: registered(keys=keys, args=args))
+
+    def patiently(self, call: Callable[[], Any]) -> Any:
+        """What the call returns, once the store answers.
+
+        Raises:
+            StoreUnavailable: it did not for as long as the settings allow.
+        """
+        deadline = time.monotonic() + self.config.store_patience_seconds
+        pause = 0.05
+        while True:
+            try:
+                return call()
+            except (*AWAY, redis.ResponseError) as error:
+                if (
+                    isinstance(error, redis.ResponseError)
+                    and not isinstance(error, AWAY)
+                    and not str(error).startswith(AWAY_REPLIES)
+                ):
+                    raise
+                if time.monotonic() + pause > deadline:
+                    raise StoreUnavailable(
+                        f"Redis did not answer for {self.config.store_patience_seconds:g} s: {error}"
+                    ) from error
+            time.sleep(pause)
+            pause = min(1.0, pause * 2)
+
+
+class Wakes:
+    """Hears when a gate may let something through earlier than was believed."""
+
+    def __init__(self, client: Any) -> None:
+        self._pubsub = client.pubsub(ignore_subscribe_messages=True)
+        self._pubsub.subscribe(names.WAKE)
+
+    def wait(self, seconds: float) -> None:
+        """Return when something is heard, or after `seconds`. What was heard meanwhile is heard once.
+
+        Raises:
+            StoreUnavailable: the connection broke.
+        """
+        try:
+            if self._pubsub.get_message(timeout=seconds) is not None:
+                while self._pubsub.get_message(timeout=0) is not None:
+                    continue
+        except AWAY as error:
+            raise StoreUnavailable(f"Redis hung up: {error}") from error
+
+    def close(self) -> None:
+        self._pubsub.close()
+
+
+class Part:
+    """What one file of this package can do with the store; `Store` is all of them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._on = connection
+
+
+def ms(seconds: float) -> int:
+    """Seconds as the scripts count."""
+    return round(seconds * 1000)
+
+
+def text(reply: Any) -> str:
+    """A reply as text."""
+    return reply.decode() if isinstance(reply, bytes) else str(reply)

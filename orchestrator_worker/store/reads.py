@@ -1,0 +1,81 @@
+"""Reading what is recorded of runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator_client.contract import names
+from orchestrator_client.contract.errors import RunNotFound
+from orchestrator_client.contract.plan import Json, Plan
+from orchestrator_client.contract.run import OpenInstance, Receipt, RunBudget, RunRecord
+from orchestrator_client.contract.submission import load_plan
+from orchestrator_worker.records import OpenRun
+from orchestrator_worker.store.connection import Part, text
+
+
+class Reads(Part):
+    """One round trip each."""
+
+    def open_run(self, run: str) -> OpenRun:
+        """The unchanging part of a run's record."""
+        key, fields = names.RunKeys(run).record, ["plan_hash", "inputs", "submitted_ms", "tags", "tenant", "budget"]
+        plan_hash, inputs, submitted, tags, tenant, budget = self._on.patiently(
+            lambda: self._on.redis.hmget(key, fields)
+        )
+        if plan_hash is None:
+            raise RunNotFound(run)
+        return OpenRun(
+            run,
+            text(plan_hash),
+            inputs,
+            int(submitted),
+            tuple(json.loads(tags or "[]")),
+            text(tenant or b""),
+            RunBudget.model_validate_json(budget) if budget else None,
+        )
+
+    def plan(self, run: str) -> Plan:
+        """The plan that this run is pinned to."""
+        stored = self._on.patiently(lambda: self._on.redis.get(names.RunKeys(run).plan))
+        if stored is None:
+            raise RunNotFound(run)
+        return load_plan(stored)
+
+    def record(self, run: str) -> RunRecord:
+        """The run's record as it is now."""
+        stored = self._on.patiently(lambda: self._on.redis.hgetall(names.RunKeys(run).record))
+        if not stored:
+            raise RunNotFound(run)
+        return RunRecord.from_hash(run, {text(key): text(value) for key, value in stored.items()})
+
+    def carried(self, run: str) -> dict[str, Json] | None:
+        """What `carry` kept; None for a run that no canvas waits for."""
+        stored = self._on.patiently(lambda: self._on.redis.hget(names.RunKeys(run).record, "canvas"))
+        return None if stored is None else json.loads(stored)
+
+    def receipt(self, run: str, instance: str) -> Receipt | None:
+        stored = self._on.patiently(lambda: self._on.redis.hget(names.RunKeys(run).receipts, instance))
+        return None if stored is None else Receipt.from_stored(text(stored))
+
+    def left_by(self, run: str, instance: str) -> tuple[int, Json]:
+        """What an open instance's attempts left: how many were excused, and the memo."""
+        keys = names.RunKeys(run)
+
+        def read() -> list[Any]:
+            with self._on.redis.pipeline(transaction=False) as pipe:
+                return list(pipe.hget(keys.instances, instance).hget(keys.memos, instance).execute())
+
+        stored, memo = self._on.patiently(read)
+        excused = OpenInstance.from_stored(text(stored)).excused if stored else 0
+        return excused, json.loads(memo) if memo else None
+
+    def memos(self, run: str, instances: Sequence[str]) -> dict[str, Json]:
+        """Memos of these instances; those without one are not in the answer."""
+        stored = self._on.patiently(lambda: self._on.redis.hmget(names.RunKeys(run).memos, list(instances)))
+        return {instance: json.loads(memo) for instance, memo in zip(instances, stored, strict=True) if memo}
+
+    def queue_depth(self, queue: str) -> int:
+        """Messages that wait in a queue."""
+        return int(self._on.patiently(lambda: self._on.redis.llen(queue)))

@@ -1,0 +1,249 @@
+"""The life of runs and of their attempts: one method a script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from orchestrator_client.contract import names
+from orchestrator_client.contract.errors import RunNotFound
+from orchestrator_client.contract.event import EventKind
+from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.run import ErrorInfo, Outcome, Receipt, RunState, Submission
+from orchestrator_client.contract.scripts import source
+from orchestrator_client.contract.submission import accepted, submit_command
+from orchestrator_worker.records import (
+    Admitted,
+    Arrival,
+    Claim,
+    Due,
+    Leave,
+    Parking,
+    Ready,
+    Refusal,
+    Repair,
+    Report,
+    Settlement,
+)
+from orchestrator_worker.store.connection import ms, text
+from orchestrator_worker.store.values import Values
+
+AT_ITS_GATE = "limit"
+"""Why an attempt leaves that a provider refused: its gate says so in an event of its own, and until when."""
+
+LATE_BEATS = 3
+"""Beats in which a worker whose lease has run out may still renew it."""
+
+EVENT_OF: Mapping[Outcome, EventKind] = {
+    Outcome.SUCCEEDED: EventKind.STEP_SUCCEEDED,
+    Outcome.FAILED: EventKind.STEP_FAILED,
+    Outcome.SKIPPED: EventKind.STEP_SKIPPED,
+    Outcome.CANCELLED: EventKind.STEP_CANCELLED,
+}
+
+
+class Verbs(Values):
+    """What is done to runs, each in one script."""
+
+    def submit(self, submission: Submission) -> bool:
+        """Record a run; False if it was recorded before."""
+        command = submit_command(submission, self._on.ttl_seconds)
+        arguments = (source("submit"), len(command.keys), *command.keys, *command.args)
+        return accepted(int(self._on.patiently(lambda: self._on.redis.eval(*arguments))), submission)
+
+    def start_run(self, run: str, entries: Iterable[tuple[str, str]], size_key: str) -> str:
+        """Open a run: its entry instances, each with its queue, become ready.
+
+        Returns `started`, `cancelled`, or the state of a run that was started before.
+        """
+        keys = names.RunKeys(run)
+        flat = [part for entry in entries for part in entry]
+        reply = self._on.run(
+            "start_run",
+            [keys.record, keys.instances, keys.events, names.TIMETABLE, size_key],
+            [self._on.ttl_seconds, run, self._on.hint_ms, *flat],
+        )
+        if reply is None:
+            raise RunNotFound(run)
+        return text(reply)
+
+    def claim(
+        self, run: str, instance: str, attempt: int, token: str, worker: str, reads: Sequence[str]
+    ) -> Claim | Refusal:
+        """Start an attempt, taking its lease, and read the values of the instances that it reads."""
+        keys = names.RunKeys(run)
+        reply = self._on.run(
+            "claim",
+            [
+                keys.record,
+                keys.instances,
+                keys.values,
+                keys.receipts,
+                keys.events,
+                names.TIMETABLE,
+                keys.calls,
+                keys.memos,
+            ],
+            [
+                self._on.ttl_seconds,
+                run,
+                instance,
+                attempt,
+                ms(self._on.config.lease_seconds),
+                token,
+                json.dumps({"worker": worker}),
+                self._on.hint_ms,
+                *reads,
+            ],
+        )
+        if text(reply[0]) != "go":
+            return Refusal(text(reply[0]))
+        _, now, dead, excused, call, memo, deltas, *values = reply
+        return Claim(
+            started_ms=int(now),
+            dead=bool(dead),
+            values=self._decoded(run, dict(zip(reads, values, strict=True))),
+            excused=int(excused),
+            admitted=Admitted.from_stored(call) if call else None,
+            memo=json.loads(memo) if memo else None,
+            deltas=deltas == b"1",
+        )
+
+    def settle(
+        self,
+        run: str,
+        instance: str,
+        receipt: Receipt,
+        value: Json,
+        arrivals: Sequence[Arrival],
+        growth_key: str,
+        halts: bool,
+        counts: bool,
+        report: Report | None = None,
+    ) -> tuple[Settlement, list[Ready]]:
+        """Record an attempt's outcome and value, arrive at its successors, grow the chord.
+
+        `counts` says whether a failure makes the run one without success; `report` how its model call ended. Returns
+        what became of it, and the instances that became ready, whose messages are now to be published.
+
+        Raises:
+            ValueTooLarge: the value passes the cap; nothing was recorded.
+        """
+        keys = names.RunKeys(run)
+        stored, large = self._encoded(instance, value)
+        reply = self._on.run(
+            "settle",
+            [
+                keys.record,
+                keys.instances,
+                keys.values,
+                keys.receipts,
+                keys.arrivals,
+                keys.events,
+                names.TIMETABLE,
+                growth_key,
+                keys.value(instance),
+            ],
+            [
+                self._on.ttl_seconds,
+                run,
+                instance,
+                receipt.attempt,
+                receipt.model_dump_json(exclude_defaults=True, exclude={"ended_ms"}),
+                EVENT_OF[receipt.outcome],
+                _event_data(receipt),
+                stored,
+                int(large),
+                int(halts),
+                self._on.hint_ms,
+                int(counts),
+                report.to_json() if report else "",
+                *(part for arrival in arrivals for part in _flat(arrival)),
+            ],
+        )
+        ready = zip(reply[1::2], reply[2::2], strict=True)
+        return Settlement(text(reply[0])), [Ready(text(instance), int(number)) for instance, number in ready]
+
+    def park(self, run: str, instance: str, attempt: int, leave: Leave, growth_key: str) -> tuple[Parking, int]:
+        """End an attempt without an outcome.
+
+        Returns what became of it, and the number of the instance's next attempt (0 if it has none).
+        """
+        keys = names.RunKeys(run)
+        wait_ms = ms(leave.wait_seconds)
+        data: dict[str, Json] = {"reason": leave.reason} | ({"delay_ms": wait_ms} if wait_ms else {})
+        data |= {"error": leave.error.model_dump()} if leave.error else {}
+        data |= {"asked": [asked.instance for asked in leave.asked]} if leave.asked else {}
+        asked = [part for one in leave.asked for part in (one.instance, one.queue, json.dumps(one.memo))]
+        reply = self._on.run(
+            "park",
+            [keys.record, keys.instances, keys.events, names.TIMETABLE, keys.memos, growth_key],
+            [
+                self._on.ttl_seconds,
+                run,
+                instance,
+                attempt,
+                wait_ms,
+                leave.excused,
+                "" if leave.reason == AT_ITS_GATE else json.dumps(data),
+                leave.report.to_json() if leave.report else "",
+                "" if leave.memo is None else json.dumps(leave.memo, separators=(",", ":")),
+                self._on.hint_ms,
+                *asked,
+            ],
+        )
+        return Parking(text(reply[0])), int(reply[1]) if len(reply) > 1 else 0
+
+    def renew(self, held: Sequence[tuple[str, str, int]]) -> list[str]:
+        """Renew the leases of these attempts: for each `held`, `cancel` or `lost`."""
+        flat = [part for attempt in held for part in attempt]
+        reply = self._on.run("renew", [names.TIMETABLE], [ms(self._on.config.lease_seconds), *flat])
+        return [text(answer) for answer in reply]
+
+    def sweep(self, at_most: int = 200, every_seconds: float = 0.0) -> list[Due]:
+        """What is due now. With `every_seconds`, nothing if anybody swept that recently."""
+        hint_ms = self._on.hint_ms
+        reply = self._on.run(
+            "sweep",
+            [names.TIMETABLE, names.SWEEPER],
+            [
+                self._on.ttl_seconds,
+                ms(every_seconds),
+                at_most,
+                hint_ms,
+                self._on.ttl_seconds * 1000 // 4,
+                ms(LATE_BEATS * self._on.config.beat_seconds),
+            ],
+        )
+        rows = [reply[first : first + 6] for first in range(0, len(reply), 6)]
+        return [Due(Repair(text(r[0])), text(r[1]), text(r[2]), int(r[3]), text(r[4]), int(r[5])) for r in rows]
+
+    def close_run(self, run: str, state: RunState, outputs: Mapping[str, Json], error: ErrorInfo | None) -> str:
+        """End a run: `closed`, `open` (something still is), or `ended` (it was before)."""
+        keys = names.RunKeys(run)
+        failure = error.model_dump_json() if error else ""
+        data = {"state": state} | ({"error": error.model_dump()} if error else {})
+        reply = self._on.run(
+            "close_run",
+            [keys.record, keys.events, names.TIMETABLE],
+            [self._on.ttl_seconds, run, state, json.dumps(outputs), failure, json.dumps(data)],
+        )
+        return text(reply)
+
+    def carry(self, run: str, canvas: Mapping[str, Json]) -> None:
+        """Keep what a canvas of somebody else's expects of this run's task, until the run closes."""
+        stored = json.dumps(canvas)
+        self._on.patiently(lambda: self._on.redis.hset(names.RunKeys(run).record, "canvas", stored))
+
+
+def _flat(arrival: Arrival) -> tuple[str, int, str, str, int]:
+    return arrival.instance, arrival.need, arrival.queue, arrival.edge, int(arrival.alive)
+
+
+def _event_data(receipt: Receipt) -> str:
+    shown = receipt.model_dump(
+        mode="json",
+        include={"started_ms", "reason", "error", "usage", "model", "selection", "uses", "cached"},
+        exclude_defaults=True,
+    )
+    return json.dumps(shown)
