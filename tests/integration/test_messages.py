@@ -89,8 +89,9 @@ def test_a_lost_worker_costs_an_attempt_and_its_zombie_is_refused(fleet: InProce
     assert scheduler.sweep() == [], "a lease that has just run out may still be renewed"
     fleet.set_clock(run, forward_ms=70_000)
     assert [due.repair for due in scheduler.sweep()] == [Repair.LOST]
-    fleet.set_clock(run, forward_ms=71_000)
-    assert [due.repair for due in scheduler.sweep()] == [Repair.PUBLISH]
+    message = fleet.take("tool")
+    assert message.args == [run.id, "a", 2], "another attempt is sent at once"
+    fleet.deliver(message)
     document = fleet.finish(run)
     assert document.success
     assert document.steps["a"].retries == 1
