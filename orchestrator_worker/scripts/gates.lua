@@ -19,6 +19,7 @@ local MARGIN = 0.99    -- of a limit that is kept by pacing: with PACED, no minu
 local FIRST_WINDOW = 16
 local FAILURES_IN_A_ROW, CIRCUIT_MS = 5, 30000
 local LONGEST_STORM_MS = 60000
+local FEW, SOON_MS = 10, 5000  -- calls, and time, since the last refusal, from which no rate can be told
 
 local function open_gate(scope, now, config, ttl_s)
   local key = 'orc:gate:' .. scope
@@ -172,6 +173,9 @@ end
 
 -- A refusal although the gate was open: the provider allows less than was believed.
 local function learn_rate(gate, now, wait_ms)
+  -- What was there to be used at once is gone, as the provider sees it.
+  gate.level.requests = 0
+  if gate.rate and gate.ok < FEW and now - gate.learned < SOON_MS then return end
   local before = gate.ok_before * math.max(0, 1 - (now - gate.minute) / 60000)
   local span = math.min(60000, gate.first > 0 and now - gate.first or 0)
   gate.seen = { calls = gate.ok + before, ms = math.max(1000, span + wait_ms), span = span, believed = allowed(gate, 'requests') }
