@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
+from orchestrator_client.contract.models import AUTO_PROVIDER
 from orchestrator_client.contract.plan import Json, Step, StepKind
-from orchestrator_client.contract.template import evaluate, render
 from orchestrator_worker.compiler import Graph
 from orchestrator_worker.context.asked import AskedStep
-from orchestrator_worker.context.scope import scope_of
+from orchestrator_worker.context.places import asks_model, place_of
+from orchestrator_worker.context.sight import Sight
 from orchestrator_worker.limits import Asking
 from orchestrator_worker.records import OpenRun, Ready
 from orchestrator_worker.steps.base import Call
@@ -44,47 +45,33 @@ class Admission:
     def _calls(self, run: OpenRun, graph: Graph, models: Sequence[Ready]) -> dict[Ready, str]:
         """The calls that these steps will make, as JSON. A step that makes none, or cannot, is not in the answer: its
         message goes out all the same, and whoever takes it finds out."""
-        steps = {one: graph.steps[one.instance] for one in models}
-        values = self._store.values(
-            run.run, list(dict.fromkeys(read for step in steps.values() for read in step.reads))
-        )
-        begun = [one.instance for one in models if one.attempt > 1]
-        memos = self._store.memos(run.run, begun) if begun else {}
-        returned = self._store.values(run.run, [name for memo in memos.values() for name in Memo.of(memo).asked])
+        places = {one: place_of(graph, one.instance) for one in models}
+        wanted = (instance for place in places.values() for instance in place.reads().values())
+        values = self._store.values(run.run, list(dict.fromkeys(wanted)))
+        begun = {one.instance for one in models if one.attempt > 1}
+        kept = begun | {scope.name for place in places.values() for scope in place.scopes}
+        kept |= {AskedStep.kept_at(one.instance) for one, place in places.items() if place.step is None}
+        memos = self._store.memos(run.run, sorted(kept)) if kept else {}
+        turns = [name for instance in begun & memos.keys() for name in Memo.of(memos[instance]).asked]
+        returned = self._store.values(run.run, turns)
         calls = {}
-        for one, step in steps.items():
-            read = {name: value for name, value in values.items() if name in step.reads}
+        for one, place in places.items():
             try:
-                call = call_of(run, graph, step, one, read, memos.get(one.instance), returned)
+                call = _call(Sight(run, place, self._store, values, memos), one, memos, returned)
                 if call is not None:
-                    calls[one] = self._asking.describe(self._model_step.prepare(call), run, graph.plan, step)
+                    calls[one] = self._asking.describe(self._model_step.prepare(call), run, graph.plan, call.step)
             except Exception as error:  # noqa: BLE001 - one step's fault must not keep the others from being sent
                 # The attempt meets the same error, and fails with it where a failure is recorded.
                 logger.debug("%s: its call cannot be described: %s", one.instance, error)
         return calls
 
 
-def call_of(
-    run: OpenRun,
-    graph: Graph,
-    step: Step,
-    ready: Ready,
-    values: Mapping[str, Json],
-    memo: Json = None,
-    returned: Mapping[str, Json] | None = None,
-) -> Call | None:
-    """One attempt at a step of the plan with its parameters rendered; None if its condition does not hold.
-
-    Raises:
-        TemplateError: a template cannot be rendered.
-    """
-    scope = scope_of(run, graph.plan, values)
-    if step.condition is not None and not evaluate(step.condition, scope):
-        return None
-    parameters = render(step.parameters, scope)
-    if step.model is not None:
-        parameters["model"] = render(step.model, scope)
-    return Call(run.run, ready.instance, ready.attempt, step, parameters, memo, returned or {})
+def _call(sight: Sight, ready: Ready, memos: Mapping[str, Json], returned: Mapping[str, Json]) -> Call | None:
+    """The attempt that is to be sent; None if it makes no call."""
+    memo = memos.get(ready.instance)
+    if sight.place.step is None:
+        return AskedStep.of_memo(memos[AskedStep.kept_at(ready.instance)]).call(sight.run.run, ready, memo, returned)
+    return None if sight.jumped_over() else sight.call(ready, memo, returned)
 
 
 def queue_of(graph: Graph, instance: str) -> str:
@@ -92,15 +79,15 @@ def queue_of(graph: Graph, instance: str) -> str:
     return step_of(graph, instance).queue
 
 
-def step_of(graph: Graph, instance: str, memo: Json = None) -> Step:
-    """The step of an instance: the plan's, or what its memo says a model asked for."""
-    if instance in graph.steps:
-        return graph.steps[instance]
-    if memo is None:
-        return Step(id=instance, kind=StepKind.TOOL, uses="of a model")
-    return AskedStep.of_memo(memo).step(instance)
+def step_of(graph: Graph, instance: str) -> Step:
+    """The step of an instance, as far as the plan knows it."""
+    place = place_of(graph, instance)
+    if place.step is not None:
+        return place.step
+    kind = StepKind.MODEL if asks_model(instance) else StepKind.TOOL
+    return Step(id=instance, kind=kind, uses="of a model", provider=AUTO_PROVIDER)
 
 
 def is_model(graph: Graph, instance: str) -> bool:
     """Whether the instance's step calls a model."""
-    return instance in graph.steps and graph.steps[instance].kind is StepKind.MODEL
+    return step_of(graph, instance).kind is StepKind.MODEL

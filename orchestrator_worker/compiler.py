@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator_client.contract.plan import Plan, Step
+from orchestrator_worker.context.auto import AutoTag, tags_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +23,29 @@ class Successor:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A plan, and what the scheduler asks of it again and again."""
+    """The steps of a plan, or of one loop's body, and what the scheduler asks of them again and again."""
 
     plan: Plan
     steps: Mapping[str, Step]
     entries: tuple[tuple[str, str], ...]
     """Steps without predecessors, each with its queue."""
     successors: Mapping[str, tuple[Successor, ...]]
+    exits: tuple[str, ...]
+    """Steps without followers: a body has ended when all of them have."""
+    bodies: Mapping[str, Graph]
+    """The bodies of those steps that are loops."""
+    tags: Mapping[str, tuple[AutoTag, ...]]
+    """What steps leave to a model; without those that leave nothing."""
 
 
 def compile_plan(plan: Plan) -> Graph:
-    """The graph of a plan. Instances of steps outside any scope go by the step's id."""
-    successors: dict[str, list[Successor]] = {step.id: [] for step in plan.steps}
-    for step in plan.steps:
+    """The graph of a plan, with those of its loops' bodies within."""
+    return _compiled(plan, plan.steps)
+
+
+def _compiled(plan: Plan, steps: Sequence[Step]) -> Graph:
+    successors: dict[str, list[Successor]] = {step.id: [] for step in steps}
+    for step in steps:
         need = len(step.after) + len(step.routed_from)
         for predecessor in step.after:
             successors[predecessor].append(Successor(step.id, need, step.queue, route=False))
@@ -42,7 +53,10 @@ def compile_plan(plan: Plan) -> Graph:
             successors[predecessor].append(Successor(step.id, need, step.queue, route=True))
     return Graph(
         plan=plan,
-        steps=plan.step_by_id,
-        entries=tuple((step.id, step.queue) for step in plan.steps if not step.after and not step.routed_from),
+        steps={step.id: step for step in steps},
+        entries=tuple((step.id, step.queue) for step in steps if not step.after and not step.routed_from),
         successors={step: tuple(behind) for step, behind in successors.items()},
+        exits=tuple(step for step, behind in successors.items() if not behind),
+        bodies={step.id: _compiled(plan, step.loop.steps) for step in steps if step.loop is not None},
+        tags={step.id: tags for step in steps if (tags := tags_of(step))},
     )

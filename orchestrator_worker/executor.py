@@ -5,20 +5,23 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
 from orchestrator_client.contract.errors import OrchestratorError, RunNotFound, StoreUnavailable, ToolFailed
 from orchestrator_client.contract.plan import StepKind
 from orchestrator_client.contract.run import Outcome
-from orchestrator_worker.admission import call_of
+from orchestrator_worker.context.asked import AskedStep
+from orchestrator_worker.context.places import place_of, scope_name
 from orchestrator_worker.context.runs import Runs
-from orchestrator_worker.lifecycle import Standing
+from orchestrator_worker.context.sight import Sight, Unanswered
+from orchestrator_worker.lifecycle import NOTHING_SENT, Standing
 from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.process.deltas import Deltas
 from orchestrator_worker.records import Claim, Ready, Refusal
 from orchestrator_worker.scheduler import Attempt, Ended, Left, Scheduler, Verdict
-from orchestrator_worker.steps.base import Call, Fail, Skip, StepPerformer, Want
+from orchestrator_worker.steps.base import Call, Fail, Skip, StepPerformer, Turn, Want
 from orchestrator_worker.steps.conversation import Memo
+from orchestrator_worker.steps.loop import LoopCall, LoopStep
 from orchestrator_worker.store import Store
 
 
@@ -37,6 +40,7 @@ class Executor:
     ) -> None:
         self._store, self._runs, self._scheduler = store, runs, scheduler
         self._calls, self._performers, self._deltas, self._worker = calls, performers, deltas, worker
+        self._loops = LoopStep()
 
     def run_step(self, run_id: str, instance: str, number: int) -> Verdict:
         """One attempt at one instance, from its claim to the publication of what follows."""
@@ -44,12 +48,16 @@ class Executor:
             run, graph = self._runs.open(run_id)
         except RunNotFound:
             return Left()
-        reads = graph.steps[instance].reads if instance in graph.steps else ()
-        claim = self._store.claim(run_id, instance, number, secrets.token_hex(4), self._worker, reads)
+        place = place_of(graph, instance)
+        reads = place.reads()
+        scopes = [scope.name for scope in place.scopes]
+        scopes += [AskedStep.kept_at(instance)] if place.step is None else []
+        token = secrets.token_hex(4)
+        claim = self._store.claim(run_id, instance, number, token, self._worker, list(reads.values()), scopes)
         if isinstance(claim, Refusal):
             return self._refused(run_id, instance, claim)
         standing = Standing(number, claim.excused, claim.started_ms, self._worker, claim.dead)
-        attempt = Attempt.at(run, graph, instance, standing, claim.memo)
+        attempt = Attempt.at(run, graph, place, standing, claim.scopes.get(AskedStep.kept_at(instance)))
         return self._scheduler.conclude(attempt, self._perform(attempt, claim))
 
     def _perform(self, attempt: Attempt, claim: Claim) -> Want:
@@ -60,10 +68,7 @@ class Executor:
         step = attempt.step
         try:
             with self._calls.under_way(attempt.key, step.timeout_seconds):
-                call = self._call(attempt, claim)
-                if call is None:
-                    return Skip("its condition is false")
-                return self._performers[step.kind].perform(call)
+                return self._resolve_and_perform(attempt, claim)
         except StoreUnavailable:
             raise
         except OrchestratorError as error:
@@ -71,20 +76,53 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - a tool is somebody else's code: whatever it raises is its failure
             return Fail(ToolFailed(f"{step.uses} raised {type(error).__name__}: {error}"))
 
-    def _call(self, attempt: Attempt, claim: Claim) -> Call | None:
+    def _resolve_and_perform(self, attempt: Attempt, claim: Claim) -> Want:
+        sight = Sight(attempt.run, attempt.place, self._store, claim.values, claim.scopes)
+        if reason := sight.jumped_over():
+            return Skip(reason)
+        step = attempt.step
+        try:
+            if step.loop is not None:
+                return self._loop(attempt, claim, sight)
+            call = self._call(attempt, claim, sight)
+        except Unanswered:
+            return Turn(claim.memo, sight.questions(), NOTHING_SENT, "auto")
+        return Skip("its condition is false") if call is None else self._performers[step.kind].perform(call)
+
+    def _call(self, attempt: Attempt, claim: Claim, sight: Sight) -> Call | None:
         """What is performed; None if the step's condition does not hold."""
         run, step, ready = attempt.run, attempt.step, Ready(attempt.instance, attempt.standing.number)
+        model = step.kind is StepKind.MODEL
+        memo = claim.memo if model else None
+        returned = self._store.values(run.run, Memo.of(memo).asked)
         if attempt.asked is not None:
-            return Call(run.run, ready.instance, ready.attempt, step, dict(attempt.asked.arguments))
-        if step.kind is not StepKind.MODEL:
-            return call_of(run, attempt.graph, step, ready, claim.values)
-        returned = self._store.values(run.run, Memo.of(claim.memo).asked)
-        call = call_of(run, attempt.graph, step, ready, claim.values, claim.memo, returned)
-        if call is None:
-            return None
+            call: Call | None = attempt.asked.call(run.run, ready, memo, returned)
+        else:
+            call = sight.call(ready, memo, returned)
+        if call is None or not model:
+            return call
         wanted = claim.deltas or bool(call.parameters.get("stream"))
         on_text = self._deltas.of(run.run, ready.instance, ready.attempt) if wanted else None
         return replace(call, admitted=claim.admitted, on_text=on_text)
+
+    def _loop(self, attempt: Attempt, claim: Claim, sight: Sight) -> Want:
+        """Start what may start of a loop. Its condition is asked once, before the first of it."""
+        step, body = attempt.step, attempt.place.graph.bodies[attempt.step.id]
+        if claim.memo is None and not sight.holds(step.condition, sight.names()):
+            return Skip("its condition is false")
+
+        def names(last_pass: int | None) -> Mapping[str, Any]:
+            if last_pass is None:
+                return {**sight.names(), "iteration": 0, "index": 0}
+            scope = scope_name(step, attempt.instance, last_pass)
+            left = self._store.values(attempt.run.run, [f"{scope}.{inner}" for inner in body.steps])
+            latest = {instance.removeprefix(f"{scope}."): value for instance, value in left.items()}
+            passed = last_pass + 1
+            return {**sight.names(latest), "iteration": passed, "index": passed, "loop_state": {"iteration": passed}}
+
+        rendered = sight.rendered
+        call = LoopCall(attempt.instance, step, body, claim.memo, claim.ended, claim.failed, names, rendered)
+        return self._loops.perform(call)
 
     def _refused(self, run_id: str, instance: str, refusal: Refusal) -> Verdict:
         match refusal:

@@ -18,9 +18,10 @@ from orchestrator_client.contract.errors import (
 )
 from orchestrator_client.contract.plan import Json, OnFailure, Retry, Step, StepKind
 from orchestrator_client.contract.run import ErrorInfo, Outcome, Receipt, RunRecord, RunState, Wish
+from orchestrator_worker import recovery
 from orchestrator_worker.compiler import Successor
 from orchestrator_worker.records import Leave, Report
-from orchestrator_worker.steps.base import Fail, Output, Readmit, Route, Skip, Turn, Want
+from orchestrator_worker.steps.base import Expand, Fail, Output, Readmit, Route, Skip, Turn, Want
 
 LOST_ATTEMPTS = 3
 """Attempts of a step whose workers die under it. More would let one poisonous step take down worker after worker."""
@@ -86,6 +87,8 @@ def decide(step: Step, at: Standing, want: Want) -> Leave | Final:
             return Final(receipt.model_copy(update=update), want.value, report=want.report)
         case Turn():
             return Leave(want.reason, excused=1, report=want.report, memo=want.memo, asked=want.asked)
+        case Expand():
+            return Leave("scopes", excused=1, memo=want.memo, asked=want.asked, seen=want.seen)
         case Readmit():
             return Leave("turn", excused=1, report=want.report)
         case Route():
@@ -114,9 +117,16 @@ def _after_failure(step: Step, at: Standing, receipt: Receipt, failure: Fail) ->
         return replace(left, reason="limit", excused=1)
     if may_try_again(step, at.tries, failure.error):
         return replace(left, wait_seconds=backoff_seconds(step.retry, at.tries, failure.error))
+    if more := recovery.handled_tries(step, failure.error):
+        own = attempts_of(step) if isinstance(failure.error, StepError) and failure.error.retryable else 1
+        if at.tries < own + more:
+            return replace(left, wait_seconds=recovery.backoff_seconds(at.tries))
     if failure.other_model is not None:
         # The other model has all its tries before it.
         return replace(left, reason="another model is asked", excused=at.tries, memo=failure.other_model)
+    handler = recovery.handler_for(step, failure.error)
+    if handler is not None and handler.has_fallback:
+        return _recovered(receipt, failure, error, handler.fallback_value)
     kept = {"outcome": Outcome.FAILED, "error": error, "usage": failure.usage, "model": failure.model}
     failed = receipt.model_copy(update=kept)
     return Final(
@@ -127,6 +137,15 @@ def _after_failure(step: Step, at: Standing, receipt: Receipt, failure: Fail) ->
         alive=step.on_failure is OnFailure.CONTINUE,
         report=failure.report,
     )
+
+
+def _recovered(receipt: Receipt, failure: Fail, error: ErrorInfo, value: Json) -> Final:
+    """The step succeeds with the value that the plan falls back to, and says so."""
+    warning = f"it failed ({error.message}), and the plan's fallback value stands in its place"
+    kept = {"usage": failure.usage, "model": failure.model, "warnings": (warning,)}
+    left = {"result": value, "success": True, "error": None}
+    told = {"recovered_from_error": True, "original_error": error.message}
+    return Final(receipt.model_copy(update=kept), {**left, **told}, report=failure.report)
 
 
 def is_weather(error: OrchestratorError) -> bool:

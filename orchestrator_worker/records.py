@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from orchestrator_client.contract.limits import RateLimit
@@ -56,6 +56,12 @@ class Claim:
     """The call that was let through; None where none was asked for."""
     memo: Json = None
     """What the attempts before left; see `steps.conversation`."""
+    ended: int = 0
+    """Of a loop: scopes of it that have ended."""
+    failed: int = 0
+    """Of a loop: instances within it that have failed for good."""
+    scopes: dict[str, Json] = field(default_factory=dict)
+    """What the scopes around it know, by their names."""
     deltas: bool = False
     """Somebody reads along as the run's models write."""
 
@@ -125,7 +131,7 @@ class Parking(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A step that a step asks for at run time."""
+    """A step that a step asks for at run time; or, without a queue, a scope and what its steps are to know."""
 
     instance: str
     queue: str
@@ -236,3 +242,5 @@ class Leave:
     """None: as it was."""
     asked: tuple[Asked, ...] = ()
     """It comes back when these steps have ended."""
+    seen: int | None = None
+    """It comes back when more of its scopes have ended than these; None where it has none."""

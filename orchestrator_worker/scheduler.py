@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Self, assert_never
@@ -28,6 +29,7 @@ from orchestrator_worker.admission import Admission, is_model, queue_of, step_of
 from orchestrator_worker.canvas import Canvas, Hint
 from orchestrator_worker.compiler import Graph
 from orchestrator_worker.context.asked import AskedStep
+from orchestrator_worker.context.places import Place, place_of
 from orchestrator_worker.context.runs import Runs
 from orchestrator_worker.context.scope import in_order_of_reference, scope_of
 from orchestrator_worker.lifecycle import Final, Standing
@@ -51,19 +53,23 @@ class Attempt:
 
     run: OpenRun
     graph: Graph
-    instance: str
+    place: Place
     standing: Standing
     step: Step
     asked: AskedStep | None = None
     """Set where a model asked for the step."""
 
     @classmethod
-    def at(cls, run: OpenRun, graph: Graph, instance: str, standing: Standing, memo: Json) -> Self:
+    def at(cls, run: OpenRun, graph: Graph, place: Place, standing: Standing, memo: Json) -> Self:
         """The attempt at an instance, which the plan knows, or else its memo."""
-        if instance in graph.steps:
-            return cls(run, graph, instance, standing, graph.steps[instance])
+        if place.step is not None:
+            return cls(run, graph, place, standing, place.step)
         asked = AskedStep.of_memo(memo)
-        return cls(run, graph, instance, replace(standing, asked_for=True), asked.step(instance), asked)
+        return cls(run, graph, place, replace(standing, asked_for=True), asked.step(place.instance), asked)
+
+    @property
+    def instance(self) -> str:
+        return self.place.instance
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -186,14 +192,16 @@ class Scheduler:
         """An attempt that is none of this process's; None if what it was about is gone."""
         run, graph = self._runs.open(run_id)
         excused, memo = self._store.left_by(run_id, instance)
-        if instance not in graph.steps and memo is None:
+        place = place_of(graph, instance)
+        if place.step is None and memo is None:
             return None
-        return Attempt.at(run, graph, instance, Standing(number, excused, worker=worker), memo)
+        return Attempt.at(run, graph, place, Standing(number, excused, worker=worker), memo)
 
     def _leave(self, attempt: Attempt, leave: Leave, call: str | None = None) -> Verdict:
         """`call` describes the call that the attempt asks its gate for, where that is known."""
         run, graph, instance = attempt.run, attempt.graph, attempt.instance
         parked, number = self._store.park(*attempt.key, leave, self._canvas.growth_key(run.run))
+        started = [Ready(asked.instance, 1) for asked in leave.asked if asked.queue]
         match parked:
             case Parking.HALTED:
                 reason = leave.error.message if leave.error else leave.reason
@@ -202,9 +210,9 @@ class Scheduler:
             case Parking.READY if call is not None:
                 self._send(run, graph, self._admission.let_one_through(run, Ready(instance, number), call))
             case Parking.READY:
-                self._publish(run, graph, [Ready(instance, number)])
+                self._publish(run, graph, [*started, Ready(instance, number)])
             case Parking.PARKED:
-                self._publish(run, graph, [Ready(asked.instance, 1) for asked in leave.asked])
+                self._publish(run, graph, started)
             case Parking.REFUSED:
                 pass
             case _:
@@ -239,10 +247,20 @@ class Scheduler:
     def _arrivals(attempt: Attempt, final: Final) -> list[Arrival]:
         if (asked := attempt.asked) is not None:
             return [Arrival(asked.return_edge, asked.of, "", "return", alive=True)]
-        return [
-            Arrival(edge.step, edge.need, edge.queue, "route" if edge.route else "order", final.arrives_alive(edge))
-            for edge in attempt.graph.successors[attempt.instance]
+        place = attempt.place
+        arrivals = [
+            Arrival(
+                f"{place.prefix}{edge.step}",
+                edge.need,
+                edge.queue,
+                "route" if edge.route else "order",
+                final.arrives_alive(edge),
+            )
+            for edge in place.graph.successors[attempt.step.id]
         ]
+        if not arrivals and place.scopes:
+            arrivals = [Arrival(place.scopes[-1].name, len(place.graph.exits), "", "end", alive=True)]
+        return arrivals
 
     def _publish(self, run: OpenRun, graph: Graph, ready: Sequence[Ready]) -> None:
         """Send the messages of these instances; those of model steps as far as their gates let them through."""
@@ -284,7 +302,8 @@ class Scheduler:
         outputs: dict[str, Json] = {}
         problem: ErrorInfo | None = None
         try:
-            scope = scope_of(run, graph.plan, self._store.values(run.run, reads))
+            fetch = partial(self._store.values, run.run)
+            scope = scope_of(run, graph.plan, fetch(reads), fetch)
         except ToolFailed as error:
             return outputs, ErrorInfo.of(error)
         for name in in_order_of_reference(declared):

@@ -48,6 +48,12 @@ ATTEMPTS = 100
 DELTAS = 100_000
 """Pieces of text that a run's stream keeps; the oldest go first."""
 
+ITEMS = 100_000
+"""Items of one map."""
+
+PASSES = 100_000
+"""Passes of one loop."""
+
 TURNS = 100
 """Calls of the model in one step."""
 

@@ -146,6 +146,79 @@ class ValidationParameters(Parameters):
         return mode.lower() if isinstance(mode, str) else mode
 
 
+class CodeParameters(Parameters):
+    code: str
+    timeout: float = Field(default=30.0, gt=0, le=TIMEOUT_SECONDS)
+    """Seconds; the code and all that it started are killed then."""
+
+
+class ReportParameters(Parameters):
+    title: str = "Report"
+    query: str = ""
+    context: str = ""
+    content: str = Field(default="", validation_alias=AliasChoices("content", "template"))
+    """Markdown that stands before the sections made of what follows."""
+    findings: Json = None
+    recommendations: Json = None
+    search_results: Json = None
+    extraction_results: Json = None
+    """What `web-search` and `headless-browser` left: their results, or lists of hits and of pages."""
+    quality_score: float | None = None
+
+
+class MemoryParameters(Parameters):
+    action: str | None = None
+    """Wins over the step's own: existing files write `execute` there."""
+    namespace: str = "default"
+    key: str | None = None
+    value: Json = None
+    ttl: float | None = Field(default=None, ge=0)
+    """Seconds that the value lives; 0 and nothing mean for ever."""
+
+
+class KeyedMemoryParameters(MemoryParameters):
+    key: str
+
+
+class DelegationParameters(Parameters):
+    task: str
+    requirements: dict[str, Json] = Field(default_factory=dict)
+    models: list[str | dict[str, Json]] = Field(default_factory=list)
+    """Names, or `{model, capabilities, quality, cost}`: quality from 0 to 1, cost of the call in US dollars."""
+    cost_weight: float = Field(default=0.5, ge=0)
+    quality_weight: float = Field(default=0.5, ge=0)
+
+
+class OptimizationParameters(Parameters):
+    prompt: str
+    model: str = ""
+    optimization_goals: Json = Field(None, validation_alias=AliasChoices("optimization_goals", "optimization_goal"))
+
+
+class DebugParameters(Parameters):
+    message: Json = ""
+    data: Json = None
+
+
+class TextParameters(Parameters):
+    text: Json = Field(validation_alias=AliasChoices("text", "content"))
+
+
+class CalculateParameters(Parameters):
+    expression: str
+    variables: dict[str, int | float] = Field(default_factory=dict)
+
+
+class SearchParameters(Parameters):
+    query: str = Field(min_length=1)
+    max_results: int = Field(default=10, ge=1, le=100)
+
+
+class PageParameters(Parameters):
+    url: str
+    timeout: float = Field(default=30.0, gt=0, le=TIMEOUT_SECONDS)
+
+
 class GenerateParameters(Parameters):
     """Parameters of a model step."""
 
@@ -248,6 +321,28 @@ TOOLS: Mapping[str, ToolSpec] = {
         ("clean", CleanParameters, "Drop duplicates and missing values", True),
     ),
     **_specs("validation", ("validate", ValidationParameters, "Validate data against a JSON Schema", True)),
+    **_specs("python-executor", ("execute", CodeParameters, "Run Python code in a process of its own", False)),
+    **_specs(
+        "mcp-memory",
+        ("store", KeyedMemoryParameters, "Keep a value for later steps", True),
+        ("retrieve", KeyedMemoryParameters, "Read a value that was kept", True),
+        ("list", MemoryParameters, "List the keys of a namespace", True),
+        ("clear", MemoryParameters, "Forget a namespace", True),
+        ("delete", KeyedMemoryParameters, "Forget one value", True),
+    ),
+    **_specs("report-generator", ("generate", ReportParameters, "Write a Markdown report of what was found", True)),
+    **_specs("task-delegation", ("execute", DelegationParameters, "Choose among the models that are offered", True)),
+    **_specs("prompt-optimization", ("execute", OptimizationParameters, "Shorten a prompt by fixed rules", True)),
+    **_specs("debug", ("log", DebugParameters, "Write a message to the worker's log", True)),
+    **_specs("text", ("count_words", TextParameters, "Count words, characters and lines", True)),
+    **_specs("text", ("calculate", CalculateParameters, "Work out an arithmetic expression", True)),
+    **_specs("web-search", ("search", SearchParameters, "Search the web", True)),
+    **_specs(
+        "headless-browser",
+        ("scrape", PageParameters, "Fetch a page: title, text and links, without running its scripts", True),
+        ("extract", PageParameters, "Fetch a page: main text and metadata, without running its scripts", True),
+        ("search", SearchParameters, "Search the web", True),
+    ),
 }
 """By registry name, `<tool>.<action>`."""
 
@@ -267,15 +362,13 @@ TOOL_ALIASES: Mapping[str, str] = {
 }
 
 ACTION_ALIASES: Mapping[str, str] = {
-    "generate_text": "generate",
-    "generate-text": "generate",
-    "llm_call": "generate",
-    "llm_generate": "generate",
-    "generate_code": "generate",
+    **dict.fromkeys(("generate_text", "generate-text", "llm_call", "llm_generate", "generate_code"), "generate"),
     "generate_structured": "generate-structured",
-    "analyze_text": "analyze",
-    "analyze-text": "analyze",
+    **dict.fromkeys(("analyze_text", "analyze-text"), "analyze"),
 }
+
+TOOL_ACTIONS: Mapping[str, str] = {"count_words": "text.count_words", "calculate": "text.calculate"}
+"""Actions that existing files name without a tool, to the tool's registry name."""
 
 PYTHON_PREFIX = "python:"
 """`tool: python:package.module:function` calls the function with the step's parameters as keyword arguments."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
@@ -21,6 +22,9 @@ from orchestrator_client.contract.errors import InputsInvalid
 
 Json = Any
 """Anything that JSON can say: None, bool, int, float, str, list of Json, dict of str to Json."""
+
+_SCOPE = re.compile(r"\[\d+\]$|#\d+$")
+"""The item or pass at the end of a part of an instance's name."""
 
 LARGEST_INTEGER = 2**53
 """Beyond it, other readers of JSON round integers."""
@@ -69,6 +73,73 @@ class Retry(Record):
     initial_seconds: float = 1.0
     factor: float = 2.0
     max_seconds: float = 60.0
+
+
+class LoopKind(StrEnum):
+    """How often a body runs."""
+
+    MAP = "map"
+    """Once for each item."""
+    WHILE = "while"
+    """As long as its condition holds, asked before each pass."""
+    UNTIL = "until"
+    """Until its condition holds, asked after each pass."""
+
+
+class Loop(Record):
+    """The body of a control step, and how often it runs. Each run of it is a scope: an item, or a pass."""
+
+    kind: LoopKind
+    steps: tuple[Step, ...]
+    """The body. `after` names steps of the body only; `reads` may name those around it too."""
+    items: Json = None
+    """Map: a list, a mapping, JSON text, or a template of one."""
+    condition: Json = None
+    """Of while and until, as `Step.condition`."""
+    max_parallel: Json = 1
+    """Map: items under way at a time; a number or a template of one."""
+    max_iterations: Json = 10
+    """While and until: most passes; a number or a template of one."""
+    name: str = ""
+    """By which inner loops reach this one's bindings, as `$name.item`."""
+    inline: bool = False
+    """The body is the one step that was written as the loop: results are its values, with `status` beside them."""
+
+
+class Jump(Record):
+    """The run jumps over a step: it is skipped where another one ended in a certain way."""
+
+    source: str
+    """The step that decides."""
+    when: str
+    """`skipped` (by its condition or another jump), `succeeded` or `failed`."""
+    target: str
+    """The step that the jump leads to, for the reason on the receipt."""
+
+
+class Handler(Record):
+    """What is done about a step's failure, where it fits."""
+
+    error_types: tuple[str, ...] = ("*",)
+    """Names of error classes, of ours or Python's; `*` for any."""
+    error_patterns: tuple[str, ...] = ()
+    """Text or regular expressions to be found in the message, whatever the case."""
+    error_codes: tuple[str, ...] = ()
+    """HTTP statuses, exit codes or provider codes in the message."""
+    action: str = ""
+    """`retry`, or an instruction for a model; empty for none."""
+    step: str = ""
+    """Id of a step of the plan that handles it."""
+    fallback_value: Json = None
+    has_fallback: bool = False
+    retry: bool = True
+    """Whether the step is tried again after the handler."""
+    max_retries: int = 1
+    priority: int = 100
+    """Smaller ones are asked first."""
+    proceed: bool = False
+    """Whether the next handler is asked when this one fails."""
+    timeout_seconds: float | None = None
 
 
 class InputType(StrEnum):
@@ -123,6 +194,12 @@ class Step(Record):
     timeout_seconds: float | None = None
     retry: Retry = Retry()
     on_failure: OnFailure = OnFailure.FAIL
+    jumps: tuple[Jump, ...] = ()
+    """Reasons to skip it that lie in how other steps ended; those are among `after` and `reads`."""
+    handlers: tuple[Handler, ...] = ()
+    """What `on_error` says, by priority."""
+    loop: Loop | None = None
+    """For a control step that runs a body."""
     line: int = 0
     """Line in the file, for messages; 0 where there is none."""
 
@@ -153,6 +230,9 @@ class Step(Record):
         """Sources of all edges into this step, order and route."""
         yield from self.after
         yield from self.routed_from
+
+
+Loop.model_rebuild()
 
 
 class Channel(Record):
@@ -186,6 +266,17 @@ class Plan(Record):
     @cached_property
     def step_by_id(self) -> Mapping[str, Step]:
         return {step.id: step for step in self.steps}
+
+    def step_at(self, instance: str) -> Step | None:
+        """The step of an instance, in whatever body it is; None where a model asked for it, and no plan has it."""
+        steps: Mapping[str, Step] = self.step_by_id
+        step: Step | None = None
+        for part in instance.split("."):
+            step = steps.get(_SCOPE.sub("", part))
+            if step is None:
+                return None
+            steps = {inner.id: inner for inner in step.loop.steps} if step.loop else {}
+        return step
 
     @cached_property
     def order(self) -> tuple[str, ...]:

@@ -290,7 +290,7 @@ def _step_document(
     open_instances: Mapping[str, OpenInstance],
     values: Mapping[str, Json],
 ) -> StepDocument:
-    step = plan.step_by_id.get(instance) or asked_for(instance, receipts.get(instance))
+    step = plan.step_at(instance) or asked_for(instance, receipts.get(instance))
     common: dict[str, Any] = {
         "id": instance,
         "action": step.uses.rpartition(".")[2] if step.kind == "tool" else step.uses,

@@ -1,10 +1,11 @@
 """Turns what users write into plans.
 
-    source -> nodes -> document -> declarations, steps -> edges
+    source -> auto -> nodes -> document -> declarations, steps (loops, jumps, recovery, policy) -> edges
 
-`source` gives text, `nodes` places every value in the file, `document` reads the whole and leaves inputs and outputs
-to `declarations` and steps to `steps`. `dialect` says what the keys mean. Everything that is wrong is collected in
-`problems` and raised once.
+`source` gives text, `auto` keeps questions to a model out of the parser's sight, `nodes` places every value in it,
+`document` reads the whole and leaves inputs and outputs to `declarations` and steps to `steps`, which reads the bodies
+of loops in the same way. `dialect` says what the keys mean. Everything that is wrong is collected in `problems` and
+raised once.
 """
 
 from __future__ import annotations

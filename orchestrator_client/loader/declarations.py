@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 from orchestrator_client.contract.plan import Input, InputType, Json, coerce
-from orchestrator_client.loader import dialect
+from orchestrator_client.loader import dialect, tags
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
-from orchestrator_client.loader.references import Scope, named, refuse_auto
+from orchestrator_client.loader.references import Scope, named
 from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
 
 OUTPUTS_SHOWN = 12
@@ -39,7 +40,7 @@ def _input(name: str, section: Mapping, before: Input | None, problems: Problems
     A direct value under `inputs` is a default for the declaration of that name under `parameters`.
     """
     node, at = section.entries[name].value, section.place_of(name)
-    refuse_auto(node, problems)
+    tags.refuse(node, "in the value of an input", problems)
     if not _NAME.fullmatch(name):
         remedy = f"read it as inputs[{quoted(name)}], or rename it"
         problems.warn(Code.INPUT_NAME, f"no template can read {{{{ {name[:40]} }}}}", at, remedy)
@@ -127,6 +128,15 @@ def _text(node: Node | None) -> str:
     return node.text if isinstance(node, Scalar) else ""
 
 
+def namespaces(root: Mapping, inputs: Collection[str], problems: Problems) -> dict[str, Json]:
+    """Sections that templates read by name, as they stand in the file; their own templates see the inputs."""
+    found = {key: node for key in dialect.NAMESPACES if (node := root.get(key)) is not None}
+    for key, node in found.items():
+        tags.refuse(node, f"in {quoted(key)}", problems)
+        named(node, Scope({}, inputs, namespaces=found.keys()), problems)
+    return {key: plain(node) for key, node in found.items()}
+
+
 def outputs(root: Mapping, steps: Scope, problems: Problems) -> dict[str, Json]:
     """The outputs of a file."""
     return checked_outputs(_output_nodes(root.get("outputs"), problems), steps, problems)
@@ -136,7 +146,7 @@ def checked_outputs(nodes: dict[str, Node], steps: Scope, problems: Problems) ->
     """The outputs, with every template in them checked."""
     scope, reads = replace(steps, outputs=nodes.keys()), {}
     for name, node in nodes.items():
-        refuse_auto(node, problems)
+        tags.refuse(node, "among the outputs", problems)
         reads[name] = named(node, scope, problems)
     _refuse_cycles(nodes, reads, problems)
     return {name: plain(node) for name, node in nodes.items()}

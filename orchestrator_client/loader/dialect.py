@@ -14,16 +14,19 @@ from orchestrator_client.loader.problems import Place, Problems
 
 TOP_KEYS = frozenset(
     {"id", "name", "description", "version", "parameters", "inputs", "outputs", "metadata", "model", "steps"}
+    | {"config", "variables", "data", "env", "global_error_handlers"}
 )
 
+NAMESPACES = ("config", "variables", "data", "env")
+"""Top-level keys whose value templates read by the key's name."""
+
 TOP_INERT: Mapping[str, str] = {
-    **dict.fromkeys(("config", "variables", "data", "env"), "templates cannot read it; declare an input instead"),
     "context": "set timeout and retry on the steps",
     **dict.fromkeys(
         ("enhanced_inputs", "enhanced_outputs", "enhanced_steps", "advanced_steps", "pipeline", "experts"),
         "only inputs, steps and outputs are run",
     ),
-    **dict.fromkeys(("error_handling", "global_error_handlers"), "set on_failure and retry on the steps"),
+    "error_handling": "set on_failure and retry on the steps, or global_error_handlers here",
     **dict.fromkeys(("type", "monitoring", "optimization", "selection", "personalities", "tags", "author"), ""),
 }
 """Top-level keys of existing files that have no effect, with what to do instead."""
@@ -59,44 +62,74 @@ STEP_MODEL_KEYS = frozenset(
 )
 """Parameters of model steps that may stand at the step itself as well."""
 
-STEP_KEYS = STEP_MODEL_KEYS | frozenset(
-    {"id", "name", "description", "metadata", "tool", "action", "parameters", "dependencies", "depends_on"}
-    | {"condition", "if", "timeout", "retry", "max_retries", "on_failure", "continue_on_error"}
+STEP_JUMP_KEYS: Mapping[str, str] = {
+    **dict.fromkeys(("on_false", "else"), "skipped"),
+    **dict.fromkeys(("on_success", "goto"), "succeeded"),
+}
+"""Step keys that name the step to go on with, to how the step must have ended for it."""
+
+STEP_KEYS = (
+    STEP_MODEL_KEYS
+    | STEP_JUMP_KEYS.keys()
+    | frozenset(
+        {
+            "id",
+            "name",
+            "description",
+            "metadata",
+            "tool",
+            "action",
+            "parameters",
+            "inputs",
+            "dependencies",
+            "depends_on",
+        }
+        | {"condition", "if", "timeout", "retry", "retry_config", "backoff_strategy", "max_retries"}
+        | {"on_failure", "continue_on_error", "on_error", "error_handlers", "fallback_value", "fallback_data"}
+    )
 )
 
-STEP_INERT = frozenset({"produces", "location", "tags"})
+STEP_LOOP_KEYS = frozenset(
+    {"for_each", "foreach", "items", "create_parallel_queue", "parallel_queue", "while", "while_condition"}
+    | {"loop_condition", "until", "action_loop", "steps", "type", "max_parallel", "max_concurrent", "parallel"}
+    | {"max_iterations", "loop_name", "iteration_timeout", "break_on_error", "add_completion_task", "collect_results"}
+)
+"""Step keys that make a step a loop, give its body, or qualify it."""
+
+STEP_SILENT = frozenset({"add_completion_task", "collect_results"})
+"""Step keys that ask for what is always so."""
+
+STEP_INERT = frozenset({"produces", "location", "tags", "outputs"})
 
 STEP_LATER: Mapping[str, str] = {
-    **dict.fromkeys(("for_each", "foreach"), "map over items"),
-    **dict.fromkeys(("while", "until", "action_loop", "loop_condition", "while_condition"), "loop"),
-    **dict.fromkeys(("create_parallel_queue", "parallel_queue"), "parallel queue"),
-    "steps": "steps inside a step",
-    "type": "loops and maps",
-    **dict.fromkeys(("goto", "on_false", "on_success", "else", "dynamic_routing"), "jump to a step"),
-    **dict.fromkeys(("on_error", "error_handlers", "fallback_data"), "error handler"),
-    **dict.fromkeys(("inputs", "outputs", "items"), "typed steps"),
-    **dict.fromkeys(("retry_config", "backoff_strategy"), "retry says the same"),
+    "dynamic_routing": "jumps that are found at run time",
+    "loop_var": "write item",
 }
-"""Step keys of the dialect that are refused, and what each stands for. `type` only with `STEP_TYPES_LATER`."""
+"""Step keys of the dialect that are refused, and what each stands for."""
 
-STEP_COMPANIONS = frozenset(
-    {"max_parallel", "max_concurrent", "max_iterations", "loop_name", "loop_var", "add_completion_task"}
-    | {"parallel", "break_on_error", "iteration_timeout", "collect_results"}
-)
-"""Keys that only qualify one of the above; named alone, they are refused like them."""
-
-STEP_TYPES_LATER = frozenset({"loop", "parallel_map", "workflow", "sub_pipeline", "subgraph"})
+STEP_TYPES = frozenset({"loop", "parallel_map"})
+STEP_TYPES_LATER = frozenset({"workflow", "sub_pipeline", "subgraph"})
+"""What `type` of a step may say; other words have no effect."""
 
 POLICIES: Mapping[str, str] = {"fail": "fail", "continue": "continue", "skip": "skip", "retry": "continue"}
 """`on_failure` as written, to what it means. `retry` goes on, because attempts have their own key."""
 
 RETRY_KEYS: Mapping[str, str] = {
     **dict.fromkeys(("attempts", "max_attempts", "max_retries"), "attempts"),
-    **dict.fromkeys(("delay", "initial_seconds"), "initial_seconds"),
-    **dict.fromkeys(("factor", "backoff_factor"), "factor"),
+    **dict.fromkeys(("delay", "initial_seconds", "initial_delay", "retry_delay", "delay_seconds"), "initial_seconds"),
+    **dict.fromkeys(("factor", "backoff_factor", "backoff_multiplier", "multiplier", "exponential_base"), "factor"),
     **dict.fromkeys(("max_delay", "max_seconds"), "max_seconds"),
+    **dict.fromkeys(("backoff", "backoff_strategy"), "strategy"),
+    "jitter": "jitter",
+    "retry_on": "retry_on",
 }
-"""Keys of the long form of `retry`, to the field of the plan's record."""
+"""Keys of the long form of `retry`, to the field of the plan's record, or to what is made into one."""
+
+BACKOFFS: Mapping[str, float] = {
+    "exponential": 2.0,
+    **dict.fromkeys(("fixed", "constant", "linear", "none"), 1.0),
+}
+"""Ways to wait, to the factor of the plan's record."""
 
 TOOLS_LATER = frozenset(
     {"web-search", "pipeline-executor", "mcp-memory", "mcp-server", "report-generator", "image-generation"}
@@ -122,15 +155,20 @@ RESERVED_IDS = frozenset(
 
 RUN_NAMES = frozenset(
     {"execution", "timestamp", "current_timestamp", "current_date", "output_path", "pipeline_id", "execution_id"}
-    | {"parameters", "inputs", "steps", "item", "index", "iteration", "loop", "null", "none", "true", "false"}
+    | {"parameters", "inputs", "steps", "null", "none", "true", "false"}
 )
 """Names that templates may read beside steps and declared inputs."""
+
+BINDINGS = frozenset(
+    {"item", "index", "is_first", "is_last", "position", "length", "remaining", "has_next", "has_prev"}
+    | {"iteration", "loop_state", "loop_id", "loop_name", "loops", "loop"}
+)
+"""Names that every loop binds for its body."""
 
 ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
 
 AUTO = "<AUTO"
 """How a tag starts that asks a model to fill a value in, or, in the place of a model, for the choice of one."""
-AUTO_NAME = "an <AUTO> tag"
 
 
 def not_yet(problems: Problems, what: str, at: Place, remedy: str = "") -> None:

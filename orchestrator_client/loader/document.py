@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from orchestrator_client.contract import caps
-from orchestrator_client.contract.plan import Json, Plan, Step
-from orchestrator_client.loader import declarations, dialect, edges, model, policy, steps
+from orchestrator_client.contract.plan import Json, Plan
+from orchestrator_client.loader import declarations, dialect, edges, ids, loops, model, policy, recovery, steps
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.references import Scope
@@ -33,26 +33,43 @@ def read(root: Node | None, problems: Problems) -> Plan:
     raise AssertionError("a file without a mapping has a problem")
 
 
+NAMESPACES = "namespaces"
+"""Where the metadata of a plan keep the sections that templates read by name."""
+
+
 def _plan(root: Mapping, problems: Problems) -> Plan:
     """Read every section before anything is raised, so that one pass shows all that is wrong."""
+    root = _unwrapped(root)
     _check_keys(root, problems)
     inputs = declarations.inputs(root, problems)
     nodes = _step_nodes(root, problems)
-    scope = Scope(steps.ids_of(nodes, problems), inputs)
+    spaces = declarations.namespaces(root, inputs, problems)
+    bodies = dict(loops.bodies_of(nodes))
+    scope = Scope(ids.ids_of(nodes, problems), inputs, namespaces=spaces.keys(), bodies=bodies)
     _warn_of_hidden_inputs(scope, problems)
+    defaults = _defaults(root, scope, len(nodes) + len(bodies), problems)
     plan = Plan(
         id=_id(root, problems),
         name=_text(root, "name", problems),
         description=_text(root, "description", problems),
         version=_text(root, "version", problems),
         inputs=inputs,
-        steps=_steps(nodes, scope, _defaults(root, problems), problems),
+        steps=steps.read_all(nodes, scope, defaults, problems).steps,
         outputs=declarations.outputs(root, scope, problems),
-        metadata=_metadata(root, problems),
+        metadata={**_metadata(root, problems), **({NAMESPACES: spaces} if spaces else {})},
     )
     edges.check(plan, problems)
     problems.raise_if_any()
     return plan
+
+
+def _unwrapped(root: Mapping) -> Mapping:
+    """The whole file, where all of it stands under `pipeline`."""
+    inner = root.get("pipeline")
+    if not isinstance(inner, Mapping) or "steps" in root.entries or "steps" not in inner.entries:
+        return root
+    outer = {key: entry for key, entry in root.entries.items() if key != "pipeline"}
+    return Mapping(*root.place, {**outer, **inner.entries})
 
 
 def _check_keys(root: Mapping, problems: Problems) -> None:
@@ -75,6 +92,10 @@ def _step_nodes(root: Mapping, problems: Problems) -> list[Node]:
         if len(node.items) > caps.STEPS:
             problems.error(Code.TOO_LARGE, f"{len(node.items):,} steps; {caps.STEPS:,} are allowed", node.place)
             return []
+        if (within := sum(1 for _ in loops.bodies_of(node.items))) + len(node.items) > caps.STEPS:
+            message = f"{within + len(node.items):,} steps with those in loops; {caps.STEPS:,} are allowed"
+            problems.error(Code.TOO_LARGE, message, node.place)
+            return []
         return node.items
     if node is None or isinstance(node, Sequence):
         problems.error(Code.NO_STEPS, "the plan has no steps", root.place_of("steps"), f"the smallest has: {SMALLEST}")
@@ -85,22 +106,14 @@ def _step_nodes(root: Mapping, problems: Problems) -> list[Node]:
     return []
 
 
-def _steps(nodes: list[Node], scope: Scope, defaults: steps.Defaults, problems: Problems) -> tuple[Step, ...]:
-    """The steps that could be read; of two with one id, the first."""
-    found: dict[str, Step] = {}
-    for node in nodes:
-        if (step := steps.read(node, scope, defaults, problems)) is not None:
-            found.setdefault(step.id, step)
-    return tuple(found.values())
-
-
-def _defaults(root: Mapping, problems: Problems) -> steps.Defaults:
-    """The model of `model:`, and the timeout of `metadata.default_timeout`, the one entry there that has a meaning."""
+def _defaults(root: Mapping, scope: Scope, count: int, problems: Problems) -> steps.Defaults:
+    """What every step inherits; of the metadata, `default_timeout` is the one entry that has a meaning."""
     metadata = root.get("metadata")
     timeout = metadata.get("default_timeout") if isinstance(metadata, Mapping) else None
     return steps.Defaults(
         model=model.named(root.get("model"), problems),
         timeout_seconds=policy.timeout_seconds(timeout, problems),
+        handlers=recovery.shared(root.get("global_error_handlers"), scope.steps, count, problems),
     )
 
 
@@ -117,9 +130,9 @@ def _id(root: Mapping, problems: Problems) -> str:
     """The pipeline's id: as written, or made from its name, or from the file's."""
     node = root.get("id")
     if node is None:
-        return steps.slug(_text(root, "name", problems) or PurePath(problems.file).stem)
+        return ids.slug(_text(root, "name", problems) or PurePath(problems.file).stem)
     written = node.text if isinstance(node, Scalar) else kind_of(node)
-    steps.check_id(written, node.place, "pipeline", problems)
+    ids.check_id(written, node.place, "pipeline", problems)
     return written
 
 

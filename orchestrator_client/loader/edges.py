@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator_client.contract import caps
-from orchestrator_client.contract.plan import Plan
+from orchestrator_client.contract.plan import Plan, Step
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems
 
@@ -12,10 +12,23 @@ _SHOWN = 12
 
 
 def check(plan: Plan, problems: Problems) -> None:
-    """Add every cycle, and the excess over `caps.EDGES`."""
-    if (edges := sum(len(step.after) for step in plan.steps)) > caps.EDGES:
+    """Add every cycle, in the bodies of loops too, and the excess over `caps.EDGES`."""
+    if (edges := _count(plan.steps)) > caps.EDGES:
         problems.error(Code.TOO_LARGE, f"{edges:,} dependencies; {caps.EDGES:,} are allowed")
         return
+    _check_cycles(plan, problems)
+
+
+def _count(steps: tuple[Step, ...]) -> int:
+    """Dependencies of the steps and of all within them."""
+    return sum(len(step.after) + (_count(step.loop.steps) if step.loop else 0) for step in steps)
+
+
+def _check_cycles(plan: Plan, problems: Problems) -> None:
+    """Add the cycles of one level, then those of the bodies below it."""
+    for step in plan.steps:
+        if step.loop is not None:
+            _check_cycles(Plan(id=step.id, steps=step.loop.steps), problems)
     for cycle in cycles(plan):
         first = plan.step_by_id[cycle[0]]
         at = Place(first.line, 1) if first.line else Place()

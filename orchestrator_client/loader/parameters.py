@@ -9,6 +9,7 @@ from pydantic import AliasChoices, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator_client.contract import catalog
+from orchestrator_client.loader import tags
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.references import has_template
@@ -33,7 +34,9 @@ def check(parameters: Mapping, use: Use, problems: Problems) -> None:
     spellings = spellings_of(use.record)
     _check_presence(parameters, use, spellings, problems)
     known = {spelling for field in spellings.values() for spelling in field}
-    for key in parameters.entries.keys() - known - {_SELECTS_ACTION}:
+    # What a model is asked for stands beside the result, for later steps to read.
+    asked = {key for key, entry in parameters.entries.items() if tags.in_node(entry.value)}
+    for key in parameters.entries.keys() - known - asked - {_SELECTS_ACTION}:
         remedy = problems.did_you_mean(key, known)
         problems.warn(Code.UNKNOWN_PARAMETER, f"{use.uses} ignores {quoted(key)}", parameters.place_of(key), remedy)
     for field, message in _type_errors(parameters, use.record):

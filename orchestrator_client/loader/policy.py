@@ -1,57 +1,69 @@
-"""When a step gives up and what that means for its run: `timeout`, `retry`, `max_retries`, `on_failure`."""
+"""When a step gives up and what that means for its run: `timeout`, `retry`, `max_retries`, `on_failure`, and kin."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 
-from orchestrator_client.contract import caps, template
-from orchestrator_client.contract.plan import Json, OnFailure, Retry
+from orchestrator_client.contract import caps, catalog, template
+from orchestrator_client.contract.plan import Handler, Json, OnFailure, Retry
 from orchestrator_client.loader import dialect
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
-from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, kind_of
+from orchestrator_client.loader.text.nodes import Entry, Mapping, Node, Scalar, Sequence, is_null, kind_of
 
 _LARGEST_FACTOR = 100.0
+_COMPARED = 1000
+"""Step ids that a misspelt policy is compared with."""
+
+ANY_ERROR = "*"
 
 
 def timeout_seconds(node: Node | None, problems: Problems) -> float | None:
     """Seconds that one attempt may take, or None."""
-    value = None if node is None else _number(node, "timeout", "seconds", 0, caps.TIMEOUT_SECONDS, problems)
+    value = None if node is None else number(node, "timeout", "seconds", 0, caps.TIMEOUT_SECONDS, problems)
     if node is not None and value == 0:
         problems.error(Code.OUT_OF_RANGE, "timeout must be more than 0 seconds", node.place)
         return None
     return value
 
 
-def retry(step: Mapping, problems: Problems) -> Retry:
-    """How often the step is tried. `retry: n` counts extra attempts, `max_retries: n` all of them."""
-    short, total = step.get("retry"), step.get("max_retries")
-    if short is not None and total is not None:
-        problems.warn(Code.TWO_SPELLINGS, "both retry and max_retries", step.place_of("max_retries"), "retry is used")
-    if isinstance(short, Mapping):
-        return _retry_record(short, problems)
-    if short is not None:
-        extra = _whole(short, "retry", "extra attempts", 0, caps.ATTEMPTS - 1, problems)
-        return Retry() if extra is None else Retry(attempts=extra + 1)
-    if total is not None:
-        return Retry(attempts=_whole(total, "max_retries", "attempts", 1, caps.ATTEMPTS, problems))
-    return Retry()
+def retry(step: Mapping, problems: Problems) -> tuple[Retry, Handler | None]:
+    """How often the step is tried, and what tries it again where only some errors are worth it.
+
+    `retry: n` counts extra attempts, `max_retries: n` all of them.
+    """
+    written = [key for key in ("retry", "retry_config", "max_retries") if step.get(key) is not None]
+    for key in written[1:]:
+        message = f"both {written[0]} and {key}"
+        problems.warn(Code.TWO_SPELLINGS, message, step.place_of(key), f"{written[0]} is used")
+    key = written[0] if written else ""
+    node = step.get(key)
+    if isinstance(node, Mapping) and key != "max_retries":
+        return _retry_record(node, key, _factor(step.get("backoff_strategy"), problems), problems)
+    attempts = None
+    if node is not None and key == "retry":
+        extra = whole(node, key, "extra attempts", 0, caps.ATTEMPTS - 1, problems)
+        attempts = None if extra is None else extra + 1
+    elif node is not None:
+        attempts = whole(node, key, "attempts", 1, caps.ATTEMPTS, problems)
+    return _made({"attempts": attempts, "factor": _factor(step.get("backoff_strategy"), problems)}), None
 
 
-def on_failure(step: Mapping, steps: Collection[str], problems: Problems) -> OnFailure:
-    """What a failure means. A step's name is a jump, which comes later."""
+def on_failure(step: Mapping, steps: Collection[str], problems: Problems) -> tuple[OnFailure, Scalar | None]:
+    """What a failure means, and the step that it jumps to, if it names one."""
     node, goes_on = step.get("on_failure"), _goes_on(step, problems)
     if node is None:
-        return OnFailure.CONTINUE if goes_on else OnFailure.FAIL
+        return OnFailure.CONTINUE if goes_on else OnFailure.FAIL, None
     written = node.text if isinstance(node, Scalar) else kind_of(node)
     if (policy := dialect.POLICIES.get(written.strip().lower())) is not None:
-        return OnFailure(policy)
-    if written in steps:
-        dialect.not_yet(problems, f"on_failure: {quoted(written)}, a jump to a step,", node.place)
-    else:
-        remedy = problems.did_you_mean(written, dialect.POLICIES) or "write fail, continue or skip"
-        problems.error(Code.WRONG_VALUE, f"on_failure is {quoted(written)}", node.place, remedy)
-    return OnFailure.FAIL
+        return OnFailure(policy), None
+    if isinstance(node, Scalar) and written.strip() in steps:
+        return OnFailure.CONTINUE, node
+    remedy = problems.did_you_mean(written, [*dialect.POLICIES, *islice(steps, _COMPARED)])
+    remedy = remedy or "write fail, continue, skip, or the id of a step"
+    problems.error(Code.WRONG_VALUE, f"on_failure is {quoted(written)}", node.place, remedy)
+    return OnFailure.FAIL, None
 
 
 def _goes_on(step: Mapping, problems: Problems) -> bool:
@@ -66,33 +78,90 @@ def _goes_on(step: Mapping, problems: Problems) -> bool:
     return node.value
 
 
-def _retry_record(node: Mapping, problems: Problems) -> Retry:
-    """The long form of `retry`, in which the attempts are all of them."""
-    values: dict[str, Json] = {}
+def _retry_record(node: Mapping, what: str, factor: float | None, problems: Problems) -> tuple[Retry, Handler | None]:
+    """The long form of `retry`, in which the attempts are all of them. `factor` is the step's own."""
+    values: dict[str, float | None] = {"factor": factor}
+    only: tuple[str, ...] = ()
     for key, entry in node.entries.items():
+        if is_null(entry.value):
+            continue
         match dialect.RETRY_KEYS.get(key):
             case None:
                 remedy = problems.did_you_mean(key, dialect.RETRY_KEYS)
-                problems.error(Code.UNKNOWN_KEY, f"unknown key {quoted(key)} in retry", entry.key.place, remedy)
+                message = f"unknown key {quoted(key)} in {what}"
+                problems.error(Code.UNKNOWN_KEY, message, entry.key.place, remedy)
             case "attempts":
-                values["attempts"] = _whole(entry.value, key, "attempts", 1, caps.ATTEMPTS, problems)
+                values["attempts"] = whole(entry.value, key, "attempts", 1, caps.ATTEMPTS, problems)
             case "factor":
-                values["factor"] = _number(entry.value, key, "times", 1, _LARGEST_FACTOR, problems)
+                values["factor"] = number(entry.value, key, "times", 1, _LARGEST_FACTOR, problems)
+            case "strategy":
+                values["factor"] = _factor(entry.value, problems)
+            case "jitter":
+                _check_jitter(entry, problems)
+            case "retry_on":
+                only = texts(entry.value, key, problems)
             case field:
-                values[field] = _number(entry.value, key, "seconds", 0, caps.TIMEOUT_SECONDS, problems)
-    return Retry(**{field: value for field, value in values.items() if value is not None})
+                values[field] = number(entry.value, key, "seconds", 0, caps.TIMEOUT_SECONDS, problems)
+    record = _made(values)
+    if not only or ANY_ERROR in only:
+        return record, None
+    # Tried once, and again only by a handler that knows these errors.
+    extra = (record.attempts or catalog.ATTEMPTS_IF_REPEATABLE) - 1
+    handler = Handler(error_types=only, action="retry", max_retries=extra, priority=0) if extra else None
+    return record.model_copy(update={"attempts": 1}), handler
 
 
-def _whole(node: Node, key: str, unit: str, low: int, high: int, problems: Problems) -> int | None:
+def _made(values: dict[str, float | None]) -> Retry:
+    """The record, with its own defaults for what is not said."""
+    known: dict[str, Json] = {field: value for field, value in values.items() if value is not None}
+    return Retry(**known)
+
+
+def _factor(node: Node | None, problems: Problems) -> float | None:
+    """How the waits grow, from the name of a way to wait, or from the number itself."""
+    if node is None or _spelled(node) is not None:
+        return None if node is None else number(node, "backoff", "times", 1, _LARGEST_FACTOR, problems)
+    written = node.text if isinstance(node, Scalar) else kind_of(node)
+    name = written.strip().lower().removesuffix("_backoff")
+    if name not in dialect.BACKOFFS:
+        remedy = problems.did_you_mean(name, dialect.BACKOFFS) or f"write one of {', '.join(dialect.BACKOFFS)}"
+        problems.error(Code.WRONG_VALUE, f"no way to wait {quoted(written)}", node.place, remedy)
+        return None
+    if name == "linear":
+        remedy = "write exponential, or a factor"
+        problems.warn(Code.NO_EFFECT, "linear waits do not grow", node.place, remedy)
+    return dialect.BACKOFFS[name]
+
+
+def _check_jitter(entry: Entry, problems: Problems) -> None:
+    """Waits are always drawn at random: half of each, so that steps do not come back together."""
+    node = entry.value
+    if isinstance(node, Scalar) and (node.value is True or (_spelled(node) or 0) > 0):
+        return
+    problems.warn(Code.NO_EFFECT, "jitter cannot be switched off", entry.key.place, "remove it")
+
+
+def texts(node: Node, key: str, problems: Problems) -> tuple[str, ...]:
+    """A list of words or numbers as texts, or one of them; what is none is added."""
+    found = []
+    for item in node.items if isinstance(node, Sequence) else (node,):
+        if isinstance(item, Scalar) and item.value is not None and not isinstance(item.value, bool):
+            found.append(item.text)
+        else:
+            problems.error(Code.WRONG_TYPE, f"{key} must be a list of texts, found {kind_of(item)}", item.place)
+    return tuple(found)
+
+
+def whole(node: Node, key: str, unit: str, low: int, high: int, problems: Problems) -> int | None:
     """A whole number within its range, or None with the reason added."""
-    number = _number(node, key, unit, low, high, problems)
-    if number is None or number == int(number):
-        return None if number is None else int(number)
-    problems.error(Code.WRONG_TYPE, f"{key} must be a whole number of {unit} found {number}", node.place)
+    value = number(node, key, unit, low, high, problems)
+    if value is None or value == int(value):
+        return None if value is None else int(value)
+    problems.error(Code.WRONG_TYPE, f"{key} must be a whole number of {unit}, found {value:g}", node.place)
     return None
 
 
-def _number(node: Node, key: str, unit: str, low: float, high: float, problems: Problems) -> float | None:
+def number(node: Node, key: str, unit: str, low: float, high: float, problems: Problems) -> float | None:
     """A number of the file within its range, or None with the reason added."""
     value = _spelled(node)
     if value is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from orchestrator_client.contract import caps, catalog
 from orchestrator_client.contract.plan import Json
-from orchestrator_client.loader import dialect
+from orchestrator_client.loader import dialect, recovery
 from orchestrator_client.loader.parameters import spellings_of
 from orchestrator_client.loader.selection import NO_REQUIREMENT
 
@@ -14,7 +14,8 @@ _ANYTHING: Json = {}
 _CONDITION: Json = {"type": ["string", "boolean"]}
 _LIST: Json = {"type": "array", "minItems": 1}
 _TEXT: Json = {"type": "string"}
-_TEMPLATE: Json = {"type": "string", "pattern": r"\{[{%]"}
+_TEMPLATE: Json = {"type": "string", "pattern": r"\{[{%]|<AUTO[\s>]"}
+"""Known only at run time: a template, or a question to a model."""
 _STEP_NAMES: Json = {"anyOf": [{"type": "array", "items": _TEXT}, _TEXT]}
 
 
@@ -34,6 +35,7 @@ def schema() -> dict[str, Json]:
             **{key: {"type": "object", "additionalProperties": _input()} for key in ("parameters", "inputs")},
             "outputs": {"type": ["object", "array"]},
             "metadata": {"type": "object"},
+            "global_error_handlers": _handlers(),
             "steps": {"type": "array", "minItems": 1, "maxItems": caps.STEPS, "items": {"$ref": "#/$defs/step"}},
         },
         "patternProperties": {f"^{dialect.TOP_INERT_PATTERN.pattern}$": {}},
@@ -67,29 +69,72 @@ def _step() -> Json:
     """One step: its own keys, and parameters that fit the tool or model that it names."""
     properties: dict[str, Json] = {
         **dict.fromkeys((*dialect.STEP_KEYS, *dialect.STEP_INERT), _ANYTHING),
+        **_loop_keys(),
         "id": {**_id(), "not": {"enum": sorted(dialect.RESERVED_IDS)}},
+        "type": {"type": "string"},
         "tool": {"anyOf": [{"enum": _tool_spellings()}, {"pattern": f"^{catalog.PYTHON_PREFIX}"}]},
         "action": {"type": "string", "examples": [*catalog.MODEL_ACTIONS, *catalog.ACTION_ALIASES]},
         **{key: _model_fields().get(key, _ANYTHING) for key in dialect.STEP_MODEL_KEYS},
         "model": _TEXT,
         "requires_model": {"anyOf": [{"type": "object"}, {"const": NO_REQUIREMENT}]},
-        "parameters": {"type": "object"},
+        **{key: {"type": "object"} for key in ("parameters", "inputs")},
         **dict.fromkeys(("dependencies", "depends_on"), _STEP_NAMES),
         **dict.fromkeys(("condition", "if"), _CONDITION),
         "timeout": {"type": "number", "exclusiveMinimum": 0, "maximum": caps.TIMEOUT_SECONDS},
         "retry": {"anyOf": [_whole(0, caps.ATTEMPTS - 1), _retry()]},
+        "retry_config": _retry(),
+        "backoff_strategy": {"enum": sorted(dialect.BACKOFFS)},
         "max_retries": _whole(1, caps.ATTEMPTS),
-        "on_failure": {"enum": sorted(dialect.POLICIES)},
+        "on_failure": {"type": "string", "examples": sorted(dialect.POLICIES)},
+        **dict.fromkeys(dialect.STEP_JUMP_KEYS, _TEXT),
+        **dict.fromkeys(("on_error", "error_handlers"), _handlers()),
         "continue_on_error": {"type": "boolean"},
     }
     return {
         "type": "object",
         "required": ["id"],
-        "anyOf": [{"required": ["tool"]}, {"required": ["action"]}],
+        "anyOf": [{"required": [key]} for key in ("tool", "action", *sorted(_LOOPS))],
         "additionalProperties": False,
         "properties": properties,
         "allOf": [*_by_tool(), *_by_action()],
     }
+
+
+_LOOPS = dialect.STEP_LOOP_KEYS & {"for_each", "foreach", "items", "create_parallel_queue", "parallel_queue"} | {
+    *("while", "while_condition", "loop_condition", "until", "action_loop")
+}
+"""Keys that make a step a loop, which then needs no action of its own."""
+
+
+def _loop_keys() -> dict[str, Json]:
+    """Keys of loops."""
+    number = {"anyOf": [_TEMPLATE, {"type": "integer", "minimum": 1}]}
+    items = {"type": ["string", "array", "object"]}
+    return {
+        **dict.fromkeys(dialect.STEP_LOOP_KEYS, _ANYTHING),
+        **dict.fromkeys(("for_each", "foreach", "items"), items),
+        **dict.fromkeys(("while", "while_condition", "loop_condition", "until"), _CONDITION),
+        **dict.fromkeys(("max_parallel", "max_concurrent", "max_iterations"), number),
+        "steps": {**_LIST, "items": {"$ref": "#/$defs/step"}},
+        "action_loop": {**_LIST, "items": {"type": ["object", "string"]}},
+        **{key: {"type": "object", "required": ["on"]} for key in ("create_parallel_queue", "parallel_queue")},
+        **{key: {"type": "boolean"} for key in ("parallel", "break_on_error")},
+    }
+
+
+def _handlers() -> Json:
+    """Error handlers: a step's id or an instruction, the long form, or a list of both."""
+    one: Json = {
+        "anyOf": [
+            _TEXT,
+            {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": dict.fromkeys(recovery.KEYS | recovery.INERT, _ANYTHING),
+            },
+        ]
+    }
+    return {"anyOf": [*one["anyOf"], {"type": "array", "items": one}]}
 
 
 def _model_fields() -> dict[str, Json]:
@@ -100,7 +145,8 @@ def _model_fields() -> dict[str, Json]:
 
 def _retry() -> Json:
     """The long form of `retry`."""
-    limits = {"attempts": _whole(1, caps.ATTEMPTS)}
+    limits: dict[str, Json] = {"attempts": _whole(1, caps.ATTEMPTS), "jitter": _ANYTHING}
+    limits |= {"strategy": {"type": ["string", "number"]}, "retry_on": {"type": ["array", "string"]}}
     return {
         "type": "object",
         "additionalProperties": False,

@@ -13,6 +13,7 @@ from orchestrator_client.loader import dialect
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems, quoted
 from orchestrator_client.loader.references import has_template
+from orchestrator_client.loader.tags import ATTRIBUTE
 from orchestrator_client.loader.text import nodes
 from orchestrator_client.loader.text.nodes import Entry, Mapping, Node, Scalar, kind_of, plain
 
@@ -21,7 +22,6 @@ NO_REQUIREMENT = "none"
 
 _TAG = re.compile(r"<AUTO((?:\s[^<>]*)?)>(?:(.*)</AUTO>|((?:(?!</AUTO>).)*))", re.DOTALL)
 """A tag that is the whole text: its attributes, and its prose if it is closed or left open."""
-_ATTRIBUTE = re.compile(r"""([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'=]+))""")
 
 _OTHER_NAMES = {"min_size": "min_size_billions"}
 _WORDS: dict[str, type[StrEnum]] = {"strategy": Strategy, "expertise": Expertise}
@@ -39,11 +39,11 @@ def of_auto(node: Scalar, problems: Problems) -> Mapping:
     if node.text.strip() == AUTO:
         return asked
     tag = _TAG.fullmatch(node.text.strip())
-    if tag is None or _ATTRIBUTE.sub("", tag[1]).strip():
+    if tag is None or ATTRIBUTE.sub("", tag[1]).strip():
         remedy = 'write model: AUTO, or <AUTO task="analysis">…</AUTO>'
         problems.error(Code.WRONG_VALUE, f"model {quoted(node.text)} is no whole <AUTO> tag", node.place, remedy)
         return asked
-    for name, *values in _ATTRIBUTE.findall(tag[1]):
+    for name, *values in ATTRIBUTE.findall(tag[1]):
         text = next(filter(None, values), "")
         asked.entries[name] = Entry(Scalar(*node.place, name, name), Scalar(*node.place, text, text))
     # The prose is for people, but for a word that says what a tag without the attribute leaves out.

@@ -1,59 +1,133 @@
-"""From the node of a step to the step of the plan."""
+"""From the node of a step to the step of the plan: alone, as a loop, and with all the steps beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from orchestrator_client.contract import caps
-from orchestrator_client.contract.plan import Step, StepKind
-from orchestrator_client.loader import dialect, model, parameters, policy, uses
+from orchestrator_client.contract.plan import Handler, Loop, LoopKind, Step, StepKind
+from orchestrator_client.loader import (
+    bindings,
+    dialect,
+    ids,
+    jumps,
+    loops,
+    model,
+    parameters,
+    policy,
+    recovery,
+    tags,
+    uses,
+)
 from orchestrator_client.loader.codes import Code
+from orchestrator_client.loader.ids import check_id
 from orchestrator_client.loader.problems import Place, Problems, quoted
-from orchestrator_client.loader.references import Scope, named, named_in_condition, refuse_auto
-from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
+from orchestrator_client.loader.references import Scope, named, named_in_condition
+from orchestrator_client.loader.text.nodes import Entry, Mapping, Node, Scalar, Sequence, kind_of, plain
+
+__all__ = ["Defaults", "Level", "check_id", "read", "read_all"]
 
 _LABELS = frozenset({"description", "name", "metadata"})
 """Keys that nothing ever renders."""
-_READ_LATER = frozenset({"model", "parameters"})
-"""Keys in which a tag may be in its place; whether it is depends on what the step uses."""
-_REFUSED_WHOLE = frozenset({"steps"})
-"""Keys whose value is not looked at: it is refused, and some of it would not be."""
+_ASKING = frozenset(
+    {"model", "parameters", "inputs", "condition", "if", "action", "tool", "on_error", "error_handlers"}
+    | {"fallback_value", "fallback_data", "for_each", "foreach", "items", "create_parallel_queue", "parallel_queue"}
+    | {"while", "while_condition", "loop_condition", "until", "action_loop", "steps"}
+    | dialect.STEP_JUMP_KEYS.keys()
+    | dialect.STEP_INERT
+)
+"""Keys in which a tag may stand, or which see to their tags themselves."""
+_ERRORS = frozenset({"error", "error_type", "error_message"})
+"""Names that what handles a failure may read."""
 
-_UNDERSTOOD = dialect.STEP_KEYS | dialect.STEP_INERT | dialect.STEP_LATER.keys() | dialect.STEP_COMPANIONS
+_UNDERSTOOD = dialect.STEP_KEYS | dialect.STEP_LOOP_KEYS | dialect.STEP_INERT | dialect.STEP_LATER.keys()
 
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What steps inherit from the top of the file."""
+    """What steps inherit from the top of the file, and from the loop around them."""
 
     model: model.Named = model.NOBODY
     timeout_seconds: float | None = None
+    handlers: tuple[Handler, ...] = ()
 
 
-def ids_of(nodes: list[Node], problems: Problems) -> dict[str, Place]:
-    """The ids of all steps, with their places; what is wrong with them is added."""
-    ids: dict[str, Place] = {}
-    by_folded: dict[str, str] = {}
-    for node in nodes:
-        step_id = _id(node, problems)
-        if step_id is None:
-            continue
-        at = _place_of_id(node)
-        if step_id in ids:
-            message = f"step id {quoted(step_id)} stands here and on line {ids[step_id].line}"
-            problems.error(Code.DUPLICATE_ID, message, at, "give each step an id of its own")
-        elif (twin := by_folded.setdefault(step_id.lower(), step_id)) != step_id:
-            problems.warn(Code.SIMILAR_ID, f"step ids {quoted(step_id)} and {quoted(twin)} differ by case only", at)
-        ids.setdefault(step_id, at)
-    return ids
+@dataclass(slots=True)
+class Level:
+    """Steps that stand beside each other, and what they need of those around their loop."""
+
+    steps: tuple[Step, ...] = ()
+    waits: list[str] = field(default_factory=list)
+    """Steps around that have to have ended first."""
+    reads: list[str] = field(default_factory=list)
+    """Those of them whose values are read."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """One step, its jumps, and what it needs of the steps around its loop."""
+
+    step: Step
+    wishes: list[jumps.Wish]
+    waits: list[str]
+    reads: list[str]
 
 
 def read(node: Node, scope: Scope, defaults: Defaults, problems: Problems) -> Step | None:
-    """The step that a node describes, or None where it has no id; what is wrong with it is added."""
+    """The step that a node describes, or None where it has no id; what is wrong with it is added.
+
+    It stands alone, as in a graph, whose edges say what loops and jumps say in a file.
+    """
+    found = _found(node, scope, defaults, problems)
+    if found is not None and (found.wishes or found.step.loop is not None):
+        remedy = "use a router, or load the steps from a file"
+        problems.within(found.step.id).error(
+            Code.NOT_YET, "a loop or jump in a graph's node is not in this release", remedy=remedy
+        )
+    return found.step if found else None
+
+
+def read_all(
+    nodes: Iterable[Node], scope: Scope, defaults: Defaults, problems: Problems, in_order: bool = False
+) -> Level:
+    """The steps that could be read, with the jumps between them; of two with one id, the first.
+
+    `in_order`: each waits for the one before it.
+    """
+    found: dict[str, _Found] = {}
+    for node in nodes:
+        if (one := _found(node, scope, defaults, problems)) is not None:
+            found.setdefault(one.step.id, one)
+    steps = [one.step for one in found.values()]
+    if in_order:
+        steps = steps[:1] + [_behind(before, step) for before, step in pairwise(steps)]
+    wishes = [wish for one in found.values() for wish in one.wishes]
+    waits = dict.fromkeys(name for one in found.values() for name in one.waits)
+    reads = dict.fromkeys(name for one in found.values() for name in one.reads)
+    return Level(jumps.compiled(tuple(steps), wishes, problems), list(waits), list(reads))
+
+
+def _behind(before: Step, step: Step) -> Step:
+    """A step that comes after the one before it in the file."""
+    return step.model_copy(update={"after": tuple(dict.fromkeys([*step.after, before.id]))})
+
+
+def _found(node: Node, scope: Scope, defaults: Defaults, problems: Problems) -> _Found | None:
+    """One step, whether it is a loop or not; None where it has no id."""
     if not isinstance(node, Mapping) or not isinstance(written := node.get("id"), Scalar):
         return None
-    return _Reader(node, scope, problems.within(written.text[: caps.ID_CHARACTERS])).step(written.text, defaults)
+    problems = problems.within(written.text[: caps.ID_CHARACTERS])
+    is_loop = loops.is_loop(node)
+    bindings.plain_names(node, (*scope.loops, *loops.names_of(node)) if is_loop else scope.loops)
+    refused = _check_keys(node, problems)
+    if not is_loop:
+        loops.refuse_companions(node, problems)
+        return _Reader(node, scope, problems).work(defaults, refused)
+    shape = loops.shape_of(node, problems)
+    reader = _Reader(node if shape is None else shape.step, scope, problems)
+    return reader.refused() if shape is None else reader.loop(shape, defaults)
 
 
 class _Reader:
@@ -61,140 +135,197 @@ class _Reader:
 
     def __init__(self, node: Mapping, scope: Scope, problems: Problems) -> None:
         self._node, self._scope, self._problems = node, scope, problems
-        self._refused = _check_keys(node, problems)
-        self._settings = _parameters(node, problems)
+        written = node.get("id")
+        self._id = written.text if isinstance(written, Scalar) else ""
 
-    def step(self, step_id: str, defaults: Defaults) -> Step:
-        """The step of the plan. One that was refused is there all the same, so that others may name it."""
-        use = self._use()
-        asked = model.read(self._node, self._settings, use, defaults.model, self._problems)
-        self._check_parameters(asked.settings, use)
-        condition = _condition(self._node, self._problems)
-        reads = self._reads(asked, condition)
-        after = tuple(dict.fromkeys([*_declared(self._node, self._scope, self._problems), *reads]))
-        return Step(
-            id=step_id,
+    def work(self, defaults: Defaults, is_refused: bool) -> _Found:
+        """A step that does something. One that is refused is there all the same, so that others may name it."""
+        settings = _parameters(self._node, self._problems)
+        lacks_use = is_refused and not {"tool", "action"} & self._node.entries.keys()
+        use = None if lacks_use else uses.of(self._node, settings, self._problems)
+        if use is not None and (action := self._node.get("action")) is not None:
+            settings = _with_task(settings, action, use)
+        _check_tags(settings, use, self._problems)
+        asked = model.read(self._node, settings, use, defaults.model, self._problems)
+        if use is not None and not is_refused and isinstance(self._node.get("parameters"), Mapping | None):
+            parameters.check(asked.settings, use, self._problems)
+        reads = named(asked.settings, self._scope, self._problems)
+        reads += named(asked.model.name, self._scope, self._problems)
+        step = Step(
+            id=self._id,
             kind=use.kind if use else StepKind.CONTROL,
             uses=use.uses if use else "",
             parameters={key: plain(entry.value) for key, entry in asked.settings.entries.items()},
-            name=_label(self._node),
             model=asked.model.text,
             provider=asked.model.provider,
-            after=after,
-            reads=tuple(reads),
-            condition=condition.value if condition else None,
-            timeout_seconds=policy.timeout_seconds(self._node.get("timeout"), self._problems)
-            or defaults.timeout_seconds,
-            retry=policy.retry(self._node, self._problems),
-            on_failure=policy.on_failure(self._node, self._scope.steps, self._problems),
             line=self._node.line,
         )
+        asking = [entry.value for key, entry in settings.entries.items() if key != "model"]
+        return self._finished(step, reads, Level(), asking, defaults)
 
-    def _use(self) -> uses.Use | None:
-        """What performs the step. A refused step may lack it."""
-        if self._refused and not {"tool", "action"} & self._node.entries.keys():
-            return None
-        return uses.of(self._node, self._settings, self._problems)
+    def refused(self) -> _Found:
+        """A step of which nothing can be said but that it is there."""
+        return _Found(Step(id=self._id, kind=StepKind.CONTROL, uses="", line=self._node.line), [], [], [])
 
-    def _check_parameters(self, settings: Mapping, use: uses.Use | None) -> None:
-        """Check what is passed on; not of a refused step, whose parameters may name what is not there yet."""
-        is_tool = use is not None and use.kind is StepKind.TOOL
-        for key, entry in self._settings.entries.items():
-            # In the place of a model, a tag asks for the choice of one, which there is.
-            if key != "model" or is_tool:
-                refuse_auto(entry.value, self._problems)
-        if use is not None and not self._refused and isinstance(self._node.get("parameters"), Mapping | None):
-            parameters.check(settings, use, self._problems)
+    def loop(self, shape: loops.Shape, defaults: Defaults) -> _Found:
+        """A step that runs a body."""
+        self._warn_of_vain_keys(shape)
+        inner = self._scope.of_body(self._id, shape.name, self._ids(shape), shape.kind is not LoopKind.MAP)
+        inherited = replace(defaults, timeout_seconds=shape.timeout_seconds or defaults.timeout_seconds)
+        is_too_deep = len(self._scope.loops) >= loops.LEVELS
+        if is_too_deep:
+            message = f"loops nest deeper than {loops.LEVELS} levels"
+            self._problems.error(Code.TOO_DEEP, message, self._node.place, "make the inner loops steps of another file")
+        body = read_all([] if is_too_deep else shape.body, inner, inherited, self._problems, shape.in_order)
+        most = [entry.value for key in _COUNTS if (entry := self._node.entries.get(key)) is not None]
+        reads = named(Sequence(0, 0, [*most, *([shape.items] if shape.items else [])]), self._scope, self._problems)
+        if shape.condition is not None and isinstance(shape.condition.value, str):
+            asked = named_in_condition(shape.condition, inner, self._problems)
+            # What the body left is in the loop's own hands; what is around has to be there before it starts.
+            body.waits += [name for name in asked if not inner.is_own(name)]
+            body.reads += [name for name in asked if not inner.is_own(name)]
+        loop = Loop(
+            kind=shape.kind,
+            steps=body.steps,
+            items=plain(shape.items) if shape.items else None,
+            condition=shape.condition.value if shape.condition else None,
+            max_parallel=shape.max_parallel,
+            max_iterations=shape.max_iterations,
+            name=shape.name,
+            inline=shape.inline,
+        )
+        step = Step(id=self._id, kind=StepKind.CONTROL, uses=shape.uses, loop=loop, line=self._node.line)
+        asking = [node for node in (shape.items, shape.condition) if node is not None]
+        return self._finished(step, reads, body, asking, defaults)
 
-    def _reads(self, asked: model.Asked, condition: Scalar | None) -> list[str]:
-        """Steps that the templates name; none of a refused step, whose loop has names of its own."""
-        if self._refused:
-            return []
-        reads = [
-            *named(asked.settings, self._scope, self._problems),
-            *named(asked.model.name, self._scope, self._problems),
-        ]
-        if condition is not None and isinstance(condition.value, str) and dialect.AUTO not in condition.text:
-            reads += named_in_condition(condition, self._scope, self._problems)
-        return list(dict.fromkeys(reads))
+    def _finished(self, step: Step, reads: list[str], body: Level, asking: list[Node], defaults: Defaults) -> _Found:
+        """The step with all that any step may say, and with its edges. `asking` is where tags may stand in it."""
+        node, scope, problems = self._node, self._scope, self._problems
+        condition = _condition(node, problems)
+        if condition is not None and isinstance(condition.value, str):
+            reads += named_in_condition(condition, scope, problems)
+            asking = [*asking, condition]
+        retry, again = policy.retry(node, problems)
+        also = [handler for handler in defaults.handlers if handler.step != self._id]
+        handled = recovery.read(node, scope.steps, (*([again] if again else []), *also), problems)
+        failing = replace(scope, bound=scope.bound | _ERRORS)
+        reads += [name for text in handled.texts for name in named(text, failing, problems) if name != self._id]
+        on_failure, jump = policy.on_failure(node, scope.own or scope.steps, problems)
+        if handled.policy is not None and node.get("on_failure") is None:
+            on_failure = handled.policy
+        declared = _declared(node, scope, problems)
+        if step.uses and any(map(tags.is_vague, asking)):
+            reads += [name for name in declared if name != self._id]
+        # A step of a loop that names itself means its last pass.
+        needed = [name for name in (*declared, *reads, *body.waits) if name != self._id or not scope.repeats]
+        read_here = [*reads, *(name for name in body.reads if scope.is_own(name))]
+        finished = step.model_copy(
+            update={
+                "name": _label(node),
+                "after": tuple(dict.fromkeys(name for name in needed if scope.is_own(name))),
+                "reads": tuple(dict.fromkeys(read_here)),
+                "condition": condition.value if condition else None,
+                "timeout_seconds": policy.timeout_seconds(node.get("timeout"), problems)
+                or (None if step.loop else defaults.timeout_seconds),
+                "retry": retry,
+                "on_failure": on_failure,
+                "handlers": handled.handlers,
+            }
+        )
+        wishes = jumps.read(self._id, node, jump, scope, problems)
+        around = [name for name in (*reads, *body.reads) if not scope.is_own(name)]
+        return _Found(finished, wishes, [name for name in needed if not scope.is_own(name)], around)
+
+    def _ids(self, shape: loops.Shape) -> dict[str, Place]:
+        """The steps of a body. A loop of itself is one step, which only another pass can name."""
+        if shape.inline:
+            return {} if shape.kind is LoopKind.MAP else {self._id: self._node.place}
+        found = ids.ids_of(shape.body, self._problems)
+        around = self._scope.bound | dialect.BINDINGS | {self._id}
+        for name, at in found.items():
+            if name in around - dialect.RESERVED_IDS:
+                what = "a name that the loop binds" if name in dialect.BINDINGS else "the id of a loop around it"
+                remedy = f"rename it, for example {name}_step"
+                self._problems.error(Code.RESERVED_ID, f"step id {quoted(name)} is {what}", at, remedy)
+        return found
+
+    def _warn_of_vain_keys(self, shape: loops.Shape) -> None:
+        """A loop does nothing itself, so it has no parameters and asks no model."""
+        for key in ("parameters", "inputs", *sorted(dialect.STEP_MODEL_KEYS)):
+            if key in self._node.entries and not shape.inline:
+                message = f"{quoted(key)} of a loop has no effect"
+                self._problems.warn(
+                    Code.NO_EFFECT, message, self._node.place_of(key), "set it on the steps of its body"
+                )
 
 
-def _id(node: Node, problems: Problems) -> str | None:
-    """The id of a step as written, checked; None where there is none to speak of."""
-    if not isinstance(node, Mapping):
-        problems.error(Code.WRONG_TYPE, f"a step must be a mapping, found {kind_of(node)}", node.place)
-        return None
-    written = node.get("id")
-    if written is None:
-        problems.error(Code.NO_ID, "the step has no id", node.place, "add id: some_name")
-        return None
-    if not isinstance(written, Scalar) or not isinstance(written.value, str):
-        message = f"a step's id must be text, found {kind_of(written)}"
-        problems.error(Code.WRONG_TYPE, message, written.place, "start it with a letter")
-        return None
-    check_id(written.value, written.place, "step", problems)
-    return written.value
+_COUNTS = ("max_parallel", "max_concurrent", "max_iterations")
 
 
-def check_id(text: str, at: Place, what: str, problems: Problems) -> None:
-    """Refuse an id that is too long, has other characters than the grammar's, or means something in a template."""
-    if len(text) > caps.ID_CHARACTERS:
-        message = f"{what} id of {len(text):,} characters; {caps.ID_CHARACTERS} are allowed: {quoted(text[:20])}"
-        problems.error(Code.BAD_ID, message, at)
-    elif not dialect.ID.fullmatch(text):
-        odd = next((character for character in text if not character.isascii()), "")
-        found = f" has {quoted(odd)} (U+{ord(odd):04X})" if odd else " is not an id"
-        remedy = f"letters, digits, _ and -, a letter first: {slug(text)}"
-        problems.error(Code.BAD_ID, f"{what} id {quoted(text)}{found}", at, remedy)
-    elif what == "step" and text.lower() in dialect.RESERVED_IDS:
-        remedy = f"rename it, for example {text}_step"
-        problems.error(Code.RESERVED_ID, f"step id {quoted(text)} means something else in a template", at, remedy)
+def _with_task(settings: Mapping, action: Node, use: uses.Use) -> Mapping:
+    """The parameters with what an AUTO tag in the place of the action asks for."""
+    if not isinstance(action, Scalar) or not tags.in_text(action.text):
+        return settings
+    at = action.place
+    task = tags.prose(str(action.value))
+    entries = {
+        **settings.entries,
+        "prompt": Entry(Scalar(*at, "prompt", "prompt"), replace(action, text=task, value=task)),
+    }
+    if use.offers and "tools" not in entries:
+        offered: list[Node] = [Scalar(*at, name, name) for name in use.offers]
+        entries["tools"] = Entry(Scalar(*at, "tools", "tools"), Sequence(*at, offered))
+    return Mapping(*settings.place, entries)
 
 
-def slug(text: str) -> str:
-    """The nearest id to a text, or `pipeline` where nothing of it is left."""
-    kept = "".join(character if character.isascii() and character.isalnum() else "_" for character in text)
-    kept = "_".join(part for part in kept.split("_") if part)[: caps.ID_CHARACTERS].strip("_")
-    return kept if kept[:1].isalpha() else f"p_{kept}"[: caps.ID_CHARACTERS] if kept else "pipeline"
-
-
-def _place_of_id(node: Node) -> Place:
-    """Where the id stands, for messages about it."""
-    return node.entries["id"].value.place if isinstance(node, Mapping) else node.place
+def _check_tags(settings: Mapping, use: uses.Use | None, problems: Problems) -> None:
+    """Tags among the parameters are answered when the step starts: too late for what decides where a call goes."""
+    asks_model = use is None or use.kind is StepKind.MODEL
+    for key, entry in settings.entries.items():
+        if asks_model and key == "model":
+            continue
+        if asks_model and key in dialect.STEP_MODEL_KEYS:
+            tags.refuse(entry.value, f"in {quoted(key)}", problems)
+        else:
+            tags.check(entry.value, problems)
 
 
 def _check_keys(step: Mapping, problems: Problems) -> bool:
     """Whether the step is refused for a key that comes in a later release."""
-    later = [key for key in step.entries if key in dialect.STEP_LATER and (key != "type" or _is_later_type(step))]
-    later = later or [key for key in step.entries if key in dialect.STEP_COMPANIONS]
+    later = [key for key in step.entries if key in dialect.STEP_LATER or (key == "type" and _is_type(step, _LATER))]
     for key in later:
         meaning = f" ({dialect.STEP_LATER[key]})" if key in dialect.STEP_LATER else ""
-        dialect.not_yet(problems, f"{quoted(key)}{meaning} in a step", step.place_of(key))
+        problems.error(Code.NOT_YET, f"{quoted(key)}{meaning} in a step is not in this release", step.place_of(key))
     for key in step.entries.keys() - _LABELS:
-        if key not in _READ_LATER | _REFUSED_WHOLE:
-            refuse_auto(step.entries[key].value, problems)
+        if key not in _ASKING:
+            tags.refuse(step.entries[key].value, f"in {quoted(key)}", problems)
         if key not in _UNDERSTOOD:
             remedy = problems.did_you_mean(key, _UNDERSTOOD)
             problems.error(Code.UNKNOWN_KEY, f"unknown key {quoted(key)} in a step", step.place_of(key), remedy)
-        elif key in dialect.STEP_INERT or (key == "type" and key not in later):
+        elif key in dialect.STEP_INERT or (key == "type" and not _is_type(step, dialect.STEP_TYPES | _LATER)):
             problems.warn(Code.NO_EFFECT, f"{quoted(key)} of a step has no effect", step.place_of(key))
     return bool(later)
 
 
-def _is_later_type(step: Mapping) -> bool:
-    """Whether `type` names a kind of step that comes later; other types say nothing."""
+_LATER = dialect.STEP_TYPES_LATER
+
+
+def _is_type(step: Mapping, types: frozenset[str]) -> bool:
+    """Whether `type` says one of these."""
     node = step.get("type")
-    return isinstance(node, Scalar) and node.text in dialect.STEP_TYPES_LATER
+    return isinstance(node, Scalar) and node.text in types
 
 
 def _parameters(step: Mapping, problems: Problems) -> Mapping:
-    """The parameters; none where they are no mapping."""
-    node = step.get("parameters")
-    if isinstance(node, Mapping):
-        return node
-    if node is not None:
-        problems.error(Code.WRONG_TYPE, f"parameters must be a mapping, found {kind_of(node)}", node.place)
-    return Mapping(*step.place_of("parameters"))
+    """The parameters, with the `inputs` of a step, which are the same; none where they are no mapping."""
+    merged = Mapping(*step.place_of("parameters"))
+    for key in ("inputs", "parameters"):
+        node = step.get(key)
+        if isinstance(node, Mapping):
+            merged = Mapping(*node.place, {**merged.entries, **node.entries})
+        elif node is not None:
+            problems.error(Code.WRONG_TYPE, f"{key} must be a mapping, found {kind_of(node)}", node.place)
+    return merged
 
 
 def _condition(step: Mapping, problems: Problems) -> Scalar | None:
@@ -207,6 +338,7 @@ def _condition(step: Mapping, problems: Problems) -> Scalar | None:
     if not isinstance(node, Scalar) or not isinstance(node.value, str | bool):
         problems.error(Code.WRONG_TYPE, f"condition must be text or a boolean, found {kind_of(node)}", node.place)
         return None
+    tags.check(node, problems)
     return node
 
 
@@ -220,8 +352,9 @@ def _declared(step: Mapping, scope: Scope, problems: Problems) -> list[str]:
     for name, at in _names(node, key, problems) if node is not None else ():
         if name in scope.steps:
             declared.append(name)
-        elif dialect.AUTO not in name:
-            remedy = problems.did_you_mean(name, scope.steps)
+        elif not tags.in_text(name):
+            loop = scope.bodies.get(name)
+            remedy = f"depend on the loop '{loop}'" if loop else problems.did_you_mean(name, scope.steps)
             problems.error(Code.UNKNOWN_STEP, f"no step {quoted(name)}", at, remedy or "add it, or remove it here")
     return declared
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from orchestrator_client.contract import catalog, template
 from orchestrator_client.contract.plan import StepKind
-from orchestrator_client.loader import dialect
+from orchestrator_client.loader import dialect, tags
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems, quoted
 from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, kind_of
 
 _FUNCTION = re.compile(r"python:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+ASKED = "generate"
+"""The model action of a step whose action is an AUTO tag."""
+
 _DUMMY_ACTION = "execute"
 """What existing files write where the action stands among the parameters."""
 
@@ -23,6 +26,8 @@ class Use:
 
     kind: StepKind
     uses: str
+    offers: tuple[str, ...] = ()
+    """Tools that a model is given with its task."""
 
     @property
     def record(self) -> type[catalog.Parameters] | None:
@@ -51,6 +56,8 @@ def tool_named(text: str) -> str | None:
 def of(step: Mapping, parameters: Mapping, problems: Problems) -> Use | None:
     """What a step uses, or None with the reason added."""
     tool, action = (_word(step, key, problems) for key in ("tool", "action"))
+    if action is not None and tags.in_text(action):
+        return _asked(tool, step, parameters, problems)
     if tool is not None:
         return _tool(tool, action, parameters, step.place_of("tool"), step.place_of("action"), problems)
     if action is not None:
@@ -61,7 +68,7 @@ def of(step: Mapping, parameters: Mapping, problems: Problems) -> Use | None:
 
 
 def _word(step: Mapping, key: str, problems: Problems) -> str | None:
-    """The text of `tool` or `action`; None where it is absent, refused, or an AUTO tag (reported elsewhere)."""
+    """The text of `tool` or `action`; None where it is absent or refused."""
     node = step.get(key)
     if node is None:
         if key in step.entries:
@@ -70,7 +77,27 @@ def _word(step: Mapping, key: str, problems: Problems) -> str | None:
     if not isinstance(node, Scalar) or not isinstance(node.value, str):
         problems.error(Code.WRONG_TYPE, f"{key} must be text, found {kind_of(node)}", node.place)
         return None
-    return None if dialect.AUTO in node.value else node.value.strip()
+    if key == "tool" and tags.in_text(node.value):
+        tags.refuse(node, "in the place of a tool", problems)
+        return None
+    return node.value.strip()
+
+
+def _asked(tool: str | None, step: Mapping, parameters: Mapping, problems: Problems) -> Use | None:
+    """A step whose action is an AUTO tag: a model is asked to do what it says, with the actions of the tool if any."""
+    tags.check(step.get("action"), problems)
+    if "prompt" in parameters.entries:
+        at = parameters.place_of("prompt")
+        problems.warn(Code.TWO_SPELLINGS, "both an <AUTO> action and a prompt", at, "the action is used")
+    if tool is None:
+        return Use(StepKind.MODEL, ASKED)
+    name = dialect.canonical_tool(tool)
+    offered = [f"{name}.{action}" for action in catalog.actions_of(name)]
+    if tool in catalog.TOOLS or is_function(tool):
+        offered = [tool]
+    if not offered:
+        return _tool(tool, None, parameters, step.place_of("tool"), step.place_of("action"), problems)
+    return Use(StepKind.MODEL, ASKED, tuple(offered))
 
 
 def _tool(

@@ -1,4 +1,4 @@
-"""A step that a model asked for at run time: no plan has it, its memo says what it is."""
+"""A step that another one asked for at run time: no plan has it, a memo says what it is."""
 
 from __future__ import annotations
 
@@ -7,35 +7,47 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from orchestrator_client.contract.plan import Json, OnFailure, Step, StepKind
+from orchestrator_worker.records import Ready
+from orchestrator_worker.steps.base import Call
 
 
 @dataclass(frozen=True, slots=True)
 class AskedStep:
-    """One call of a tool, as a step of its own."""
+    """One call of a tool or a model, as a step of its own."""
 
     by: str
     """The instance that asked, and gets the result."""
     turn: int
-    """Which turn of its conversation that was, counted from 1."""
+    """Which turn of its conversation that was, counted from 1; 0 for what it asks before it starts."""
     of: int
     """Steps asked for in that turn."""
     uses: str
     arguments: dict[str, Json]
     """Literal: what a model writes is never a template."""
+    kind: StepKind = StepKind.TOOL
 
     def memo(self) -> dict[str, Json]:
         return asdict(self)
 
     @classmethod
     def of_memo(cls, memo: Mapping[str, Any]) -> Self:
-        return cls(**memo)
+        return cls(**{**memo, "kind": StepKind(memo.get("kind", StepKind.TOOL))})
+
+    @staticmethod
+    def kept_at(instance: str) -> str:
+        """The name under which the memo of such an instance is kept."""
+        return f"{instance}?"
 
     @property
     def return_edge(self) -> str:
         """What its arrival is counted by, see `settle.lua`."""
         return f"{self.by}#{self.turn}"
 
+    def call(self, run: str, ready: Ready, memo: Json, returned: Mapping[str, Json]) -> Call:
+        """One attempt at it."""
+        return Call(run, ready.instance, ready.attempt, self.step(ready.instance), dict(self.arguments), memo, returned)
+
     def step(self, instance: str) -> Step:
         return Step(
-            id=instance, kind=StepKind.TOOL, uses=self.uses, parameters=self.arguments, on_failure=OnFailure.CONTINUE
+            id=instance, kind=self.kind, uses=self.uses, parameters=self.arguments, on_failure=OnFailure.CONTINUE
         )

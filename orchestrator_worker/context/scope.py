@@ -8,21 +8,30 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from orchestrator_client.contract.plan import Json, Plan
-from orchestrator_client.contract.template import StepView, references
+from orchestrator_client.contract.template import Fetch, references, view_of
 from orchestrator_worker.context.channels import fold
 from orchestrator_worker.records import OpenRun
 
 
-def scope_of(run: OpenRun, plan: Plan, values: Mapping[str, Json]) -> dict[str, Any]:
-    """The names that a step's templates may use. A step's id hides an input of the same name."""
+def scope_of(
+    run: OpenRun,
+    plan: Plan,
+    values: Mapping[str, Json],
+    fetch: Fetch,
+    bound: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The names that a step's templates may use. A step's id hides what a loop binds, and that an input.
+
+    `values` are those of the steps it reads, by id; `fetch` reads what a loop left, when a template asks for it.
+    """
     inputs = run.inputs()
-    views = {step: StepView.of(value) for step, value in values.items()}
+    views = {step: view_of(value, fetch) for step, value in values.items()}
     scope = {**_constants(run, plan), **inputs, "parameters": inputs, "inputs": inputs}
     scope.setdefault("output_path", f"outputs/{plan.id}")
     if plan.channels is not None:
         state = fold(plan, inputs, values)
         scope |= {**state, "state": state}
-    return {**scope, **views, "steps": views}
+    return {**scope, **(bound or {}), **views, "steps": views}
 
 
 def _constants(run: OpenRun, plan: Plan) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 -- needs: instances gates waiting budgets admission
 -- Let one attempt of one instance start, and hand it the values that it reads.
 -- KEYS 1 record (hash)  2 instances (hash)  3 values (hash)  4 receipts (hash)  5 events (stream)  6 orc:timetable (zset)
---      7 calls (hash)  8 memos (hash)
+--      7 calls (hash)  8 memos (hash)  9 arrivals (hash)
 -- ARGV 1 ttl (s)  2 run  3 instance  4 attempt  5 lease (ms)  6 claim token  7 event data (JSON)  8 look again after (ms)
---      9… instances to read
--- Reply: {'go', now (ms), dead (0|1), excused, call | false, memo | false, deltas wanted | false, value | false, …}
+--      9 number of memos to read  10… instances whose memos to read, then instances whose values to read
+-- Reply: {'go', now (ms), dead (0|1), excused, call | false, memo | false, deltas wanted | false, scopes of it that have
+--      ended | false, instances in them that failed | false, memo | false, …, value | false, …}
 --      · {'settled'} it has its receipt already · {'cancelled'} the run is halted, and the instance was given that receipt now
 --      · {'parked'} its provider's gate has closed since · {'refused'} not this attempt, not now
 local ttl_s, run, instance, attempt = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
@@ -43,11 +44,17 @@ redis.call('ZADD', KEYS[6], now + ARGV[5], member)
 if not again then event(KEYS[5], ttl_s, 'step_started', now, instance, attempt, ARGV[7]) end
 
 local reply = { 'go', now, tonumber(open.dead), open.excused, call, redis.call('HGET', KEYS[8], instance), deltas }
-if #ARGV > 8 then
+local ended, failed = unpack(redis.call('HMGET', KEYS[9], instance .. '~', instance .. '~!'))
+reply[#reply + 1], reply[#reply + 2] = ended, failed
+local function read(key, first, last)
   -- unpack() has a limit of a few thousand arguments.
-  for first = 9, #ARGV, 1000 do
-    local values = redis.call('HMGET', KEYS[3], unpack(ARGV, first, math.min(first + 999, #ARGV)))
-    for _, value in ipairs(values) do reply[#reply + 1] = value end
+  for from = first, last, 1000 do
+    for _, found in ipairs(redis.call('HMGET', key, unpack(ARGV, from, math.min(from + 999, last)))) do
+      reply[#reply + 1] = found
+    end
   end
 end
+local memos = tonumber(ARGV[9])
+read(KEYS[8], 10, 9 + memos)
+read(KEYS[3], 10 + memos, #ARGV)
 return reply

@@ -5,11 +5,13 @@
 -- ARGV 1 ttl (s)  2 run  3 instance  4 attempt  5 receipt (JSON)  6 event kind  7 event data (JSON)
 --      8 value (JSON, or zlib if large)  9 value is large (0|1)  10 halts the run (0|1)  11 look again after (ms)
 --      12 counts as a failure (0|1)  13 how its call ended (JSON, see admission.lua; empty: nobody knows)
---      14… for each successor: instance, need (arrivals), queue, edge ('order'|'route'|'return'), alive (0|1)
+--      14… for each successor: instance, need (arrivals), queue, edge ('order'|'route'|'return'|'end'), alive (0|1)
 -- Reply: {'settled', ready instance, its attempt, …} · {'again'} this attempt was settled before
 --      · {'refused'} another attempt was, or will be
 -- An edge 'return' leads back to an instance that is parked until the steps it asked for have ended. Its successor is
--- written `instance#turn`, which is what the arrivals are counted by.
+-- written `instance#turn`, which is what the arrivals are counted by. An edge 'end' leads to the scope that the instance
+-- is in, `instance[item]` or `instance#pass`: when all its exits have arrived, its loop is called back. The scopes that
+-- have ended are counted as `instance~`, and the failures within them as `instance~!`.
 local ttl_s, run, instance, attempt = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local text = redis.call('HGET', KEYS[2], instance)
 if not text then
@@ -32,7 +34,13 @@ redis.call('HDEL', KEYS[2], instance)
 redis.call('ZREM', KEYS[7], run .. '|' .. instance)
 leave(run, instance, ARGV[13], now, ttl_s)
 event(KEYS[6], ttl_s, ARGV[6], now, instance, attempt, ARGV[7])
-if ARGV[12] == '1' then redis.call('HINCRBY', KEYS[1], 'failed', 1) end
+if ARGV[12] == '1' then
+  redis.call('HINCRBY', KEYS[1], 'failed', 1)
+  for around in instance:gmatch('()%.') do
+    local loop = instance:sub(1, around - 1):gsub('%[%d+%]$', ''):gsub('#%d+$', '')
+    redis.call('HINCRBY', KEYS[5], loop .. '~!', 1)
+  end
+end
 
 local wish, halt = unpack(redis.call('HMGET', KEYS[1], 'wish', 'halt'))
 if ARGV[10] == '1' and halt == '' then
@@ -46,6 +54,7 @@ local function call_back(parent)
   local waiting = redis.call('HGET', KEYS[2], parent)
   if not waiting then return end
   local back = parsed_instance(waiting)
+  if back.state ~= 'parked' then return end
   make_ready(run, parent, back, now, tonumber(ARGV[11]))
   return back.attempt
 end
@@ -58,10 +67,14 @@ if wish ~= 'cancel' and halt == '' then
     if edge == 'order' and not alive then redis.call('HSET', KEYS[5], '!' .. successor, 1) end
     if edge == 'route' then redis.call('HINCRBY', KEYS[5], '+' .. successor, alive and 1 or 0) end
     if count == tonumber(ARGV[i + 1]) then
-      if edge == 'return' then
-        local parent = successor:match('^(.*)#%d+$')
-        reply[#reply + 1] = parent
-        reply[#reply + 1] = call_back(parent)
+      if edge == 'return' or edge == 'end' then
+        local parent = successor:match('^(.*)#%d+$') or successor:match('^(.*)%[%d+%]$')
+        if edge == 'end' then redis.call('HINCRBY', KEYS[5], parent .. '~', 1) end
+        local next_attempt = call_back(parent)
+        if next_attempt then
+          reply[#reply + 1] = parent
+          reply[#reply + 1] = next_attempt
+        end
       else
         local broken, live = unpack(redis.call('HMGET', KEYS[5], '!' .. successor, '+' .. successor))
         local dead = (broken or live == '0') and '1' or '0'

@@ -57,6 +57,16 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Expand:
+    """Run steps within this one; it comes back when more of its scopes have ended than `seen`."""
+
+    memo: Json
+    asked: tuple[Asked, ...]
+    """Entry steps of scopes, and, without a queue, what a scope's steps are to know."""
+    seen: int
+
+
+@dataclass(frozen=True, slots=True)
 class Readmit:
     """No call was let through for the step, and it is to make one: it asks its gate."""
 
@@ -95,7 +105,7 @@ class Fail:
     """The memo with which another model is asked once this one has no attempt left; None where there is no other."""
 
 
-Want = Output | Turn | Readmit | Skip | Route | Fail
+Want = Output | Turn | Expand | Readmit | Skip | Route | Fail
 
 
 class StepPerformer(Protocol):

@@ -60,12 +60,12 @@ class Reads(Part):
         return None if stored is None else Receipt.from_stored(text(stored))
 
     def left_by(self, run: str, instance: str) -> tuple[int, Json]:
-        """What an open instance's attempts left: how many were excused, and the memo."""
+        """Of an open instance: how many of its attempts were excused, and what it is, if no plan says."""
         keys = names.RunKeys(run)
 
         def read() -> list[Any]:
             with self._on.redis.pipeline(transaction=False) as pipe:
-                return list(pipe.hget(keys.instances, instance).hget(keys.memos, instance).execute())
+                return list(pipe.hget(keys.instances, instance).hget(keys.memos, f"{instance}?").execute())
 
         stored, memo = self._on.patiently(read)
         excused = OpenInstance.from_stored(text(stored)).excused if stored else 0

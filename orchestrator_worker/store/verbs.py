@@ -28,8 +28,8 @@ from orchestrator_worker.records import (
 from orchestrator_worker.store.connection import ms, text
 from orchestrator_worker.store.values import Values
 
-AT_ITS_GATE = "limit"
-"""Why an attempt leaves that a provider refused: its gate says so in an event of its own, and until when."""
+UNTOLD = ("limit", "scopes")
+"""Why an attempt leaves without an event of its own: a gate tells, or the steps of its scopes do."""
 
 LATE_BEATS = 3
 """Beats in which a worker whose lease has run out may still renew it."""
@@ -68,9 +68,17 @@ class Verbs(Values):
         return text(reply)
 
     def claim(
-        self, run: str, instance: str, attempt: int, token: str, worker: str, reads: Sequence[str]
+        self,
+        run: str,
+        instance: str,
+        attempt: int,
+        token: str,
+        worker: str,
+        reads: Sequence[str],
+        scopes: Sequence[str] = (),
     ) -> Claim | Refusal:
-        """Start an attempt, taking its lease, and read the values of the instances that it reads."""
+        """Start an attempt, taking its lease, and read the values of the instances that it reads, and what the scopes
+        around it are to know."""
         keys = names.RunKeys(run)
         reply = self._on.run(
             "claim",
@@ -83,6 +91,7 @@ class Verbs(Values):
                 names.TIMETABLE,
                 keys.calls,
                 keys.memos,
+                keys.arrivals,
             ],
             [
                 self._on.ttl_seconds,
@@ -93,20 +102,26 @@ class Verbs(Values):
                 token,
                 json.dumps({"worker": worker}),
                 self._on.hint_ms,
+                len(scopes),
+                *scopes,
                 *reads,
             ],
         )
         if text(reply[0]) != "go":
             return Refusal(text(reply[0]))
-        _, now, dead, excused, call, memo, deltas, *values = reply
+        _, now, dead, excused, call, memo, deltas, ended, failed, *found = reply
+        known = dict(zip(scopes, found, strict=False))
         return Claim(
             started_ms=int(now),
             dead=bool(dead),
-            values=self._decoded(run, dict(zip(reads, values, strict=True))),
+            values=self._decoded(run, dict(zip(reads, found[len(scopes) :], strict=True))),
             excused=int(excused),
             admitted=Admitted.from_stored(call) if call else None,
             memo=json.loads(memo) if memo else None,
             deltas=deltas == b"1",
+            ended=int(ended or 0),
+            failed=int(failed or 0),
+            scopes={scope: json.loads(stored) for scope, stored in known.items() if stored},
         )
 
     def settle(
@@ -173,11 +188,12 @@ class Verbs(Values):
         wait_ms = ms(leave.wait_seconds)
         data: dict[str, Json] = {"reason": leave.reason} | ({"delay_ms": wait_ms} if wait_ms else {})
         data |= {"error": leave.error.model_dump()} if leave.error else {}
-        data |= {"asked": [asked.instance for asked in leave.asked]} if leave.asked else {}
-        asked = [part for one in leave.asked for part in (one.instance, one.queue, json.dumps(one.memo))]
+        if leave.asked and leave.seen is None:
+            data["asked"] = [asked.instance for asked in leave.asked]
+        asked = [part for one in leave.asked for part in (one.instance, one.queue, _memo(one.memo))]
         reply = self._on.run(
             "park",
-            [keys.record, keys.instances, keys.events, names.TIMETABLE, keys.memos, growth_key],
+            [keys.record, keys.instances, keys.events, names.TIMETABLE, keys.memos, growth_key, keys.arrivals],
             [
                 self._on.ttl_seconds,
                 run,
@@ -185,10 +201,11 @@ class Verbs(Values):
                 attempt,
                 wait_ms,
                 leave.excused,
-                "" if leave.reason == AT_ITS_GATE else json.dumps(data),
+                "" if leave.reason in UNTOLD else json.dumps(data),
                 leave.report.to_json() if leave.report else "",
-                "" if leave.memo is None else json.dumps(leave.memo, separators=(",", ":")),
+                _memo(leave.memo),
                 self._on.hint_ms,
+                -1 if leave.seen is None else leave.seen,
                 *asked,
             ],
         )
@@ -247,3 +264,7 @@ def _event_data(receipt: Receipt) -> str:
         exclude_defaults=True,
     )
     return json.dumps(shown)
+
+
+def _memo(memo: Json) -> str:
+    return "" if memo is None else json.dumps(memo, separators=(",", ":"))

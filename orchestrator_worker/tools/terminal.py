@@ -12,7 +12,9 @@ import signal
 import subprocess
 import time
 from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from orchestrator_client.contract.catalog import TerminalParameters
 from orchestrator_client.contract.errors import ParametersInvalid, StepTimeout, ToolFailed
@@ -125,6 +127,43 @@ class _Guard:
         os.close(self._writing)
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is to be run, and how."""
+
+    words: Sequence[str]
+    folder: str
+    environment: Mapping[str, str]
+    timeout_seconds: float
+    """Its own; the step's may be shorter."""
+    input: int = DEVNULL
+    """A descriptor that it reads as stdin."""
+    capture: bool = True
+    """Whether stdout and stderr are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended."""
+
+    return_code: int | None
+    """None: its own time was up."""
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed, in one line: its status or signal, and the last thing that it said on stderr."""
+        if not self.return_code:
+            return None
+        lines = (line.strip()[:300] for line in reversed(self.stderr.splitlines()))
+        last = next(filter(None, lines), "no message on stderr")
+        if self.return_code < 0:
+            return f"killed by signal {signal.Signals(-self.return_code).name}: {last}"
+        return f"exited with status {self.return_code}: {last}"
+
+
 async def execute(context: ToolContext, parameters: TerminalParameters) -> ToolResult:
     """Run a command: `{command, return_code, stdout, stderr, working_dir, execution_time}`, the last in seconds.
 
@@ -136,13 +175,39 @@ async def execute(context: ToolContext, parameters: TerminalParameters) -> ToolR
         ToolFailed: there is no such command.
         StepTimeout: the step's time was up before the command's own.
     """
+    words = ["/bin/sh", "-c", parameters.command] if isinstance(parameters.command, str) else parameters.command
+    folder = _folder(context, parameters.working_dir)
+    _check(words, parameters)
+    environment = {**_passed_on(), **parameters.env}
+    program = Program(words, folder, environment, parameters.timeout, capture=parameters.capture_output)
+    ended = await run(program, context)
+    output: dict[str, Json] = {
+        "command": parameters.command,
+        "return_code": -1 if ended.return_code is None else ended.return_code,
+        "stdout": ended.stdout,
+        "stderr": ended.stderr,
+        "working_dir": parameters.working_dir,
+        "execution_time": round(ended.seconds, 3),
+    }
+    if ended.return_code is None:
+        return ToolResult(output, success=False, error=f"Command timed out after {parameters.timeout:g} s")
+    return ToolResult(output, ended.return_code == 0, ended.failure)
+
+
+async def run(program: Program, context: ToolContext) -> Ended:
+    """Run a program in a session of its own, which ends with it, with its time, or with the worker.
+
+    Raises:
+        ToolFailed: the system cannot execute it.
+        StepTimeout: the step's time was up before the program's own.
+    """
     started = time.monotonic()
     guard, stdout, stderr = _Guard(), _Capture(), _Capture()
     try:
-        process = await _start(context, parameters, stdout, stderr)
+        process = await _start(program, stdout, stderr)
         try:
             guard.watch(process.pid)
-            timed_out = await _exceeds(process, context, parameters)
+            timed_out = await _exceeds(process, program.timeout_seconds, context.timeout_seconds)
             await _drain(stdout, stderr)
         finally:
             await _end(process)
@@ -150,33 +215,30 @@ async def execute(context: ToolContext, parameters: TerminalParameters) -> ToolR
         guard.dismiss()
         stdout.close()
         stderr.close()
-    return _result(parameters, None if timed_out else process.returncode, stdout, stderr, time.monotonic() - started)
+    return_code = None if timed_out else process.returncode
+    return Ended(return_code, stdout.text(), stderr.text(), time.monotonic() - started)
 
 
-async def _start(context: ToolContext, parameters: TerminalParameters, stdout: _Capture, stderr: _Capture) -> Process:
-    """Start the command in a session of its own, with nothing on stdin and our pipes for its output.
+async def _start(program: Program, stdout: _Capture, stderr: _Capture) -> Process:
+    """Start the program in a session of its own, with our pipes for its output.
 
     Raises:
-        ParametersInvalid: the command or its folder cannot be used.
         ToolFailed: the system cannot execute it.
     """
-    command = ["/bin/sh", "-c", parameters.command] if isinstance(parameters.command, str) else parameters.command
     try:
-        folder = _folder(context, parameters.working_dir)
-        _check(command, parameters)
         return await asyncio.create_subprocess_exec(
-            *command,
-            stdin=DEVNULL,
-            stdout=stdout.writing if parameters.capture_output else DEVNULL,
-            stderr=stderr.writing if parameters.capture_output else DEVNULL,
-            cwd=folder,
-            env={**_passed_on(), **parameters.env},
+            *program.words,
+            stdin=program.input,
+            stdout=stdout.writing if program.capture else DEVNULL,
+            stderr=stderr.writing if program.capture else DEVNULL,
+            cwd=program.folder,
+            env=program.environment,
             start_new_session=True,
         )
     except OSError as error:
-        raise ToolFailed(f"cannot run {command[0]!r}: {error.strerror}; is it installed on the worker?") from error
+        raise ToolFailed(f"cannot run {program.words[0]!r}: {error.strerror}; is it installed on the worker?") from error
     finally:
-        # The command has its own copies; ours would keep the pipe from ever ending.
+        # The program has its own copies; ours would keep the pipe from ever ending.
         os.close(stdout.writing)
         os.close(stderr.writing)
 
@@ -188,10 +250,10 @@ def _passed_on() -> dict[str, str]:
 
 def _folder(context: ToolContext, working_dir: str) -> str:
     """The folder to start in, confined as the paths of files are. The command itself is not: it may read elsewhere."""
-    folder = locate(working_dir, context).path
-    if not folder.is_dir():
+    folder = str(locate(working_dir, context).path)
+    if not os.path.isdir(folder):
         raise ParametersInvalid(f"working_dir {working_dir!r} is not a folder; create it in a step before this one")
-    return str(folder)
+    return folder
 
 
 def _check(command: list[str], parameters: TerminalParameters) -> None:
@@ -203,16 +265,17 @@ def _check(command: list[str], parameters: TerminalParameters) -> None:
         raise ParametersInvalid("terminal.execute: 'command' and 'env' take no NUL, and names in 'env' take no '='")
 
 
-async def _exceeds(process: Process, context: ToolContext, parameters: TerminalParameters) -> bool:
-    """Wait for the command; True when its own time is up."""
-    step = context.timeout_seconds
-    step_is_shorter = step is not None and step <= parameters.timeout
+async def _exceeds(process: Process, own_seconds: float, step_seconds: float | None) -> bool:
+    """Wait for the program; True when its own time is up."""
+    step_is_shorter = step_seconds is not None and step_seconds <= own_seconds
     try:
-        async with asyncio.timeout(step if step_is_shorter else parameters.timeout):
+        async with asyncio.timeout(step_seconds if step_is_shorter else own_seconds):
             await process.wait()
     except TimeoutError:
         if step_is_shorter:
-            raise StepTimeout(f"the command was still running when the step's {step:g} s were up; killed") from None
+            raise StepTimeout(
+                f"the command was still running when the step's {step_seconds:g} s were up; killed"
+            ) from None
         return True
     return False
 
@@ -245,30 +308,3 @@ def _signal(process: Process, number: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
-
-
-def _result(
-    parameters: TerminalParameters, return_code: int | None, stdout: _Capture, stderr: _Capture, seconds: float
-) -> ToolResult:
-    """The tool's result; a return code of None means that the command's own time was up."""
-    output: dict[str, Json] = {
-        "command": parameters.command,
-        "return_code": -1 if return_code is None else return_code,
-        "stdout": stdout.text(),
-        "stderr": stderr.text(),
-        "working_dir": parameters.working_dir,
-        "execution_time": round(seconds, 3),
-    }
-    if return_code is None:
-        return ToolResult(output, success=False, error=f"Command timed out after {parameters.timeout:g} s")
-    return ToolResult(output, return_code == 0, _failure(return_code, output["stderr"]))
-
-
-def _failure(return_code: int, stderr: str) -> str | None:
-    """Why the command failed, in one line: its status or signal, and the last thing that it said on stderr."""
-    if return_code == 0:
-        return None
-    last = next((line.strip()[:300] for line in reversed(stderr.splitlines()) if line.strip()), "no message on stderr")
-    if return_code < 0:
-        return f"killed by signal {signal.Signals(-return_code).name}: {last}"
-    return f"exited with status {return_code}: {last}"

@@ -122,7 +122,7 @@ class TestTemplates:
 
     def test_names(self) -> None:
         run = OpenRun("run_1", "hash", b"{}", 0)
-        given = scope_of(run, Plan(id="p", steps=()), {})
+        given = scope_of(run, Plan(id="p", steps=()), {}, lambda instances: {})
         shown = set(first_column(table("Templates", "name"))) - {"<input>", "<step>", "outputs"}
         assert in_order(shown) == in_order(given)
 

@@ -209,11 +209,15 @@ class TestNames:
 
 
 class TestOldKeys:
-    @pytest.mark.parametrize("key", ["config: {a: 1}", "enhanced_outputs: {}", "v1_simple: {}", "tags: [a]"])
+    @pytest.mark.parametrize(
+        "key", ["context: {a: 1}", "pipeline: fan", "enhanced_outputs: {}", "v1_simple: {}", "tags: [a]"]
+    )
     def test_keys_without_effect_at_the_top_are_warned_of(self, key: str) -> None:
         assert codes(loads(f"{key}\nsteps: [{{id: x, {TERMINAL}}}]")) == ["no-effect"]
 
-    @pytest.mark.parametrize("key", ["produces: text", "location: out", "requires_model: {min_size: 7B}", "tags: [a]"])
+    @pytest.mark.parametrize(
+        "key", ["produces: text", "location: out", "requires_model: {min_size: 7B}", "tags: [a]", "outputs: {a: b}"]
+    )
     def test_keys_without_effect_in_a_step_are_warned_of(self, key: str) -> None:
         loaded = loads(f"steps: [{{id: x, {TERMINAL}, {key}}}]")
         assert [(warning.code, warning.step) for warning in loaded.warnings] == [("no-effect", "x")]

@@ -191,9 +191,8 @@ STEPS = [
 ]
 
 LATER = [
-    *("for_each: [1]", "foreach: x", "while: 'true'", "until: x", "action_loop: []", "create_parallel_queue: {}"),
-    *("type: loop", "type: parallel_map", "steps: []", "goto: fetch", "on_false: fetch", "on_success: fetch"),
-    *("on_failure: fetch", "on_error: []", "else: fetch", "parallel: true", "max_parallel: 2", "retry_config: {}"),
+    *("type: workflow", "type: subgraph", "steps: []", "dynamic_routing: {}", "loop_var: x"),
+    *("goto: '<AUTO>which?</AUTO>'", "on_success: '<AUTO>which?</AUTO>'"),
 ]
 
 IDS = [
@@ -264,28 +263,23 @@ class TestRefused:
     @pytest.mark.parametrize(
         "keys",
         [
-            "action: generate_text, parameters: {prompt: <AUTO>}",
             "action: generate_text, credential: <AUTO>, parameters: {prompt: p}",
             "action: generate_text, parameters: {prompt: p, fallback_models: ['<AUTO task=\"a\">b</AUTO>']}",
-            "tool: terminal, parameters: {command: date, model: <AUTO>}",
-            "tool: terminal, parameters: {command: ['<AUTO>x {{ nobody }}</AUTO>']}",
-            f"{TERMINAL}, condition: '<AUTO>is it so?</AUTO>'",
             f"{TERMINAL}, dependencies: '<AUTO>which?</AUTO>'",
-            "action: <AUTO>do it</AUTO>",
+            f"{TERMINAL}, timeout: '<AUTO>how long?</AUTO>'",
+            f"{TERMINAL}, for_each: [1], max_parallel: '<AUTO>how many?</AUTO>'",
+            "tool: '<AUTO>which?</AUTO>', action: read",
         ],
     )
-    def test_auto_tags(self, keys: str) -> None:
-        (problem,) = problems_of(step(keys))
+    def test_auto_tags_where_no_model_can_be_asked(self, keys: str) -> None:
+        problem = problems_of(step(keys))[0]
         assert (problem.code, problem.line) == ("not-yet", 2)
         assert "<AUTO>" in problem.message
 
-    def test_auto_tags_that_break_the_file(self) -> None:
-        text = "steps:\n- id: a\n  # <AUTO> in a comment\n  size: <AUTO>best: small</AUTO>\n  model: <AUTO>\n"
-        assert [(problem.code, problem.line) for problem in problems_of(text)] == [("not-yet", 4)]
-
-    def test_a_tag_in_the_place_of_a_model_is_not_what_breaks_a_file(self) -> None:
-        (problem,) = problems_of("steps:\n- id: a\n  model: <AUTO>best: small</AUTO>\n")
-        assert (problem.code, problem.line, problem.remedy) == ("yaml", 3, "quote the text")
+    def test_an_open_tag_that_breaks_the_file(self) -> None:
+        text = "steps:\n- id: a\n  # <AUTO> in a comment\n  size: <AUTO>best: small\n  model: <AUTO>\n"
+        (problem,) = problems_of(text)
+        assert (problem.code, problem.line, problem.column, problem.remedy) == ("yaml", 4, 9, "end it with </AUTO>")
 
     @pytest.mark.parametrize(("written", "code", "words"), IDS, ids=[row[0][:20] for row in IDS])
     def test_ids(self, written: str, code: str, words: str) -> None:
@@ -355,7 +349,7 @@ class TestAllAtOnce:
             (4, "unknown-tool", "a"),
             (5, "out-of-range", "a"),
             (11, "template", "b"),
-            (12, "not-yet", "b"),
+            (12, "wrong-value", "b"),
             (13, "unknown-step", "b"),
             (14, "unknown-step", ""),
         ]

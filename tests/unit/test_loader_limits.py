@@ -100,6 +100,29 @@ BOMBS = {
     ),
     "a huge template": (step("tool: terminal, parameters: {command: '" + "{{ x }}" * 500_000 + "'}"), "template"),
     "parentheses": (step("tool: terminal, parameters: {command: '{{ " + "(" * 100_000 + " }}'}"), "template"),
+    "open tags": ("steps:\n- {id: a, action: generate}\n  x:\n" + "   <AUTO>\n" * 400_000, "yaml"),
+    "open tags in a line": ("steps: " + "<AUTO> " * 500_000, "wrong-type"),
+    "tags in tags": ("steps: " + "<AUTO>" * 200_000 + "x" + "</AUTO>" * 200_000, "wrong-type"),
+    "dollars": (step("tool: terminal, parameters: {command: '" + "{{ $" * 500_000 + "'}"), "template"),
+    "jumps": (
+        "steps:\n"
+        + "".join(f"- {{id: s{i}, {TERMINAL}, on_failure: e{i}}}\n" for i in range(2_000))
+        + "".join(f"- {{id: e{i}, {TERMINAL}}}\n" for i in range(2_000)),
+        "too-large",
+    ),
+    "unknown names in bodies": (
+        "steps:\n"
+        + "".join(f"- {{id: s{i}, {TERMINAL}}}\n" for i in range(5_000))
+        + "- id: each\n  for_each: [1]\n  steps:\n"
+        + "".join(
+            f"  - {{id: b{i}, tool: terminal, parameters: {{command: '{{{{ bb{i} }}}}'}}}}\n" for i in range(5_000)
+        ),
+        "unknown-step",
+    ),
+    "steps in loops": (
+        "steps:\n- id: each\n  for_each: [1]\n  steps:\n" + "".join(f"  - {{id: b{i}}}\n" for i in range(caps.STEPS)),
+        "too-large",
+    ),
     "too many steps": ("steps: [" + "{}, " * (caps.STEPS + 1) + "{}]", "too-large"),
     "too much of everything": ("x" * (caps.PLAN_BYTES + 1), "too-large"),
     "secrets": ("a: [" + "AKIAIOSFODNN7EXAMPLE, " * 100_000 + "x]", "secret"),
@@ -132,8 +155,16 @@ class TestBombs:
 
 YAML = [*"{}[]'\"\\\n\t?#a1~:-\x85\u2028", "&a ", "*a", "<<: ", "!!", "|\n", ">\n", "  ", "? ", "---\n", "%YAML"]
 DIALECT = ["steps:\n", "- id: a\n", "  tool: terminal\n", "outputs:\n  x: ", "retry: ", "condition: ", "if: ", GOOD]
-TEMPLATES = ["{{ ", " }}", "{% ", "steps.a", "<AUTO>", "dependencies: ", "  parameters: "]
-FRAGMENTS = st.sampled_from([*YAML, *DIALECT, *TEMPLATES])
+TEMPLATES = ["{{ ", " }}", "{% ", "steps.a", "<AUTO>", "</AUTO>", "$item", "dependencies: ", "  parameters: "]
+CONTROL = ["  for_each: [1]\n", "  while: x\n", "  until: ", "  steps:\n  - id: b\n    tool: terminal\n", "  goto: a\n"]
+ERRORS = [
+    "  on_error: ",
+    "  on_failure: b\n",
+    "  action_loop:\n  - ",
+    "  create_parallel_queue:\n    on: ",
+    "  action: ",
+]
+FRAGMENTS = st.sampled_from([*YAML, *DIALECT, *TEMPLATES, *CONTROL, *ERRORS])
 
 
 class TestAnything:

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from orchestrator_client.contract.errors import PlanInvalid
-from orchestrator_client.loader import loads, schema
+from orchestrator_client.loader import dialect, loads, schema
 
 
 class TestSchema:
@@ -36,6 +36,22 @@ class TestSchema:
                 }
             ]
         },
+        {
+            "steps": [
+                {"id": "x", "for_each": "{{ f }}", "steps": [{"id": "y", "tool": "python:a:b"}], "max_parallel": 2}
+            ]
+        },
+        {"steps": [{"id": "x", "tool": "python:a:b", "while": "iteration < 3", "max_iterations": "{{ n }}"}]},
+        {"steps": [{"id": "x", "action_loop": [{"tool": "python:a:b"}], "until": True, "on_error": "say sorry"}]},
+        {
+            "global_error_handlers": [{"error_types": "*", "handler_action": "retry"}],
+            "steps": [{"id": "x", "tool": "python:a:b", "retry_config": {"max_retries": 2, "backoff": "fixed"}}],
+        },
+        {
+            "steps": [
+                {"id": "x", "action": "generate", "parameters": {"prompt": "p", "max_tokens": "<AUTO>few?</AUTO>"}}
+            ]
+        },
     )
     INVALID: tuple[dict[str, Any], ...] = (
         {"steps": []},
@@ -56,6 +72,10 @@ class TestSchema:
         {"steps": [{"id": "x", "action": "generate-structured", "parameters": {"prompt": "p"}}]},
         {"steps": [{"id": "x", "action": "generate", "max_turns": 0, "parameters": {"prompt": "p"}}]},
         {"steps": [{"id": "x", "action": "generate", "requires_model": "big", "parameters": {"prompt": "p"}}]},
+        {"steps": [{"id": "x", "for_each": 3, "tool": "python:a:b"}]},
+        {"steps": [{"id": "x", "while": "true", "steps": []}]},
+        {"steps": [{"id": "x", "while": "true", "steps": [{"id": "y"}]}]},
+        {"steps": [{"id": "x", "tool": "python:a:b", "on_error": {"error_typs": "*", "fallback_value": 1}}]},
         {"inputs": {"m": {"type": "strin"}}, "steps": [{"id": "x", "tool": "terminal"}]},
     )
 
@@ -76,4 +96,5 @@ class TestSchema:
     def test_it_describes_every_key_that_the_loader_reads(self) -> None:
         step = schema()["$defs"]["step"]["properties"]
         assert {"id", "tool", "action", "retry", "on_failure", "if", "produces"} <= step.keys()
-        assert "for_each" not in step
+        assert step.keys() >= dialect.STEP_LOOP_KEYS
+        assert not dialect.STEP_LATER.keys() & step.keys()

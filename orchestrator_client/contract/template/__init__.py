@@ -22,12 +22,14 @@ from orchestrator_client.contract.errors import TemplateError, TemplateSyntax, T
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.template import sandbox
 from orchestrator_client.contract.template.guards import BUDGET, Budget, text_bytes
+from orchestrator_client.contract.template.loops import Fetch, view_of
 from orchestrator_client.contract.template.rewriter import Rewriter
 from orchestrator_client.contract.template.variables import Reference, free_variables
 from orchestrator_client.contract.template.views import MISSING, Absent, Missing, StepView
 
 __all__ = [
     "MISSING",
+    "Fetch",
     "Missing",
     "Reference",
     "StepView",
@@ -37,6 +39,7 @@ __all__ = [
     "references",
     "references_of_condition",
     "render",
+    "view_of",
 ]
 
 _SMALL_SOURCE = 16 * 1024

@@ -22,6 +22,7 @@ from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import TemplateError, TemplateForbidden, TemplateSyntax, TemplateTooLarge
 from orchestrator_client.contract.template import filters, guards
 from orchestrator_client.contract.template.guards import BUDGET, Iteration, Method, Wrapped
+from orchestrator_client.contract.template.loops import Passes
 from orchestrator_client.contract.template.text_filters import text
 from orchestrator_client.contract.template.views import MISSING, Absent, StepView, lenient, suggestion, unwrapped
 
@@ -134,7 +135,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             if found is not MISSING:
                 return found
             return self._attribute(obj, unwrapped(obj), argument)
-        plain = unwrapped(obj)
+        plain = obj.items if isinstance(obj, Passes) else unwrapped(obj)
         if isinstance(plain, dict | list | tuple | str):
             try:
                 return plain[argument]

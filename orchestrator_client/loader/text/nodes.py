@@ -19,7 +19,7 @@ from orchestrator_client.contract import caps
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems, quoted
-from orchestrator_client.loader.text import scalars, syntax
+from orchestrator_client.loader.text import auto, scalars, syntax
 
 
 @dataclass(slots=True)
@@ -162,13 +162,14 @@ def of(value: Json, path: str = "", depth: int = 0) -> Node:
 
 def compose(text: str, problems: Problems) -> Node | None:
     """The document of a file, or None where there is none or it cannot be read; `problems` says which."""
-    composer = _Composer(problems)
+    protected = auto.protect(text)
+    composer = _Composer(problems, protected)
     parser: Any = YAML(typ="safe", pure=True)
     try:
-        for event in parser.parse(text):
+        for event in parser.parse(protected.text):
             composer.take(event)
     except MarkedYAMLError as error:
-        syntax.report(error, text, problems)
+        syntax.report(error, protected.text, problems)
         return None
     except _TooMuchError:
         return None
@@ -194,9 +195,10 @@ _NO_KEY = Scalar(0, 0, "", "")
 class _Composer:
     """Builds nodes from events with a stack of its own, so that depth costs no recursion."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: Problems, protected: auto.Protected) -> None:
         self.root: Node | None = None
         self._problems = problems
+        self._protected = protected
         self._open: list[_Open] = []
         self._nodes = 0
         self._documents = 0
@@ -240,9 +242,10 @@ class _Composer:
         """The value of a scalar; one that stands for something else keeps the text it has in the file."""
         self._check_tag(event, scalars.SCALAR_TAGS)
         at = _place(event)
+        text = self._protected.restored(event.value)
         is_plain = event.style is None or event.style == ""
-        value = scalars.resolve(event.value, event.tag, is_plain, at, self._problems)
-        return Scalar(*at, value if isinstance(value, str) else event.value, value, literal=event.style == "|")
+        value = scalars.resolve(text, event.tag, is_plain, at, self._problems)
+        return Scalar(*at, value if isinstance(value, str) else text, value, literal=event.style == "|")
 
     def _add(self, node: Node, event: Any) -> None:
         """Put a node where it belongs: an item, a key, the value of a key, or the root."""
@@ -285,7 +288,7 @@ class _Composer:
         """A collection as key: nearly always a template without quotes, which YAML reads as two mappings."""
         if isinstance(node, Mapping) and node.place == (owner.line, owner.column + 1):
             syntax.refuse_unquoted_template(owner.place, self._problems)
-            self._replace(owner, Scalar(*owner.place, "", "{{ }}"))
+            self._replace(owner, Scalar(*owner.place, "", "{{ '' }}"))
         else:
             self._problems.error(Code.KEY_NOT_TEXT, f"keys must be text, found {kind_of(node)}", node.place)
 

@@ -11,8 +11,6 @@ from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems
 
 _UNQUOTED_TEMPLATE = re.compile(r"\s*(- +)*([^\s:#'\"]+: +)?(- +)*\{\{")
-_MODEL = re.compile(r"""\bmodel["']?\s*:\s*["']?<AUTO""")
-"""A tag in the place of a model, where it is allowed."""
 _ADVICE = (
     (r"found character '\\t'", "tab used for indentation", "indent with spaces"),
     (
@@ -42,7 +40,9 @@ def report(error: MarkedYAMLError, text: str, problems: Problems) -> None:
     """Add what the parser met; the rest of the file could not be read."""
     words = f"{error.context or ''} {error.problem or ''}"
     at, line = _place(error, at_start=False), _line(error, text)
-    if _refuse_auto(text, problems) and dialect.AUTO in line:
+    if dialect.AUTO in line:
+        tag = Place(at.line, line.index(dialect.AUTO) + 1)
+        problems.error(Code.YAML, "an <AUTO> tag that is never closed", tag, "end it with </AUTO>")
         return
     if _UNQUOTED_TEMPLATE.match(line):
         refuse_unquoted_template(Place(at.line, line.index("{{") + 1), problems)
@@ -58,16 +58,6 @@ def report(error: MarkedYAMLError, text: str, problems: Problems) -> None:
 def refuse_unquoted_template(at: Place, problems: Problems) -> None:
     """YAML reads `{{ x }}` without quotes as a mapping in a mapping."""
     problems.error(Code.TEMPLATE_UNQUOTED, "a template that is not quoted", at, 'put quotes around it: "{{ … }}"')
-
-
-def _refuse_auto(text: str, problems: Problems) -> bool:
-    """Name the AUTO tags of a file that does not parse: they are the usual reason."""
-    found = False
-    for number, line in enumerate(text.splitlines(), 1):
-        if dialect.AUTO in line and not line.lstrip().startswith("#") and not _MODEL.search(line):
-            dialect.not_yet(problems, dialect.AUTO_NAME, Place(number, line.index(dialect.AUTO) + 1))
-            found = True
-    return found
 
 
 def _place(error: MarkedYAMLError, at_start: bool) -> Place:

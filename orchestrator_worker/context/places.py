@@ -1,0 +1,145 @@
+"""Where an instance stands: which step of which body, in which scopes, and whose values it can see. Pure.
+
+An instance's name is its path: `draft`; `translate[2].validate`, of item 2 of a map; `refine#3.draft`, of pass 3 of a
+loop (both count from 0); and `ask#1.2`, the second tool that a model asked for in turn 1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator_client.contract.plan import Json, LoopKind, Step
+from orchestrator_worker.compiler import Graph
+from orchestrator_worker.context.auto import TURN
+
+_PART = re.compile(r"([A-Za-z][\w-]*)(?:\[(\d+)\]|#(\d+))?")
+_ASKED = re.compile(r"#\d+\.\d+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One item of a map, or one pass of a loop."""
+
+    loop: Step
+    name: str
+    """`each[2]`, `refine#3`."""
+    index: int
+
+    def sibling(self, index: int) -> str:
+        """The name of another item or pass of the same loop."""
+        return scope_name(self.loop, self.name.rpartition("[" if _is_map(self.loop) else "#")[0], index)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one instance stands."""
+
+    instance: str
+    graph: Graph
+    """The plan's, or that of the body it is in."""
+    step: Step | None
+    """None where a model asked for it: no plan has it."""
+    scopes: tuple[Scope, ...] = ()
+    """Those around it, outermost first."""
+    outer: Place | None = None
+    """The loop whose body it is in."""
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the names of its neighbours."""
+        return f"{self.scopes[-1].name}." if self.scopes else ""
+
+    def reads(self) -> dict[str, str]:
+        """The steps whose values its templates name, each with the instance that it means here."""
+        names = self.step.reads if self.step else ()
+        return {name: instance for name in names if (instance := self.resolved(name)) is not None}
+
+    def resolved(self, name: str) -> str | None:
+        """The instance that a step's name means here: its own body's first, then those around it.
+
+        Within a loop a step that comes later, or the step itself, means the pass before; None in the first one.
+        """
+        if name not in self.graph.steps:
+            return self.outer.resolved(name) if self.outer else None
+        scope = self.scopes[-1] if self.scopes else None
+        if scope is None or _is_map(scope.loop) or self.step is None or name in _before(self.graph, self.step):
+            return f"{self.prefix}{name}"
+        return f"{scope.sibling(scope.index - 1)}.{name}" if scope.index > 0 else None
+
+
+def place_of(graph: Graph, instance: str) -> Place:
+    """The place of an instance.
+
+    Raises:
+        KeyError: the graph has no such step.
+    """
+    asked = _ASKED.search(instance)
+    *around, leaf = (instance[: asked.start()] if asked else instance).split(".")
+    place = Place(instance, graph, None)
+    path = ""
+    for part in around:
+        found = _PART.fullmatch(part)
+        if found is None:
+            raise KeyError(instance)
+        step, path = place.graph.steps[found[1]], f"{path}{part}"
+        scope = Scope(step, path, int(found[2] or found[3]))
+        outer = Place(path, place.graph, step, place.scopes, place.outer)
+        place = Place(instance, place.graph.bodies[step.id], None, (*place.scopes, scope), outer)
+        path += "."
+    step_of_leaf = place.graph.steps[leaf]
+    return Place(instance, place.graph, None if asked else step_of_leaf, place.scopes, place.outer)
+
+
+def asks_model(instance: str) -> bool:
+    """Whether an instance that no plan has asks a model, for a value that its step leaves to one; else a tool's."""
+    return re.search(rf"#{TURN}\.\d+$", instance) is not None
+
+
+def scope_name(loop: Step, instance: str, index: int) -> str:
+    """The name of one item or pass of a loop that goes by `instance`."""
+    return f"{instance}[{index}]" if _is_map(loop) else f"{instance}#{index}"
+
+
+def bindings(place: Place, memos: Mapping[str, Json]) -> dict[str, Any]:
+    """What loops bind for the steps of their bodies; inner ones hide outer ones, which `loops.<name>` still gives."""
+    bound: dict[str, Any] = {}
+    loops: dict[str, Any] = {}
+    for scope in place.scopes:
+        own = dict(_bound(scope, memos.get(scope.name) or {}))
+        loops[scope.loop.loop.name or scope.loop.id if scope.loop.loop else scope.loop.id] = own
+        loops[scope.loop.id] = own
+        bound |= {**own, scope.loop.id: own}
+    return {**bound, "loops": loops} if loops else {}
+
+
+def _bound(scope: Scope, memo: Mapping[str, Json]) -> Iterator[tuple[str, Any]]:
+    index, length = scope.index, memo.get("length")
+    yield from (("index", index), ("position", index + 1), ("iteration", index), ("is_first", index == 0))
+    yield from (("loop_id", scope.loop.id), ("loop_name", scope.loop.loop.name if scope.loop.loop else ""))
+    yield "has_prev", index > 0
+    yield "loop", {"index": index + 1, "index0": index, "first": index == 0}
+    if length is not None:
+        last = index + 1 == length
+        yield from (("item", memo["item"]), ("length", length), ("remaining", length - index - 1))
+        yield from (("is_last", last), ("has_next", not last))
+    else:
+        yield "loop_state", {"iteration": index}
+
+
+def _is_map(step: Step) -> bool:
+    return step.loop is not None and step.loop.kind is LoopKind.MAP
+
+
+def _before(graph: Graph, step: Step) -> set[str]:
+    """All steps of the body that have ended when this one starts."""
+    before: set[str] = set()
+    waiting = list(step.after)
+    while waiting:
+        name = waiting.pop()
+        if name not in before:
+            before.add(name)
+            waiting += graph.steps[name].after
+    return before

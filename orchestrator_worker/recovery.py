@@ -1,0 +1,69 @@
+"""What a step's `on_error` says to a failure: try again, or go on with something else. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from orchestrator_client.contract.errors import OrchestratorError, StepCancelled
+from orchestrator_client.contract.plan import Handler, Step
+
+PATTERN_CHARACTERS = 200
+"""Longest pattern that is tried as a regular expression; a longer one must be found as it stands."""
+
+ALIASES = {
+    "TimeoutError": ("StepTimeout",),
+    "ConnectionError": ("ModelFailed", "ToolFailed"),
+    "ValidationError": ("ParametersInvalid",),
+    "ValueError": ("ParametersInvalid",),
+    "RateLimitError": ("ModelFailed",),
+}
+"""Names that existing files use -> ours."""
+
+
+def handler_for(step: Step, error: OrchestratorError) -> Handler | None:
+    """The first of the step's handlers, by priority, that fits the failure. Who cancels a run wants no recovery."""
+    if isinstance(error, StepCancelled):
+        return None
+    return next((handler for handler in step.handlers if _fits(handler, error)), None)
+
+
+def handled_tries(step: Step, error: OrchestratorError) -> int:
+    """How many tries more a handler gives."""
+    handler = handler_for(step, error)
+    return handler.max_retries if handler is not None and handler.action == "retry" else 0
+
+
+def backoff_seconds(tries: int) -> float:
+    """The wait before a handler's retry, as existing files expect: 2, 4, 8 and then 10 seconds."""
+    return float(min(2**tries, 10))
+
+
+def _fits(handler: Handler, error: OrchestratorError) -> bool:
+    message = str(error)
+    named = handler.error_patterns or handler.error_codes
+    by_type = any(name == "*" or name in _names(error) or name in message for name in handler.error_types)
+    by_pattern = any(_found(pattern, message) for pattern in handler.error_patterns)
+    by_code = any(re.search(rf"\b{re.escape(code)}\b", message) for code in handler.error_codes)
+    if named:
+        # `*` is what a handler says that names no type.
+        return by_pattern or by_code or (by_type and handler.error_types != ("*",))
+    return by_type
+
+
+def _names(error: OrchestratorError) -> Iterator[str]:
+    """The names by which plans may know an error: its classes, and what Python calls the like."""
+    ours = {kind.__name__ for kind in type(error).__mro__}
+    yield from ours
+    yield from (name for name, meant in ALIASES.items() if ours & set(meant))
+
+
+def _found(pattern: str, message: str) -> bool:
+    if pattern.lower() in message.lower():
+        return True
+    if len(pattern) > PATTERN_CHARACTERS:
+        return False
+    try:
+        return re.search(pattern, message, re.IGNORECASE) is not None
+    except re.error:
+        return False
