@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -21,7 +21,8 @@ import redis
 
 from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import FleetFailed
-from orchestrator_client.contract.models import AUTO_PROVIDER
+from orchestrator_client.contract.models import AUTO, AUTO_PROVIDER, provider_of
+from orchestrator_client.contract.plan import Plan, Step, StepKind
 from orchestrator_client.contract.project import FILE_NAME, FILE_VARIABLE, ProviderKind, load_project
 
 FLOOR = (6, 2)
@@ -79,6 +80,31 @@ def model_queues() -> set[str]:
     return {names.model_queue(provider) for provider in (*built_in, *load_project().providers, AUTO_PROVIDER)}
 
 
+def queues_of(plan: Plan) -> set[str]:
+    """The queues that a plan needs: those of its steps, and of all providers where one is chosen only as a step starts.
+
+    A worker imports the SDKs of its queues before it takes anything, and each takes a second.
+
+    Raises:
+        ConfigInvalid: the project's configuration cannot be used.
+    """
+    steps = list(_all_steps(plan.steps))
+    queues = {step.queue for step in steps}
+    others = [str(model) for step in steps for model in step.parameters.get("fallback_models") or ()]
+    default = load_project().default_model or os.environ.get("ORCHESTRATOR_DEFAULT_MODEL", "")
+    models = [*(step.model or default for step in steps if step.kind is StepKind.MODEL), *others]
+    if any("{" in model or model == AUTO for model in models) or "<AUTO" in plan.to_json():
+        return queues | model_queues()
+    return queues | {names.model_queue(provider_of(model)) for model in models if model}
+
+
+def _all_steps(steps: Iterable[Step]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        if step.loop is not None:
+            yield from _all_steps(step.loop.steps)
+
+
 def config_file() -> Path | None:
     """The project's configuration, wherever workers are started; None where there is none."""
     named = os.environ.get(FILE_VARIABLE)
@@ -125,18 +151,8 @@ class LocalFleet:
         return self
 
     def serve(self, queues: Iterable[str]) -> None:
-        """Start the workers that these queues need and that are not there yet.
-
-        One worker calls the models of all providers: a model may be chosen when its step starts, or answer in the
-        place of another.
-
-        Raises:
-            ConfigInvalid: the project's configuration cannot be used.
-        """
-        wanted = {names.TOOL_QUEUE, names.CONTROL_QUEUE, *queues}
-        if any(queue.startswith(_OF_MODELS) for queue in wanted):
-            wanted |= model_queues()
-        wanted -= self._served
+        """Start the workers that these queues need and that are not there yet."""
+        wanted = {names.TOOL_QUEUE, names.CONTROL_QUEUE, *queues} - self._served
         models = sorted(queue for queue in wanted if queue.startswith(_OF_MODELS))
         if names.TOOL_QUEUE in wanted:
             self._start_worker([names.TOOL_QUEUE, names.CONTROL_QUEUE], "prefork", self._concurrency)

@@ -19,7 +19,7 @@ from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.process.deltas import Deltas
 from orchestrator_worker.records import Claim, Ready, Refusal
 from orchestrator_worker.scheduler import Attempt, Ended, Left, Scheduler, Verdict
-from orchestrator_worker.steps.base import Call, Fail, Skip, StepPerformer, Turn, Want
+from orchestrator_worker.steps.base import Call, Fail, Output, Skip, StepPerformer, Turn, Want
 from orchestrator_worker.steps.conversation import Memo
 from orchestrator_worker.steps.loop import LoopCall, LoopStep
 from orchestrator_worker.store import Store
@@ -87,7 +87,9 @@ class Executor:
             call = self._call(attempt, claim, sight)
         except Unanswered:
             return Turn(claim.memo, sight.questions(), NOTHING_SENT, "auto")
-        return Skip("its condition is false") if call is None else self._performers[step.kind].perform(call)
+        if call is None:
+            return Skip("its condition is false")
+        return _with_answers(self._performers[step.kind].perform(call), sight, call)
 
     def _call(self, attempt: Attempt, claim: Claim, sight: Sight) -> Call | None:
         """What is performed; None if the step's condition does not hold."""
@@ -135,3 +137,12 @@ class Executor:
                 return Ended(receipt.outcome, receipt.explanation) if receipt else Left()
             case _:
                 assert_never(refusal)
+
+
+def _with_answers(want: Want, sight: Sight, call: Call) -> Want:
+    """What the step leaves, with the parameters beside it that a model answered: later steps read them by name."""
+    if not sight.tags or not isinstance(want, Output) or not isinstance(want.value, dict):
+        return want
+    written = call.step.parameters
+    asked = {name: call.parameters[name] for name in written if any(tag.stands_in(written[name]) for tag in sight.tags)}
+    return replace(want, value={**asked, **want.value})

@@ -89,7 +89,9 @@ class Client:
             idempotency_key=idempotency_key,
         )
         if self._fleet is not None:
-            self._fleet.serve({step.queue for step in plan.steps})
+            from orchestrator_client.local import queues_of
+
+            self._fleet.serve(queues_of(plan))
         if self._store.submit(submission):
             self._announcer.announce(submission.run)
         return self._run(submission.run)

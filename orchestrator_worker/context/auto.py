@@ -38,6 +38,10 @@ class AutoTag:
     wanted: InputType
     """What the answer must be: as the tag says, else as its place does."""
 
+    def stands_in(self, value: Json) -> bool:
+        """Whether the value is this tag, and nothing else."""
+        return isinstance(value, str) and value.strip() == self.source
+
     def prompt(self, question: str) -> str:
         """What the model is asked; `question` is rendered."""
         return f"{question.strip()}\n\nAnswer with {self._form()}, and nothing else."

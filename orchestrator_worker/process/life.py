@@ -67,6 +67,14 @@ def sweep() -> None:
     engine().scheduler.sweep(every_seconds=engine().config.beat_seconds)
 
 
+@signals.celeryd_after_setup.connect
+def _warm(instance: Any, **_: Any) -> None:
+    """Import the SDKs before the first message is taken: it takes a second each, and two threads that import parts of
+    them at once may each meet what the other has only half imported.
+    """
+    engine().providers.warm(_providers_of(instance))
+
+
 def _providers_of(sender: Any) -> list[str]:
     """The providers whose queues the worker serves."""
     queues = sender.app.amqp.queues.consume_from
@@ -96,10 +104,8 @@ def _start(sender: Any, **_: Any) -> None:
         duties += (kill_orphans,)
     beat = Beat(engine().config.beat_seconds, duties)
     _beats.append(beat)
-    if providers := _providers_of(sender):
+    if _providers_of(sender):
         _beats.append(Pump(engine().store, engine().scheduler.promote))
-        # Importing an SDK takes about a second, which no call should wait for.
-        threading.Thread(target=engine().providers.warm, args=(providers,), name="warm", daemon=True).start()
     for started in _beats:
         started.start()
 

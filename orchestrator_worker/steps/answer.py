@@ -29,6 +29,8 @@ class Answered:
     reply: ModelReply
     usage: Usage
     """Of this call, priced."""
+    model: str
+    """The one that was asked, as `provider/name`."""
     report: Report
     offers: dict[str, tuple[str, ToolOffer]]
     schema: AnswerSchema | None = None
@@ -119,6 +121,7 @@ class Answered:
         value: dict[str, Json] = {
             "action": "generate_text",
             "result": result,
+            "model": self.model,
             "model_used": self.reply.model,
             "finish_reason": self.reply.finish_reason,
             "success": True,

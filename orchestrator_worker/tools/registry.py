@@ -44,13 +44,26 @@ _ACTIONS: Mapping[str, str] = {
     "python": "call",
     "data-processing": "filter transform aggregate pivot convert profile merge clean",
     "validation": "validate",
+    "python-executor": "execute",
+    "mcp-memory": "store retrieve list clear delete",
+    "report-generator": "generate",
+    "task-delegation": "execute",
+    "prompt-optimization": "execute",
+    "debug": "log",
+    "text": "count_words calculate",
+    "web-search": "search",
+    "headless-browser": "scrape extract search",
 }
 
 _FUNCTIONS: Mapping[str, str] = {
     f"{tool}.{action}": f"orchestrator_worker.tools.{tool.replace('-', '_')}:{action}"
     for tool, actions in _ACTIONS.items()
     for action in actions.split()
-} | {"filesystem.list": "orchestrator_worker.tools.filesystem:list_folder"}  # `list` would hide the builtin there
+} | {
+    # `list` would hide the builtin there.
+    "filesystem.list": "orchestrator_worker.tools.filesystem:list_folder",
+    "mcp-memory.list": "orchestrator_worker.tools.mcp_memory:list_keys",
+}
 """By registry name, where the tool is: `module:function`."""
 
 

@@ -236,7 +236,9 @@ async def _start(program: Program, stdout: _Capture, stderr: _Capture) -> Proces
             start_new_session=True,
         )
     except OSError as error:
-        raise ToolFailed(f"cannot run {program.words[0]!r}: {error.strerror}; is it installed on the worker?") from error
+        raise ToolFailed(
+            f"cannot run {program.words[0]!r}: {error.strerror}; is it installed on the worker?"
+        ) from error
     finally:
         # The program has its own copies; ours would keep the pipe from ever ending.
         os.close(stdout.writing)

@@ -33,6 +33,7 @@ class TestText:
         assert Model().output().value == {
             "action": "generate_text",
             "result": "Fine.",
+            "model": "openai/gpt-4o-mini",
             "model_used": "gpt-4o-mini",
             "finish_reason": "stop",
             "success": True,

@@ -1,0 +1,135 @@
+"""Which of the models that a step offers a task should go to. It weighs what it is told of them, and knows no more."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from orchestrator_client.contract.catalog import DelegationParameters
+from orchestrator_client.contract.errors import ParametersInvalid
+from orchestrator_client.contract.models import AUTO, TASKS
+from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.tokens import text_tokens
+from orchestrator_worker.tools.base import ToolContext, ToolResult
+
+GENERAL = "general"
+"""The kind of a task in which no known word stands."""
+
+SHORT_WORDS, LONG_WORDS = 20, 100
+"""A task of at most so many words is called of low, of medium complexity. A longer one is called high."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A model and what the step says of it; None where it says nothing."""
+
+    model: str
+    capabilities: frozenset[str] | None
+    quality: float | None
+    cost_usd: float | None
+
+
+def execute(_context: ToolContext, parameters: DelegationParameters) -> ToolResult:
+    """Choose a model: `{selected_model, fallback_models, reasons, task_analysis}`, best first.
+
+    `score`, `all_scores` and `estimated_cost` are there only if the offers state what they are worked out from. The
+    score is the mean of quality and of 1 − cost / the dearest one's cost by the step's weights, of what every offer
+    that fits states. Without `models` the choice is left to the worker that makes the call: AUTO.
+
+    Raises:
+        ParametersInvalid: an offer cannot be read, or none has the capabilities that are required.
+    """
+    required = _words(parameters.requirements.get("capabilities"), "requirements.capabilities")
+    output: dict[str, Json] = {"task_analysis": _analysis(parameters.task, required)}
+    if not parameters.models:
+        reasons = ["no models were offered: the worker that makes the call chooses"]
+        return ToolResult({**output, "selected_model": AUTO, "fallback_models": [], "reasons": reasons})
+    offers = [_offer(given) for given in parameters.models]
+    fitting = [offer for offer in offers if offer.capabilities is None or required <= offer.capabilities]
+    if not fitting:
+        raise ParametersInvalid(
+            f"task-delegation: none of {len(offers)} models states {', '.join(sorted(required))}; offer one that does"
+        )
+    return ToolResult({**output, **_choice(fitting, len(offers), parameters)})
+
+
+def _choice(fitting: list[_Offer], offered: int, parameters: DelegationParameters) -> dict[str, Json]:
+    """The best of those that fit, why, and the others in order. Equally good ones stay in the order of the step."""
+    scores = {offer.model: score for offer in fitting if (score := _score(offer, fitting, parameters)) is not None}
+    ranked = sorted(fitting, key=lambda offer: -scores.get(offer.model, 0.0))
+    best = ranked[0]
+    why = "the highest score" if scores else "the first, since not all of them state a quality or a cost"
+    chosen: dict[str, Json] = {
+        "selected_model": best.model,
+        "fallback_models": [offer.model for offer in ranked[1:]],
+        "reasons": [f"{len(fitting)} of {offered} models have what is required", why],
+    }
+    if scores:
+        chosen["score"] = scores[best.model]
+        chosen["all_scores"] = [{"model": offer.model, "score": scores[offer.model]} for offer in ranked]
+    if best.cost_usd is not None:
+        chosen["estimated_cost"] = best.cost_usd
+    return chosen
+
+
+def _score(offer: _Offer, fitting: list[_Offer], parameters: DelegationParameters) -> float | None:
+    """An offer's score, 0 to 1; None where no measure is stated by all, or none has weight."""
+    measures: list[tuple[float, float]] = []
+    if offer.quality is not None and all(other.quality is not None for other in fitting):
+        measures.append((parameters.quality_weight, offer.quality))
+    costs = [other.cost_usd for other in fitting if other.cost_usd is not None]
+    if offer.cost_usd is not None and len(costs) == len(fitting):
+        measures.append((parameters.cost_weight, 1 - offer.cost_usd / (max(costs) or 1)))
+    weight = sum(weight for weight, _ in measures)
+    return round(sum(weight * value for weight, value in measures) / weight, 4) if weight else None
+
+
+def _analysis(task: str, required: frozenset[str]) -> dict[str, Json]:
+    """What can be told of a task from its text: its kind by the first known word, and its length."""
+    words = re.findall(r"\w+", task.lower())
+    kind = next((TASKS[word] for word in words if word in TASKS), GENERAL)
+    complexity = "low" if len(words) <= SHORT_WORDS else "medium" if len(words) <= LONG_WORDS else "high"
+    return {
+        "task_type": kind,
+        "complexity": complexity,
+        "word_count": len(words),
+        "estimated_tokens": text_tokens(task),
+        "required_capabilities": sorted(required),
+    }
+
+
+def _offer(given: Json) -> _Offer:
+    """An offer, from a name or a mapping.
+
+    Raises:
+        ParametersInvalid: it names no model, or a measure is out of its range.
+    """
+    stated = given if isinstance(given, dict) else {"model": given}
+    model = stated.get("model") or stated.get("name")
+    if not isinstance(model, str) or not model.strip():
+        raise ParametersInvalid("task-delegation: an item of 'models' has no 'model'; write its name")
+    capabilities = stated.get("capabilities")
+    return _Offer(
+        model,
+        None if capabilities is None else _words(capabilities, f"capabilities of {model}"),
+        _measure(stated.get("quality"), f"quality of {model}", 1.0),
+        _measure(stated.get("cost"), f"cost of {model}", math.inf),
+    )
+
+
+def _words(given: Json, what: str) -> frozenset[str]:
+    """Words in one spelling, from one or a list."""
+    words = [] if given is None else given if isinstance(given, list) else [given]
+    if not all(isinstance(word, str) for word in words):
+        raise ParametersInvalid(f"task-delegation: {what} must be a word or a list of words")
+    return frozenset(re.sub(r"[\s_]+", "-", word.strip().lower()) for word in words)
+
+
+def _measure(given: Json, what: str, most: float) -> float | None:
+    """A number from 0 to `most`; None where nothing is stated."""
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= most:
+        raise ParametersInvalid(f"task-delegation: {what} was {str(given)[:60]!r}; write a number from 0 to {most:g}")
+    return float(given)
