@@ -25,7 +25,7 @@ def handler_for(step: Step, error: OrchestratorError) -> Handler | None:
     """The first of the step's handlers, by priority, that fits the failure. Who cancels a run wants no recovery."""
     if isinstance(error, StepCancelled):
         return None
-    return next((handler for handler in step.handlers if _fits(handler, error)), None)
+    return next((handler for handler in step.handlers if _acts(handler) and _fits(handler, error)), None)
 
 
 def handled_tries(step: Step, error: OrchestratorError) -> int:
@@ -37,6 +37,11 @@ def handled_tries(step: Step, error: OrchestratorError) -> int:
 def backoff_seconds(tries: int) -> float:
     """The wait before a handler's retry, as existing files expect: 2, 4, 8 and then 10 seconds."""
     return float(min(2**tries, 10))
+
+
+def _acts(handler: Handler) -> bool:
+    """Whether there is something to be done here: steps and instructions as handlers are not carried out."""
+    return handler.has_fallback or handler.action == "retry"
 
 
 def _fits(handler: Handler, error: OrchestratorError) -> bool:

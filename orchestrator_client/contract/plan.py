@@ -15,13 +15,32 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from orchestrator_client.contract import names
+from orchestrator_client.contract.control import Handler, Jump, LoopKind
 from orchestrator_client.contract.errors import InputsInvalid
+from orchestrator_client.contract.record import Json, Record
 
-Json = Any
-"""Anything that JSON can say: None, bool, int, float, str, list of Json, dict of str to Json."""
+__all__ = [
+    "END",
+    "LARGEST_INTEGER",
+    "Channel",
+    "Handler",
+    "Input",
+    "InputType",
+    "Json",
+    "Jump",
+    "Loop",
+    "LoopKind",
+    "OnFailure",
+    "Plan",
+    "Record",
+    "Retry",
+    "Step",
+    "StepKind",
+    "coerce",
+]
 
 _SCOPE = re.compile(r"\[\d+\]$|#\d+$")
 """The item or pass at the end of a part of an instance's name."""
@@ -31,12 +50,6 @@ LARGEST_INTEGER = 2**53
 
 END = "__end__"
 """Target of a route that ends its branch."""
-
-
-class Record(BaseModel):
-    """A frozen record that ignores fields it does not know, so that an older reader can take a newer plan."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class StepKind(StrEnum):
@@ -75,17 +88,6 @@ class Retry(Record):
     max_seconds: float = 60.0
 
 
-class LoopKind(StrEnum):
-    """How often a body runs."""
-
-    MAP = "map"
-    """Once for each item."""
-    WHILE = "while"
-    """As long as its condition holds, asked before each pass."""
-    UNTIL = "until"
-    """Until its condition holds, asked after each pass."""
-
-
 class Loop(Record):
     """The body of a control step, and how often it runs. Each run of it is a scope: an item, or a pass."""
 
@@ -104,42 +106,6 @@ class Loop(Record):
     """By which inner loops reach this one's bindings, as `$name.item`."""
     inline: bool = False
     """The body is the one step that was written as the loop: results are its values, with `status` beside them."""
-
-
-class Jump(Record):
-    """The run jumps over a step: it is skipped where another one ended in a certain way."""
-
-    source: str
-    """The step that decides."""
-    when: str
-    """`skipped` (by its condition or another jump), `succeeded` or `failed`."""
-    target: str
-    """The step that the jump leads to, for the reason on the receipt."""
-
-
-class Handler(Record):
-    """What is done about a step's failure, where it fits."""
-
-    error_types: tuple[str, ...] = ("*",)
-    """Names of error classes, of ours or Python's; `*` for any."""
-    error_patterns: tuple[str, ...] = ()
-    """Text or regular expressions to be found in the message, whatever the case."""
-    error_codes: tuple[str, ...] = ()
-    """HTTP statuses, exit codes or provider codes in the message."""
-    action: str = ""
-    """`retry`, or an instruction for a model; empty for none."""
-    step: str = ""
-    """Id of a step of the plan that handles it."""
-    fallback_value: Json = None
-    has_fallback: bool = False
-    retry: bool = True
-    """Whether the step is tried again after the handler."""
-    max_retries: int = 1
-    priority: int = 100
-    """Smaller ones are asked first."""
-    proceed: bool = False
-    """Whether the next handler is asked when this one fails."""
-    timeout_seconds: float | None = None
 
 
 class InputType(StrEnum):

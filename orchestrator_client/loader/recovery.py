@@ -85,8 +85,12 @@ def _section(node: Node, steps: Collection[str], texts: list[Node], problems: Pr
         return
     for item in items:
         handler = _one(item, steps, texts, problems)
-        if handler is not None:
-            yield handler
+        if handler is None:
+            continue
+        if handler.step or handler.action not in ("", "retry"):
+            message = "an error handler that is a step or an instruction is not carried out; the step fails as it does"
+            problems.warn(Code.NO_EFFECT, message, item.place, "write fallback_value, or handler_action: retry")
+        yield handler
 
 
 def _one(node: Node, steps: Collection[str], texts: list[Node], problems: Problems) -> Handler | None:
@@ -113,9 +117,6 @@ def _action(node: Scalar, steps: Collection[str], texts: list[Node], problems: P
     if dialect.ID.fullmatch(text):
         if (near := problems.nearest(text, steps)) is not None:
             problems.error(Code.UNKNOWN_STEP, f"no step {quoted(text)}", node.place, f"did you mean '{near}'?")
-        else:
-            message = f"no step {quoted(text)}; a model is asked to do it"
-            problems.warn(Code.PROSE_ACTION, message, node.place, "write the instruction out, or add the step")
     return text
 
 

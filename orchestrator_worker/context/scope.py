@@ -8,9 +8,12 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from orchestrator_client.contract.plan import Json, Plan
-from orchestrator_client.contract.template import Fetch, references, view_of
+from orchestrator_client.contract.template import Fetch, references, render, view_of
 from orchestrator_worker.context.channels import fold
 from orchestrator_worker.records import OpenRun
+
+NAMESPACES = "namespaces"
+"""Where a plan's metadata keeps what its file says under `config`, `variables`, `data` and `env`."""
 
 
 def scope_of(
@@ -26,7 +29,10 @@ def scope_of(
     """
     inputs = run.inputs()
     views = {step: view_of(value, fetch) for step, value in values.items()}
-    scope = {**_constants(run, plan), **inputs, "parameters": inputs, "inputs": inputs}
+    constants = _constants(run, plan)
+    spaces = plan.metadata.get(NAMESPACES)
+    named = render(spaces, {**constants, **inputs}) if spaces else {}
+    scope = {**named, **constants, **inputs, "parameters": inputs, "inputs": inputs}
     scope.setdefault("output_path", f"outputs/{plan.id}")
     if plan.channels is not None:
         state = fold(plan, inputs, values)

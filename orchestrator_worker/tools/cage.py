@@ -31,6 +31,7 @@ def main(limits: list[str]) -> None:
 
 def _tasks_of_user() -> int:
     """Processes and threads that this user has now: the system counts those of all his programs together."""
+    # /proc is Linux's, and tells of this container alone; elsewhere nothing is found, and no limit set.
     user, tasks = os.getuid(), 0
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 def log(context: ToolContext, parameters: DebugParameters) -> ToolResult:
     """Log a message and its data at INFO: `{message, data}`, both as they were given."""
     message, data = parameters.message, parameters.data
+    # Null says nothing, and is what `data` is where it was left out.
     said = _line(message) if data is None else f"{_line(message)} {_line(data)}"
     logger.info("run %s, step %s: %s", context.run, context.instance, said)
     return ToolResult({"message": message, "data": data})

@@ -22,6 +22,7 @@ LINKS = 1_000
 """Links of one page; further ones are left out, with a warning."""
 
 _HEADERS = {"accept": "text/html,application/xhtml+xml,text/plain;q=0.8", "user-agent": "Mozilla/5.0 (orchestrator)"}
+# Elements whose text nobody reads in a browser that runs scripts.
 _HIDDEN = frozenset({"script", "style", "noscript", "template", "svg", "iframe", "object"})
 _MARKUP = frozenset({"", "text/html", "application/xhtml+xml"})
 """Types of what is read as HTML; one that its server does not name is."""
@@ -46,8 +47,12 @@ class _Page(HTMLParser):
         self._title: list[str] = []
         self._text: list[str] = []
         self._main: list[str] = []
+        # Counted, since elements nest: text is shown when nothing hidden is open.
         self._open = dict.fromkeys(("hidden", "main", "title"), 0)
+        # Address and text of the link that is being read.
         self._link: tuple[str, list[str]] | None = None
+
+    # ---- what the parser calls, in the order of the page
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
@@ -58,6 +63,7 @@ class _Page(HTMLParser):
             case "meta" if name := given.get("name") or given.get("property"):
                 self.metadata.setdefault(name, given.get("content", ""))
             case "a" if "href" in given:
+                # Links do not nest: one that was not closed ends where the next begins.
                 self._end_link()
                 self._link = (given["href"], [])
 
@@ -89,7 +95,10 @@ class _Page(HTMLParser):
             if concerned:
                 self._open[kind] = max(0, self._open[kind] + step)
 
+    # ---- what is kept of it
+
     def _add(self, text: str) -> None:
+        """Keep a piece of text; lines and blanks are put in order when all of it is there."""
         self._text.append(text)
         if self._open["main"]:
             self._main.append(text)
@@ -109,10 +118,12 @@ class _Page(HTMLParser):
 
     @property
     def title(self) -> str:
+        """The page's own title, on one line; empty where it has none."""
         return _line("".join(self._title))
 
     @property
     def text(self) -> str:
+        """All that a reader would see, a line for each block."""
         return _lines("".join(self._text))
 
     @property

@@ -117,6 +117,7 @@ class _Memory:
         raise self._spoiled()
 
     def _spoiled(self) -> ToolFailed:
+        """Another attempt would read the same, so it is not worth one."""
         return ToolFailed(
             f"{self._path}.json holds no memory; delete it, or keep other things elsewhere", retryable=False
         )
@@ -164,7 +165,11 @@ def _lock(descriptor: int, path: str) -> None:
         time.sleep(_POLL_SECONDS)
 
 
+# ---- the actions themselves, by name below
+
+
 def _store(memory: _Memory, parameters: MemoryParameters) -> dict[str, Json]:
+    """Replaces what the key had, and its time with it."""
     key, now = _key(parameters), time.time()
     expires_at = now + parameters.ttl if parameters.ttl else None
     with memory.changing() as entries:
@@ -173,6 +178,7 @@ def _store(memory: _Memory, parameters: MemoryParameters) -> dict[str, Json]:
 
 
 def _retrieve(memory: _Memory, parameters: MemoryParameters) -> dict[str, Json]:
+    """Reads without the lock: the file is replaced as a whole."""
     key = _key(parameters)
     entry = memory.living().get(key)
     if entry is None:
@@ -201,7 +207,11 @@ def _delete(memory: _Memory, parameters: MemoryParameters) -> dict[str, Json]:
 
 
 def _key(parameters: MemoryParameters) -> str:
-    """The key, for actions that need one; only a parameter `action` can bring them here without."""
+    """The key, for actions that need one; only a parameter `action` can bring them here without.
+
+    Raises:
+        ParametersInvalid: there is none.
+    """
     if parameters.key is None:
         raise ParametersInvalid("mcp-memory: parameter 'key' is required by this action, and was not given")
     return parameters.key

@@ -22,7 +22,9 @@ WORDY: Mapping[str, str] = {
 """Phrases -> what says the same, applied where `brevity` is asked for."""
 
 BREVITY = "brevity"
+"""The one goal that fixed rules can serve."""
 
+# A fence that is never closed reaches to the end, as Markdown has it.
 _FENCE = re.compile(r"(^```.*?(?:^```[^\n]*$|\Z))", re.MULTILINE | re.DOTALL)
 _WORDY = re.compile(r"\b(" + "|".join(map(re.escape, WORDY)) + r")\b", re.IGNORECASE)
 
@@ -83,11 +85,15 @@ def _outside_fences(text: str, rule: Callable[[str], str]) -> str:
 
 
 def _single_blanks(text: str) -> str:
-    """Indents stay: they may be the form of a list or of data."""
+    """One blank between words, and none at the end of a line.
+
+    Indents stay: they may be the form of a list or of data.
+    """
     return re.sub(r"(?<=\S)[ \t]+(?=\S)", " ", re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE))
 
 
 def _single_empty_lines(text: str) -> str:
+    """One empty line parts paragraphs as well as several do."""
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
@@ -97,10 +103,12 @@ def _shorter_phrases(text: str) -> str:
 
 
 def _shorter(found: re.Match[str]) -> str:
+    """What says the same, with the capital of the phrase."""
     short = WORDY[found[1].lower()]
     return short.capitalize() if found[1][0].isupper() else short
 
 
+# In the order in which they are applied and named.
 _RULES: Mapping[str, Callable[[str], str]] = {
     "single blanks": _single_blanks,
     "single empty lines": _single_empty_lines,

@@ -31,7 +31,10 @@ def generate(_context: ToolContext, parameters: ReportParameters) -> ToolResult:
 
 
 def _parts(parameters: ReportParameters, timestamp: str) -> Iterator[str]:
-    """The report's parts from top to bottom; those without content are empty."""
+    """The report's parts from top to bottom; those without content are empty.
+
+    The author's words come first, what was found after them, and what to do about it at the end.
+    """
     yield "" if _opens_with_heading(parameters.content) else f"# {_line(parameters.title)}"
     yield _facts(parameters, timestamp)
     yield parameters.content.strip()
@@ -50,10 +53,12 @@ def _opens_with_heading(content: str) -> bool:
 def _facts(parameters: ReportParameters, timestamp: str) -> str:
     """What the report is about, when it was made, and how good somebody said that it is."""
     facts = {"Query": _line(parameters.query), "Generated": timestamp, "Quality score": parameters.quality_score}
+    # Two blanks at its end break a line in Markdown.
     return "  \n".join(f"**{name}:** {value}" for name, value in facts.items() if value not in ("", None))
 
 
 def _section(heading: str, content: str) -> str:
+    """A part under its heading; nothing where there is nothing to say."""
     return f"## {heading}\n\n{content}" if content else ""
 
 
@@ -66,7 +71,10 @@ def _bullets(given: Json) -> str:
 
 
 def _listed(given: Json, field: str) -> list[Json]:
-    """Hits or pages, from a list of them, from a step's result that holds such a list, or from one alone."""
+    """Hits or pages, from a list of them, from a step's result that holds such a list, or from one alone.
+
+    A template that is more than one expression gives text: JSON is read again, other text is taken for one item.
+    """
     if isinstance(given, str):
         try:
             given = json.loads(given)
@@ -79,11 +87,15 @@ def _listed(given: Json, field: str) -> list[Json]:
 
 
 def _hits(hits: list[Json]) -> str:
-    """A numbered list of links, each with its snippet below."""
+    """A numbered list of links, each with its snippet below.
+
+    What is no mapping is shown as it is, so that nobody wonders where it went.
+    """
     lines = []
     for number, hit in enumerate(hits, 1):
         found = hit if isinstance(hit, dict) else {"snippet": _text(hit)}
         title, url = _line(_text(found.get("title") or found.get("url") or "")), _text(found.get("url") or "")
+        # A bracket would end the link's text, and a blank in the address the link.
         link = f"[{title.replace(']', '')}](<{url}>)" if url else title
         snippet = _line(_text(found.get("snippet") or ""))
         lines.append(f"{number}. " + "\n   ".join(part for part in (link, snippet) if part))

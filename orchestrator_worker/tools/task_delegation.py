@@ -25,9 +25,12 @@ class _Offer:
     """A model and what the step says of it; None where it says nothing."""
 
     model: str
+    """As the step writes it: the name is handed on, not looked up."""
     capabilities: frozenset[str] | None
     quality: float | None
+    """0 to 1."""
     cost_usd: float | None
+    """Of the call."""
 
 
 def execute(_context: ToolContext, parameters: DelegationParameters) -> ToolResult:
@@ -80,6 +83,7 @@ def _score(offer: _Offer, fitting: list[_Offer], parameters: DelegationParameter
         measures.append((parameters.quality_weight, offer.quality))
     costs = [other.cost_usd for other in fitting if other.cost_usd is not None]
     if offer.cost_usd is not None and len(costs) == len(fitting):
+        # Where all of them are free, none is dearer than another.
         measures.append((parameters.cost_weight, 1 - offer.cost_usd / (max(costs) or 1)))
     weight = sum(weight for weight, _ in measures)
     return round(sum(weight * value for weight, value in measures) / weight, 4) if weight else None
@@ -87,6 +91,7 @@ def _score(offer: _Offer, fitting: list[_Offer], parameters: DelegationParameter
 
 def _analysis(task: str, required: frozenset[str]) -> dict[str, Json]:
     """What can be told of a task from its text: its kind by the first known word, and its length."""
+    # No model is asked what kind of task it is: the same text has the same answer, and costs nothing.
     words = re.findall(r"\w+", task.lower())
     kind = next((TASKS[word] for word in words if word in TASKS), GENERAL)
     complexity = "low" if len(words) <= SHORT_WORDS else "medium" if len(words) <= LONG_WORDS else "high"
@@ -119,7 +124,11 @@ def _offer(given: Json) -> _Offer:
 
 
 def _words(given: Json, what: str) -> frozenset[str]:
-    """Words in one spelling, from one or a list."""
+    """Words in one spelling, from one or a list.
+
+    Raises:
+        ParametersInvalid: there is something else among them.
+    """
     words = [] if given is None else given if isinstance(given, list) else [given]
     if not all(isinstance(word, str) for word in words):
         raise ParametersInvalid(f"task-delegation: {what} must be a word or a list of words")
@@ -127,7 +136,11 @@ def _words(given: Json, what: str) -> frozenset[str]:
 
 
 def _measure(given: Json, what: str, most: float) -> float | None:
-    """A number from 0 to `most`; None where nothing is stated."""
+    """A number from 0 to `most`; None where nothing is stated.
+
+    Raises:
+        ParametersInvalid: it is something else. NaN compares with nothing, and is refused by that.
+    """
     if given is None:
         return None
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= most:

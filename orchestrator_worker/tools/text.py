@@ -20,11 +20,13 @@ INTEGER_BITS = 4_096
 """Of every number on the way to the result."""
 
 Number = int | float
+"""What an expression is made of; Python's complex numbers have no JSON form."""
 
 
 def count_words(_context: ToolContext, parameters: TextParameters) -> ToolResult:
     """Count a text's words, which blanks part: the number; beside it `word_count`, `characters` and `lines`."""
     given = parameters.text
+    # A step's whole result may stand where its text was meant; its JSON has words too.
     text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
     words = len(text.split())
     counted = {"word_count": words, "characters": len(text), "lines": len(text.splitlines())}
@@ -76,7 +78,11 @@ def _value(node: ast.expr, names: Mapping[str, Number], depth: int) -> Number:
 
 
 def _checked(number: object) -> Number:
-    """The number, if it is finite, real and not too large."""
+    """The number, if it is finite, real and not too large.
+
+    Raises:
+        ValueError: it is not; JSON could not say it, or the next operation could take for ever.
+    """
     if isinstance(number, int) and number.bit_length() <= INTEGER_BITS:
         return number
     if isinstance(number, float) and math.isfinite(number):
@@ -92,12 +98,17 @@ def _power(base: Number, exponent: Number) -> object:
 
 
 def _rounded(number: Number, digits: Number = 0) -> Number:
-    """`round`, whose digits are few: a large number of them could take for ever. Without digits, an integer."""
+    """`round`, to even where it lies in the middle, as Python does it. Without digits, an integer.
+
+    Raises:
+        ValueError: the digits are many: rounding to 10 ** 10 of them would take for ever.
+    """
     if not isinstance(digits, int) or abs(digits) > 300:
         raise ValueError("round takes a whole number of at most 300 digits")
     return round(number, digits) if digits else round(number)
 
 
+# All that an expression can reach. What is added here must end soon for every number of INTEGER_BITS.
 _CONSTANTS: Mapping[str, Number] = {"pi": math.pi, "e": math.e}
 _SIGNS: Mapping[type[ast.unaryop], Callable[[Number], Number]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _OPERATORS: Mapping[type[ast.operator], Callable[[Number, Number], object]] = {

@@ -123,7 +123,7 @@ class TestHandlers:
 
     def test_one_word_that_is_no_step_is_warned_of(self) -> None:
         loaded = loads(f"steps: [{{id: x, {TERMINAL}, on_error: debug-compilation}}]")
-        assert codes(loaded) == ["prose-action"]
+        assert codes(loaded) == ["no-effect"]
 
     def test_keys_that_say_nothing_are_warned_of(self) -> None:
         keys = "fallback_value: 1, log_level: error, capture_error_context: true"
