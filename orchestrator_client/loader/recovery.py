@@ -114,9 +114,8 @@ def _action(node: Scalar, steps: Collection[str], texts: list[Node], problems: P
     texts.append(node)
     if text.lower() == "retry":
         return "retry"
-    if dialect.ID.fullmatch(text):
-        if (near := problems.nearest(text, steps)) is not None:
-            problems.error(Code.UNKNOWN_STEP, f"no step {quoted(text)}", node.place, f"did you mean '{near}'?")
+    if dialect.ID.fullmatch(text) and (near := problems.nearest(text, steps)) is not None:
+        problems.error(Code.UNKNOWN_STEP, f"no step {quoted(text)}", node.place, f"did you mean '{near}'?")
     return text
 
 

@@ -55,6 +55,9 @@ SCOPE: dict[str, Any] = {
         ("{{ range(3) }}", [0, 1, 2]),
         ("{{ dict(a=n) }}", {"a": 3}),
         ("{{ '<b>' }}", "<b>"),
+        ('{"deep": {{ n > 2 }}, "none": {{ null }}, "n": {{ n }}}', '{"deep": true, "none": null, "n": 3}'),
+        (' [{% for t in tags %}{{ loop.last }}, {% endfor %}"{{ topic }}"]\n', ' [false, true, "AI"]\n'),
+        ("{% if n %}{ {{ n > 2 }} }{% endif %} [{{ n > 2 }}].", "{ True } [True]."),
     ],
 )
 def test_gives(template: str, value: Any) -> None:

@@ -18,9 +18,12 @@ class Rewriter(NodeTransformer):
 
     def __init__(self) -> None:
         self.lenient = False
+        self.json = False
+        """The template writes a JSON document, which has words of its own for what Python calls True and None."""
 
     def guarded(self, tree: nodes.Template, environment: Environment) -> nodes.Template:
         """The same tree with every guard in place."""
+        self.json = _writes_json(tree)
         self.visit(tree)
         tree.set_environment(environment)
         return tree
@@ -35,6 +38,13 @@ class Rewriter(NodeTransformer):
     def _read(self, node: nodes.Expr) -> nodes.Expr:
         """What is read where it may be missing goes on as a lenient absence."""
         return _guard(node, "_lenient") if self.lenient else node
+
+    def visit_Output(self, node: nodes.Output) -> nodes.Output:
+        """What is written: text as it stands, and expressions."""
+        self.generic_visit(node)
+        if self.json:
+            node.nodes = [part if isinstance(part, nodes.TemplateData) else _guard(part, "_word") for part in node.nodes]
+        return node
 
     def visit_Name(self, node: nodes.Name) -> nodes.Expr:
         """A variable."""
@@ -123,6 +133,18 @@ class Rewriter(NodeTransformer):
         return node if stored or _constant(node) else _guard(node, "_paid")
 
     visit_List = visit_Tuple = visit_Dict = _built
+
+
+def _writes_json(tree: nodes.Template) -> bool:
+    """The text of the template begins and ends as a JSON mapping or list does."""
+    if not tree.body or not isinstance(first := tree.body[0], nodes.Output):
+        return False
+    if not isinstance(last := tree.body[-1], nodes.Output):
+        return False
+    head, tail = first.nodes[0], last.nodes[-1]
+    if not (isinstance(head, nodes.TemplateData) and isinstance(tail, nodes.TemplateData)):
+        return False
+    return f"{head.data.lstrip()[:1]}{tail.data.rstrip()[-1:]}" in ("{}", "[]")
 
 
 def _constant(node: nodes.Expr) -> bool:

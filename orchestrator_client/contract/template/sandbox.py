@@ -6,6 +6,7 @@ rewritten so that everything which loops, builds or reads passes the guards. Not
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterator
 from types import MethodType
@@ -223,6 +224,14 @@ def _result_of_result(value: Any) -> Any:
     return value
 
 
+def _word(value: Any) -> Any:
+    """A boolean or null as JSON writes it; anything else as it is, for a text may stand within quotes."""
+    plain = value.json if isinstance(value, Wrapped) else value
+    if value is None or isinstance(plain, bool):
+        return json.dumps(plain)
+    return value
+
+
 _GUARDS: dict[str, Callable[..., Any]] = {
     "_iterated": _iterated,
     "_sliced": _sliced,
@@ -230,6 +239,7 @@ _GUARDS: dict[str, Callable[..., Any]] = {
     "_paid": guards.paid,
     "_lenient": lenient,
     "_result": _result_of_result,
+    "_word": _word,
 }
 """Names that no template can write, because the judge refuses filters that begin with an underscore."""
 
