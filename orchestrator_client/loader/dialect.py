@@ -132,14 +132,13 @@ BACKOFFS: Mapping[str, float] = {
 """Ways to wait, to the factor of the plan's record."""
 
 TOOLS_LATER = frozenset(
-    {"web-search", "pipeline-executor", "mcp-memory", "mcp-server", "report-generator", "image-generation"}
-    | {"visualization", "image-analysis", "python-executor", "headless-browser", "pdf-compiler", "user-prompt"}
-    | {"multi-model-routing", "prompt-optimization", "task-delegation", "audio-processing", "video-processing"}
+    {"pipeline-executor", "mcp-server", "image-generation", "visualization", "image-analysis", "pdf-compiler"}
+    | {"user-prompt", "multi-model-routing", "audio-processing", "video-processing"}
     | {"fact-checker", "markdown-to-html", "approval-gate", "feedback-collection", "database"}
 )
 
 ACTIONS_LATER = frozenset(
-    {"debug", "calculate", "count_words", "web_search", "evaluate_condition", "control_flow"}
+    {"evaluate_condition", "control_flow"}
     | {"loop_complete", "capture_result", "create_parallel_queue", "action_loop", "echo", "print"}
 )
 """Actions of steps without a tool."""

@@ -183,6 +183,8 @@ def _action(action: str, parameters: Mapping, at: Place, problems: Problems) -> 
         return Use(StepKind.MODEL, model)
     if dialect.canonical_tool(name) in dialect.tools():
         return _tool(name, None, parameters, at, at, problems)
+    if tool := catalog.TOOL_ACTIONS.get(name.replace("-", "_")):
+        return Use(StepKind.TOOL, tool)
     if name.replace("-", "_") in dialect.ACTIONS_LATER or dialect.canonical_tool(name) in dialect.TOOLS_LATER:
         dialect.not_yet(problems, f"action {quoted(action)}", at)
         return None

@@ -120,7 +120,7 @@ STEPS = [
     ("an empty tool", step("tool: null"), "wrong-type", "tool is empty"),
     ("a tool that is a list", step("tool: [terminal]"), "wrong-type", "tool must be text"),
     ("a misspelt tool", step("tool: filesystm"), "unknown-tool", "did you mean 'filesystem'?"),
-    ("no such tool", step("tool: zzzz"), "unknown-tool", "tools: data-processing, filesystem"),
+    ("no such tool", step("tool: zzzz"), "unknown-tool", "tools: data-processing, debug, filesystem"),
     ("a misspelt action", step("tool: filesystem, action: raed"), "unknown-action", "did you mean 'read'?"),
     ("an action to choose", step("tool: filesystem"), "no-action", "read, write, append"),
     ("an action that is a template", step("tool: http, action: '{{ x }}'"), "unknown-action", "cannot be a template"),
@@ -250,12 +250,12 @@ class TestRefused:
         assert (problem.code, problem.line, problem.step) == ("not-yet", 2, "a")
         assert problem.column > 8
 
-    @pytest.mark.parametrize("tool", ["web-search", "python_executor", "mcp-memory", "pipeline-executor", "database"])
+    @pytest.mark.parametrize("tool", ["visualization", "user-prompt", "pipeline-executor", "database"])
     def test_tools_that_come_later(self, tool: str) -> None:
         (problem,) = problems_of(step(f"tool: {tool}"))
         assert (problem.code, problem.message) == ("not-yet", f"tool '{tool}' is not in this release")
 
-    @pytest.mark.parametrize("action", ["debug", "web_search", "count_words"])
+    @pytest.mark.parametrize("action", ["evaluate_condition", "loop_complete", "echo"])
     def test_actions_that_come_later(self, action: str) -> None:
         (problem,) = problems_of(step(f"action: {action}"))
         assert problem.code == "not-yet"
