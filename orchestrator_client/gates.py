@@ -146,8 +146,8 @@ class Gate:
         closed_until = self.state.get("closed_until", 0)
         if self.now_ms < closed_until:
             return Wait(round(closed_until - self.now_ms), "weather")
-        if closed_until > 0 and self.state.get("probe"):
-            return Wait(None, "weather")
+        if closed_until > 0:
+            return Wait(None, "weather") if self.state.get("probe") else Wait(0)
         most = self.most_at_a_time()
         if most is not None and self.held("calls") >= most.amount:
             return Wait(None, IN_FLIGHT)

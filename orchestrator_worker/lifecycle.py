@@ -124,8 +124,7 @@ def _after_failure(step: Step, at: Standing, receipt: Receipt, failure: Fail) ->
     if failure.other_model is not None:
         # The other model has all its tries before it.
         return replace(left, reason="another model is asked", excused=at.tries, memo=failure.other_model)
-    handler = recovery.handler_for(step, failure.error)
-    if handler is not None and handler.has_fallback:
+    if (handler := recovery.fallback_for(step, failure.error)) is not None:
         return _recovered(receipt, failure, error, handler.fallback_value)
     kept = {"outcome": Outcome.FAILED, "error": error, "usage": failure.usage, "model": failure.model}
     failed = receipt.model_copy(update=kept)

@@ -21,17 +21,22 @@ ALIASES = {
 """Names that existing files use -> ours."""
 
 
-def handler_for(step: Step, error: OrchestratorError) -> Handler | None:
-    """The first of the step's handlers, by priority, that fits the failure. Who cancels a run wants no recovery."""
+def fallback_for(step: Step, error: OrchestratorError) -> Handler | None:
+    """The first of the step's handlers, by priority, that has a value for this failure."""
+    return next((handler for handler in _fitting(step, error) if handler.has_fallback), None)
+
+
+def _fitting(step: Step, error: OrchestratorError) -> list[Handler]:
+    """The handlers that do something about a failure. Who cancels a run wants no recovery."""
     if isinstance(error, StepCancelled):
-        return None
-    return next((handler for handler in step.handlers if _acts(handler) and _fits(handler, error)), None)
+        return []
+    return [handler for handler in step.handlers if _acts(handler) and _fits(handler, error)]
 
 
 def handled_tries(step: Step, error: OrchestratorError) -> int:
     """How many tries more a handler gives."""
-    handler = handler_for(step, error)
-    return handler.max_retries if handler is not None and handler.action == "retry" else 0
+    first = next(iter(_fitting(step, error)), None)
+    return first.max_retries if first is not None and first.action == "retry" else 0
 
 
 def backoff_seconds(tries: int) -> float:

@@ -10,7 +10,7 @@ from orchestrator_client.contract.errors import ToolFailed
 from orchestrator_client.contract.models import AUTO, AUTO_PROVIDER
 from orchestrator_client.contract.names import model_queue
 from orchestrator_client.contract.plan import Json, StepKind
-from orchestrator_client.contract.template import evaluate, render
+from orchestrator_client.contract.template import evaluate, is_template, render, view_of
 from orchestrator_worker.context.asked import AskedStep
 from orchestrator_worker.context.auto import TURN, AutoTag, answered, protected
 from orchestrator_worker.context.places import Place, bindings
@@ -95,11 +95,19 @@ class Sight:
         instance, names = self.place.instance, self.names()
         asked = []
         for number, tag in enumerate(self.tags, 1):
-            prompt = tag.prompt(str(render(tag.question, names)))
+            prompt = tag.prompt(f"{render(tag.question, names)}{self._around(tag)}")
             arguments = {"prompt": prompt, "model": AUTO, "selection": {}}
             question = AskedStep(instance, TURN, len(self.tags), "generate", arguments, StepKind.MODEL)
             asked.append(Asked(f"{instance}#{TURN}.{number}", model_queue(AUTO_PROVIDER), question.memo()))
         return tuple(asked)
+
+    def _around(self, tag: AutoTag) -> str:
+        """What the steps before left, for a tag that names nothing of what it asks about."""
+        step, reads = self.place.step, self.place.reads()
+        if step is None or is_template(tag.question):
+            return ""
+        left = [(name, self.values.get(reads.get(name, ""))) for name in step.after]
+        return "".join(f"\n\n{name}:\n{view_of(value, self.fetch).text}" for name, value in left if value is not None)
 
     def jumped_over(self) -> str:
         """Why the run jumped over the step; empty if it did not."""

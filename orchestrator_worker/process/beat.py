@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 
 from orchestrator_client.contract.errors import StoreUnavailable
+from orchestrator_worker.process.daemon import Daemon
 
 logger = logging.getLogger(__name__)
 
 
-class Beat:
+class Beat(Daemon):
     """Calls one function after another, every `seconds`, in a thread of its own."""
 
     def __init__(self, seconds: float, duties: tuple[Callable[[], object], ...]) -> None:
+        super().__init__("beat")
         self._seconds, self._duties = seconds, duties
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="beat", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop after the present round, and wait for its end."""
-        self._stopped.set()
-        self._thread.join(timeout=5.0)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._seconds):

@@ -19,6 +19,7 @@ from orchestrator_client.contract.errors import OrchestratorError, StepCancelled
 from orchestrator_worker.canvas import never_join
 from orchestrator_worker.process.beat import Beat
 from orchestrator_worker.process.calls import calls
+from orchestrator_worker.process.daemon import Daemon
 from orchestrator_worker.process.pool import TaskPool
 from orchestrator_worker.process.pump import Pump
 from orchestrator_worker.process.tether import adopt_orphans, has_exited, kill_orphans, tether_to
@@ -81,7 +82,7 @@ def _providers_of(sender: Any) -> list[str]:
     return [queue.removeprefix(names.MODEL_QUEUES) for queue in queues if queue.startswith(names.MODEL_QUEUES)]
 
 
-_beats: list[Beat | Pump] = []
+_daemons: list[Daemon] = []
 _parent = os.getpid()
 
 
@@ -103,11 +104,11 @@ def _start(sender: Any, **_: Any) -> None:
         adopt_orphans()
         duties += (kill_orphans,)
     beat = Beat(engine().config.beat_seconds, duties)
-    _beats.append(beat)
+    _daemons.append(beat)
     if _providers_of(sender):
-        _beats.append(Pump(engine().store, engine().scheduler.promote))
-    for started in _beats:
-        started.start()
+        _daemons.append(Pump(engine().store, engine().scheduler.promote))
+    for daemon in _daemons:
+        daemon.start()
 
 
 @signals.worker_process_init.connect
@@ -137,5 +138,5 @@ def _hand_back() -> None:
 
 @signals.worker_shutdown.connect
 def _end(**_: Any) -> None:
-    for beat in _beats:
-        beat.stop()
+    for daemon in _daemons:
+        daemon.stop()

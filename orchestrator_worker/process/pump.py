@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 
 from orchestrator_client.contract.errors import StoreUnavailable
+from orchestrator_worker.process.daemon import Daemon
 from orchestrator_worker.store import Store, Wakes
 
 logger = logging.getLogger(__name__)
@@ -17,21 +17,12 @@ LONGEST_SECONDS = 1.0
 AFTER_FAILURE_SECONDS = 1.0
 
 
-class Pump:
+class Pump(Daemon):
     """Calls `promote`, which says in how many seconds something may be due, and waits so long or until it is woken."""
 
     def __init__(self, store: Store, promote: Callable[[], float | None]) -> None:
+        super().__init__("pump")
         self._store, self._promote = store, promote
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pump", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop after the present round, and wait for its end."""
-        self._stopped.set()
-        self._thread.join(timeout=5.0)
 
     def _run(self) -> None:
         wakes: Wakes | None = None

@@ -18,8 +18,10 @@ local PACED = 0.01     -- share of a limit that may go out at once where the pro
 local MARGIN = 0.99    -- of a limit that is kept by pacing: with PACED, no minute holds more than the limit
 local FIRST_WINDOW = 16
 local FAILURES_IN_A_ROW, CIRCUIT_MS = 5, 30000
+local SHORTEST_STORM_MS = 50
 local LONGEST_STORM_MS = 60000
-local FEW, SOON_MS = 10, 5000  -- calls, and time, since the last refusal, from which no rate can be told
+local LEAST = 60               -- requests a minute that a first refusal teaches at least
+local FEW, SOON_MS = 10, 5000  -- calls, and time since the last refusal, from which no rate can be told
 
 local function open_gate(scope, now, config, ttl_s)
   local key = 'orc:gate:' .. scope
@@ -101,7 +103,8 @@ end
 -- ms until the gate lets such a call through; nil: not before another one has ended.
 local function opens_in(gate, costs, now)
   if now < gate.closed_until then return gate.closed_until - now end
-  if gate.closed_until > 0 and gate.probe ~= '' then return nil end
+  -- Once the weather's time is over, one call probes whether it has passed, whatever the levels say.
+  if gate.closed_until > 0 then return gate.probe == '' and 0 or nil end
   local most = most_at_a_time(gate)
   if most and gate.held.calls >= most then return nil end
   local wait = 0
@@ -160,7 +163,8 @@ end
 
 local function measure(gate)
   local believed, measured = gate.seen.believed, math.max(1, gate.seen.calls * 60000 / gate.seen.ms)
-  gate.rate = believed and math.max(believed / 2, math.min(believed * 0.9, measured)) or measured
+  -- A first refusal may come before any answer; what cannot be a minute's limit is halved soon enough.
+  gate.rate = believed and math.max(believed / 2, math.min(believed * 0.9, measured)) or math.max(LEAST, measured)
 end
 
 -- More of the calls that were counted were refused, or the provider stayed closed for longer than it had said: measured better.
@@ -187,7 +191,7 @@ end
 local function meet_weather(gate, report, now)
   local was_open = now >= gate.closed_until
   gate.storms = gate.storms + (was_open and 1 or 0)
-  local wait_ms = report.wait_ms or math.min(LONGEST_STORM_MS, 1000 * 2 ^ math.max(0, gate.storms - 1))
+  local wait_ms = report.wait_ms and math.max(SHORTEST_STORM_MS, report.wait_ms) or math.min(LONGEST_STORM_MS, 1000 * 2 ^ math.max(0, gate.storms - 1))
   if was_open and report.kind == 'rate_limit' and not report.probe then learn_rate(gate, now, wait_ms) end
   close_gate(gate, now, wait_ms, report.words or report.kind)
 end

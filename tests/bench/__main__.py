@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench import footprint, limits, model_calls, overhead, race
+from tests.bench import control, footprint, limits, model_calls, overhead, race
 from tests.conftest import RedisServer
 
 
@@ -41,6 +41,7 @@ SECTIONS: dict[str, Callable[[str, Path, int], Iterator[tuple[str, float, float,
     "race": race.measure,
     "footprint": footprint.measure,
     "overhead": overhead.measure,
+    "control": control.measure,
 }
 LIMITS: dict[str, Callable[[str, Path, int], Iterator[tuple[str, float, float, str, str]]]] = {
     "known": limits.known,

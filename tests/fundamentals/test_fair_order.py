@@ -8,10 +8,8 @@ and whoever comes late stands where the least served stands, without credit for 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from itertools import groupby
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,18 +19,6 @@ from tests.fundamentals.gates import NOT_SENT, QUEUE, Gates, asking, candidate, 
 
 ONE_A_SECOND = 60.7
 """Requests a minute; a gate keeps 99 % of a limit by pacing."""
-
-
-@pytest.fixture(scope="module")
-def server(_redis_session: RedisServer) -> RedisServer:
-    """One for all examples of a property; each begins with an empty store."""
-    return _redis_session
-
-
-@pytest.fixture
-def gates(server: RedisServer) -> Iterator[Gates]:
-    with gates_on(server) as gates:
-        yield gates
 
 
 def slow(tenant: str = "") -> str:

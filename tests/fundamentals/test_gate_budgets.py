@@ -7,9 +7,7 @@ reserved never pass a cap together. And a budget is not left lying for fear of p
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,18 +24,6 @@ INPUT, MOST_INPUT, LONGEST = 100, 200, 100
 
 FIRST_NANO = MOST_INPUT * INPUT_NANO + LONGEST * OUTPUT_NANO
 """What a call may cost while nothing is known of its model."""
-
-
-@pytest.fixture(scope="module")
-def server(_redis_session: RedisServer) -> RedisServer:
-    """One for all examples of a property; each begins with an empty store."""
-    return _redis_session
-
-
-@pytest.fixture
-def gates(server: RedisServer) -> Iterator[Gates]:
-    with gates_on(server) as gates:
-        yield gates
 
 
 def paid(cap: int, on: str = "fail", *others: dict[str, Json], **fields: object) -> str:

@@ -8,7 +8,7 @@ waits in may vanish: `sweep` knows each instance that waits, and has it looked a
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -32,18 +32,6 @@ from tests.fundamentals.gates import (
 )
 
 BUDGET = "run:r"
-
-
-@pytest.fixture(scope="module")
-def server(_redis_session: RedisServer) -> RedisServer:
-    """One for all examples of a property; each begins with an empty store."""
-    return _redis_session
-
-
-@pytest.fixture
-def gates(server: RedisServer) -> Iterator[Gates]:
-    with gates_on(server) as gates:
-        yield gates
 
 
 def full_call(**limits: float) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -25,18 +24,6 @@ from tests.fundamentals.gates import NOT_SENT, QUEUE, SCOPE, Gates, asking, cand
 from tests.rate_regimes import Regime, Window, busiest_minute, meter
 
 REGIMES = [Regime.BUCKET, Regime.WINDOW, Regime.PACED]
-
-
-@pytest.fixture(scope="module")
-def server(_redis_session: RedisServer) -> RedisServer:
-    """One for all examples of a property; each begins with an empty store."""
-    return _redis_session
-
-
-@pytest.fixture
-def gates(server: RedisServer) -> Iterator[Gates]:
-    with gates_on(server) as gates:
-        yield gates
 
 
 def limited(**limits: float) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import Shell
+from tests.conformance.model_server import ModelServer
 from tests.conftest import RedisServer
 from tests.fleet import InProcessFleet
 
@@ -24,3 +25,12 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     shell = Shell(tmp_path)
     yield shell
     shell.close()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
+    """A model server that speaks OpenAI's wire format, and is where this process looks for OpenAI."""
+    with ModelServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+        yield server

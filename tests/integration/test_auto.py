@@ -17,14 +17,6 @@ from tests.integration.model_fleet import ModelFleet
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        yield server
-
-
-@pytest.fixture
 def fleet(redis_server: RedisServer, tmp_path: Path, server: ModelServer) -> Iterator[ModelFleet]:
     fleet = ModelFleet.on(redis_server.url, tmp_path, default_model="gpt-4o-mini")
     yield fleet

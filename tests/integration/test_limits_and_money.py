@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,6 @@ PLAN = """\
       - {id: two, action: generate_text, parameters: {prompt: "Two", model: gpt-4o-mini, max_tokens: 1000}}
     outputs: {one: "{{ one.result }}", two: "{{ two.result }}"}
 """
-
-
-@pytest.fixture
-def server() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
 
 
 @pytest.fixture

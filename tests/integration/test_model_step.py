@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -30,12 +29,6 @@ PLAN = """\
       - {id: keep, tool: filesystem, action: write, parameters: {path: draft.md, content: "# {{ draft.result }}"}}
     outputs: {draft: "{{ draft.result }}"}
 """
-
-
-@pytest.fixture
-def server() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
 
 
 @pytest.fixture

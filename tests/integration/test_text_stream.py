@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -22,12 +21,6 @@ PLAN = """\
          retry: {attempts: 3, initial_seconds: 0.1}}
     outputs: {draft: "{{ draft.result }}"}
 """
-
-
-@pytest.fixture
-def server() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
 
 
 @pytest.fixture

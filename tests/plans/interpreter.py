@@ -162,7 +162,9 @@ class Interpreter:
         until = loop.kind is LoopKind.UNTIL
         if until and passes == 0:
             return False
-        left = {inner.id: self._view(self.ends[f"{name}#{passes - 1}.{inner.id}"].value) for inner in loop.steps if passes}
+        left = {
+            inner.id: self._view(self.ends[f"{name}#{passes - 1}.{inner.id}"].value) for inner in loop.steps if passes
+        }
         scope = {**self._names(step, frame), **left, "iteration": passes, "index": passes}
         return evaluate(loop.condition, scope) == until
 

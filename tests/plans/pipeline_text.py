@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from orchestrator_client.contract.plan import Json, LoopKind, Plan, Step
 
@@ -20,7 +20,7 @@ def text_of(plan: Plan) -> str:
         "steps": [_step(step) for step in plan.steps],
         "outputs": dict(plan.outputs),
     }
-    return yaml.safe_dump(document, sort_keys=False)
+    return str(yaml.safe_dump(document, sort_keys=False))
 
 
 def _step(step: Step) -> Mapping[str, Json]:

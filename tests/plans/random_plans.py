@@ -14,7 +14,7 @@ MOST_STEPS = 12
 LEVELS = 2
 """Loops within loops."""
 
-INPUTS: dict[str, Json] = {"n": 2, "words": ["a", "b", "c"], "rows": [["a"], [], ["b", "c"]], "none": []}
+INPUTS: dict[str, Json] = {"n": 2, "words": ["a", "b", "c"], "rows": [["a"], [], ["b", "c"]], "nothing": []}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def plans(draw: st.DrawFn, jumps: bool = True) -> Plan:
 def _output(step: Step) -> str:
     if step.loop is None:
         return f"{{{{ {step.id}.result | default('-') }}}}"
-    return f"{{{{ {step.id}.count | default(0) }}}} {{{{ {step.id}.results | default([]) | length }}}}"
+    return f"{{{{ {step.id}.length | default(0) }}}} {{{{ {step.id}.results | default([]) | length }}}}"
 
 
 def _body(draw: st.DrawFn, room: Room, size: int) -> tuple[Step, ...]:
@@ -116,7 +116,12 @@ def _loop(draw: st.DrawFn, room: Room, name: str, kind: LoopKind, common: dict[s
     # Its own id means the loop to its body, so that only others' values are there to be read.
     outside = tuple(dict.fromkeys([*after, *room.outside]))
     within = replace(
-        room, loops=(*room.loops, name), over=over, in_passes=kind is not LoopKind.MAP, outside=outside, jumps=room.jumps
+        room,
+        loops=(*room.loops, name),
+        over=over,
+        in_passes=kind is not LoopKind.MAP,
+        outside=outside,
+        jumps=room.jumps,
     )
     body = _body(draw, within, draw(st.integers(1, 3)))
     loop = Loop(kind=kind, steps=body, name=name, **_bounds(draw, kind, over, body))
@@ -126,7 +131,7 @@ def _loop(draw: st.DrawFn, room: Room, name: str, kind: LoopKind, common: dict[s
 
 
 def _items(draw: st.DrawFn, room: Room, after: tuple[str, ...]) -> str:
-    choices = ["{{ words }}", "{{ words }}", "{{ rows }}", "{{ none }}", "{{ n }}"]
+    choices = ["{{ words }}", "{{ words }}", "{{ rows }}", "{{ nothing }}", "{{ n }}"]
     choices += ["{{ item }}"] * 4 if room.over == "{{ rows }}" else []
     choices += [f"{{{{ {name}.result | default('z') }}}}," for name in after]
     return draw(st.sampled_from(choices))

@@ -43,7 +43,9 @@ class Rewriter(NodeTransformer):
         """What is written: text as it stands, and expressions."""
         self.generic_visit(node)
         if self.json:
-            node.nodes = [part if isinstance(part, nodes.TemplateData) else _guard(part, "_word") for part in node.nodes]
+            node.nodes = [
+                part if isinstance(part, nodes.TemplateData) else _guard(part, "_word") for part in node.nodes
+            ]
         return node
 
     def visit_Name(self, node: nodes.Name) -> nodes.Expr:

@@ -1,0 +1,42 @@
+"""The examples that ask a model do what they say, against a model of ours."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+from tests.command_line import ROOT, Shell
+from tests.integration.predecessor import Models
+
+POOR = "Ein Lauf stirbt nie."
+
+
+def _draft(prompt: str) -> str:
+    """The first draft in German is poor."""
+    (language,) = re.findall(r"Translate into (\w+)", prompt)
+    return POOR if language == "German" and "not good enough" not in prompt else f"in good {language}"
+
+
+def test_translate_each(shell: Shell) -> None:
+    shutil.copyfile(ROOT / "examples" / "translate_each.yaml", shell.folder / "plan.yaml")
+    judged = {"Translate into": _draft, "Is this good": lambda prompt: "Poor." if POOR in prompt else "Good."}
+    with Models(judged) as models:
+        shell.environment |= {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": models.url}
+        validated = shell.run("validate", "plan.yaml", "--json")
+        ended = shell.run("run", "plan.yaml", "-o", "result.json")
+        retried = models.prompts("not good enough yet")
+        drafts = models.calls("Translate into")
+    assert validated.code == 0, validated.said
+    assert ended.code == 0, ended.said
+    assert [POOR in prompt for prompt in retried] == [True]
+    assert len(drafts) == 4
+    folder = "outputs/translate_each"
+    for position, language in enumerate(("French", "German", "Spanish"), 1):
+        text = (shell.folder / folder / f"{language.lower()}.txt").read_text()
+        assert text == f"{language} ({position} of 3): in good {language}\n"
+    page = (shell.folder / folder / "index.md").read_text()
+    assert page.endswith("- [French](french.txt)\n- [German](german.txt)\n- [Spanish](spanish.txt)\n")
+    outputs = json.loads((shell.folder / "result.json").read_text())["outputs"]
+    assert outputs["files"] == [f"{folder}/{language}.txt" for language in ("french", "german", "spanish")]
+    assert outputs["page"] == f"{folder}/index.md"
