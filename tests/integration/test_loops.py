@@ -115,6 +115,16 @@ class TestLoop:
         assert document.steps["end"].value["result"] == "3 True"
         assert document.outputs["last"] == "2<1<0<none"
 
+    def test_its_passes_are_a_list_to_a_filter_of_lists(self, fleet: InProcessFleet) -> None:
+        outputs = {"n": "{{ lp.iterations | length }}", "last": "{{ (lp.iterations | last).t.result }}"}
+        steps = loop("lp", LoopKind.WHILE, True, text("t", "{{ iteration }}"), max_iterations=2)
+        assert finish(fleet, fleet.submit(plan(steps, outputs=outputs))).outputs == {"n": 2, "last": "1"}
+
+    def test_a_skipped_one_has_no_count(self, fleet: InProcessFleet) -> None:
+        skipped = each("m", [1], text("t", "x")).model_copy(update={"condition": False})
+        document = finish(fleet, fleet.submit(plan(skipped, outputs={"n": "{{ m.count | default(0) }}"})))
+        assert document.outputs == {"n": 0}
+
     def test_stops_at_its_most_passes(self, fleet: InProcessFleet) -> None:
         steps = loop("lp", LoopKind.WHILE, True, text("t", "x"), max_iterations="{{ most }}")
         document = finish(fleet, fleet.submit(plan(steps, most=4, outputs={"n": "{{ lp.iterations }}"})))

@@ -71,5 +71,11 @@ def test_only_a_handler_that_retries_gives_tries() -> None:
     assert handled_tries(step(), ToolFailed("x")) == 0
 
 
+def test_a_value_stands_behind_the_handler_that_retries_first() -> None:
+    again, value = Handler(action="retry", max_retries=2), falls_back(fallback_value=1)
+    assert handled_tries(step(again, value), ToolFailed("x")) == 2
+    assert fallback_for(step(again, value), ToolFailed("x")) is value
+
+
 def test_its_waits_grow_up_to_ten_seconds() -> None:
     assert [backoff_seconds(tries) for tries in (1, 2, 3, 4, 50)] == [2, 4, 8, 10, 10]

@@ -18,6 +18,7 @@ from orchestrator_client.contract.errors import TemplateError, TemplateTooLarge
 from orchestrator_client.contract.template import guards
 from orchestrator_client.contract.template import text_filters as written
 from orchestrator_client.contract.template.guards import paid, spend, text_bytes, within_width
+from orchestrator_client.contract.template.loops import Passes
 from orchestrator_client.contract.template.text_filters import text
 from orchestrator_client.contract.template.views import Absent, Lenient, StepView, is_absent, unwrapped
 
@@ -167,12 +168,34 @@ def _bounded(name: str, function: Filter) -> Filter:
     return bounded
 
 
+_OF_LISTS = frozenset(
+    {
+        "length",
+        "count",
+        "first",
+        "last",
+        "map",
+        "select",
+        "selectattr",
+        "reject",
+        "rejectattr",
+        "list",
+        "join",
+        "reverse",
+    }
+    | {"sort", "batch", "groupby", "random", "slice", "sum", "unique", "min", "max", "tojson", "to_json", "json"}
+)
+"""Filters to which the passes of a loop are a list; to all others they are their number."""
+
+
 def _subject(name: str, value: Any) -> Any:
     """What a filter is applied to: a step for its text or its value, as the filter wants it."""
     if name in ("default", "d"):
         return value
     if name == "from_json" and not isinstance(value, StepView):
         return value
+    if name in _OF_LISTS and isinstance(value, Passes):
+        return value.items
     return text(value) if name in _TEXTUAL else unwrapped(value)
 
 

@@ -135,6 +135,9 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             found = obj.field(argument)
             if found is not MISSING:
                 return found
+            if obj.skipped:
+                # Its text is empty, and has methods that nobody means.
+                return self.undefined(obj=obj, name=argument)
             return self._attribute(obj, unwrapped(obj), argument)
         plain = obj.items if isinstance(obj, Passes) else unwrapped(obj)
         if isinstance(plain, dict | list | tuple | str):
