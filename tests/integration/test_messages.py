@@ -10,6 +10,7 @@ import pytest
 from orchestrator_client.contract import names
 from orchestrator_client.contract.plan import OnFailure, Plan, Retry
 from orchestrator_client.contract.run import Outcome
+from orchestrator_worker.context.places import place_of
 from orchestrator_worker.lifecycle import Standing
 from orchestrator_worker.records import Repair
 from orchestrator_worker.scheduler import Attempt, Ended, Left
@@ -96,7 +97,7 @@ def test_a_lost_worker_costs_an_attempt_and_its_zombie_is_refused(fleet: InProce
     assert document.success
     assert document.steps["a"].retries == 1
 
-    zombie = Attempt.at(opened, graph, "a", Standing(1, started_ms=claim.started_ms), None)
+    zombie = Attempt.at(opened, graph, place_of(graph, "a"), Standing(1, started_ms=claim.started_ms), None)
     assert isinstance(scheduler.conclude(zombie, Output("too late")), Left)
     assert run.value("a") != "too late"
 
@@ -114,7 +115,9 @@ def test_a_late_worker_may_still_renew_its_lease_and_settle(fleet: InProcessFlee
     assert scheduler.sweep() == []
     opened, graph = scheduler._runs.open(run.id)
     assert isinstance(
-        scheduler.conclude(Attempt.at(opened, graph, "a", Standing(1, started_ms=claim.started_ms), None), Output(1)),
+        scheduler.conclude(
+            Attempt.at(opened, graph, place_of(graph, "a"), Standing(1, started_ms=claim.started_ms), None), Output(1)
+        ),
         Ended,
     )
 
@@ -233,7 +236,7 @@ def test_a_store_reply_that_was_lost_is_asked_for_again(fleet: InProcessFleet) -
     second = store.claim(run.id, "a", 1, "token", "w", [])
     assert second.started_ms >= first.started_ms
     opened, graph = fleet.engine.scheduler._runs.open(run.id)
-    attempt = Attempt.at(opened, graph, "a", Standing(1, started_ms=first.started_ms), None)
+    attempt = Attempt.at(opened, graph, place_of(graph, "a"), Standing(1, started_ms=first.started_ms), None)
     assert isinstance(fleet.engine.scheduler.conclude(attempt, Output(1)), Ended)
     assert isinstance(fleet.engine.scheduler.conclude(attempt, Output(1)), Ended)
     assert run.status().open == 1
