@@ -258,7 +258,9 @@ class RunDocument(Record):
         values: Mapping[str, Json],
     ) -> RunDocument:
         """Join what the store holds of one run. Values may be left out; their steps then show none."""
-        finished = sorted(receipts, key=lambda instance: receipts[instance].ended_ms)
+        # Steps may end within one millisecond, and the store keeps receipts in no order.
+        rank = {step: position for position, step in enumerate(plan.order)}
+        finished = sorted(receipts, key=lambda i: (receipts[i].ended_ms, rank.get(i, len(rank)), i))
         usages = [receipt.usage for receipt in receipts.values() if receipt.usage]
         ended = record.ended_ms or (record.started_ms or 0)
         return cls(
