@@ -123,7 +123,6 @@ def test_what_ended_in_one_millisecond_stands_in_the_order_of_the_plan() -> None
     assert document(record(RunState.SUCCEEDED), receipts).execution_order == ["read", "write", "save"]
 
 
-
 def test_failed_names_the_step_and_says_why_others_were_not_reached() -> None:
     error = ErrorInfo(type="StepTimeout", message="too slow")
     receipts = {"read": receipt(), "write": receipt(Outcome.FAILED, 3000, error=error)}
