@@ -14,10 +14,10 @@ from orchestrator_worker.context.asked import AskedStep
 from orchestrator_worker.context.places import place_of, scope_name
 from orchestrator_worker.context.runs import Runs
 from orchestrator_worker.context.sight import Sight, Unanswered
-from orchestrator_worker.lifecycle import NOTHING_SENT, Standing
+from orchestrator_worker.lifecycle import Standing
 from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.process.deltas import Deltas
-from orchestrator_worker.records import Claim, Ready, Refusal
+from orchestrator_worker.records import NOTHING_SENT, Claim, Ready, Refusal
 from orchestrator_worker.scheduler import Attempt, Ended, Left, Scheduler, Verdict
 from orchestrator_worker.steps.base import Call, Fail, Output, Skip, StepPerformer, Turn, Want
 from orchestrator_worker.steps.conversation import Memo

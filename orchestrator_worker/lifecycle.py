@@ -20,7 +20,7 @@ from orchestrator_client.contract.plan import Json, OnFailure, Retry, Step, Step
 from orchestrator_client.contract.run import ErrorInfo, Outcome, Receipt, RunRecord, RunState, Wish
 from orchestrator_worker import recovery
 from orchestrator_worker.compiler import Successor
-from orchestrator_worker.records import Leave, Report
+from orchestrator_worker.records import NOTHING_SENT, Leave, Report
 from orchestrator_worker.steps.base import Expand, Fail, Output, Readmit, Route, Skip, Turn, Want
 
 LOST_ATTEMPTS = 3
@@ -101,10 +101,6 @@ def decide(step: Step, at: Standing, want: Want) -> Leave | Final:
             return _after_failure(step, at, receipt, want)
         case _:
             assert_never(want)
-
-
-NOTHING_SENT = Report("unsent", sent=False)
-"""Of a step that was let through to call a model and did not."""
 
 
 def _after_failure(step: Step, at: Standing, receipt: Receipt, failure: Fail) -> Leave | Final:

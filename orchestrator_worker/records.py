@@ -224,6 +224,10 @@ class Report:
         return json.dumps(_known(report))
 
 
+NOTHING_SENT = Report("unsent", sent=False)
+"""Of a step that was let through to call a model and did not."""
+
+
 def _known(fields: dict[str, Json]) -> dict[str, Json]:
     return {name: value for name, value in fields.items() if value is not None}
 

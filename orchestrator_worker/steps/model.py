@@ -38,7 +38,7 @@ from orchestrator_worker.providers.base import (
     ToolCall,
     ToolOffer,
 )
-from orchestrator_worker.records import Report
+from orchestrator_worker.records import NOTHING_SENT, Report
 from orchestrator_worker.selection import Need, choose
 from orchestrator_worker.steps.answer import Answered, report_of
 from orchestrator_worker.steps.base import Call, Fail, Readmit, Want
@@ -53,8 +53,6 @@ DEFAULT_TIMEOUT_SECONDS = 600.0
 
 PROVIDER_GRACE_SECONDS = 5.0
 """By which a provider's deadline lies behind the step's, so that a late step always fails as one."""
-
-NOT_SENT = Report("unsent", sent=False)
 
 Run = Callable[[Coroutine[Any, Any, ModelReply], float], ModelReply]
 """`run(coroutine, seconds)` runs it on the worker's loop; cancels it and raises StepTimeout when the time is up."""
@@ -107,7 +105,7 @@ class ModelStep:
         try:
             planned = self._planned(call)
         except OrchestratorError as error:
-            return Fail(error, report=NOT_SENT)
+            return Fail(error, report=NOTHING_SENT)
         match call.admitted and call.admitted.state:
             case "refused":
                 return self._refused(call, planned)
@@ -248,7 +246,7 @@ class ModelStep:
         """No budget pays for the call: nothing was sent."""
         words = call.admitted.words if call.admitted else ""
         error = BudgetExceeded(f"{words}; raise it with `orchestrator budget`, or choose a cheaper model")
-        return Fail(error, usage=planned.memo.usage if planned.memo.usage.requests else None, report=NOT_SENT)
+        return Fail(error, usage=planned.memo.usage if planned.memo.usage.requests else None, report=NOTHING_SENT)
 
 
 REFUSED_UNPAID = frozenset(
