@@ -13,7 +13,8 @@ from pydantic import Field, ValidationError
 
 from orchestrator_client.budgets import NANO
 from orchestrator_client.contract import template
-from orchestrator_client.contract.catalog import MODEL_ACTIONS, GenerateParameters
+from orchestrator_client.contract.catalog import MODEL_ACTIONS
+from orchestrator_client.contract.catalog.models import GenerateParameters
 from orchestrator_client.contract.errors import TemplateError
 from orchestrator_client.contract.limits import DEFAULT_CREDENTIAL, Dimension, Limits, Scope, limits_for
 from orchestrator_client.contract.models import AUTO, bare_name, provider_of

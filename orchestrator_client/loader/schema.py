@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestrator_client.contract import caps, catalog
+from orchestrator_client.contract.catalog.models import GenerateParameters
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.loader import dialect, recovery
 from orchestrator_client.loader.parameters import spellings_of
@@ -139,7 +140,7 @@ def _handlers() -> Json:
 
 def _model_fields() -> dict[str, Json]:
     """Parameters of model steps, each a template or what its record says."""
-    properties: dict[str, Json] = _record(catalog.GenerateParameters, "")["properties"]
+    properties: dict[str, Json] = _record(GenerateParameters, "")["properties"]
     return properties
 
 
@@ -187,7 +188,7 @@ def _when(properties: dict[str, Json], name: str, record: type[catalog.Parameter
     """If these properties are so, the parameters are of this record; `False` means that a key is absent."""
     fits: dict[str, Json] = {"properties": {"parameters": {"$ref": f"#/$defs/{name}"}}}
     if needed := _required(record):
-        is_model = issubclass(record, catalog.GenerateParameters)
+        is_model = issubclass(record, GenerateParameters)
         fits |= {"allOf": [_at_either(n) for n in needed]} if is_model else {"required": ["parameters"]}
     required = [key for key, condition in properties.items() if condition is not False]
     return {"if": {"properties": properties, "required": required}, "then": fits}
@@ -215,7 +216,7 @@ def _record(record: type[catalog.Parameters], description: str) -> Json:
     """One record: each field under all its spellings, and a template wherever a value may stand."""
     fields = record.model_json_schema(by_alias=False)["properties"]
     spellings = spellings_of(record)
-    required = [] if issubclass(record, catalog.GenerateParameters) else _required(record)
+    required = [] if issubclass(record, GenerateParameters) else _required(record)
     properties = {name: {"anyOf": [_TEMPLATE, fields[field]]} for field, names in spellings.items() for name in names}
     needed = [{"anyOf": [{"required": [name]} for name in names]} for names in required]
     return {

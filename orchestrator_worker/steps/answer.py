@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from orchestrator_client.contract.catalog import AnalyzeParameters, GenerateParameters
+from orchestrator_client.contract.catalog.models import AnalyzeParameters, GenerateParameters
 from orchestrator_client.contract.errors import FailureKind, ModelFailed
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.usage import Usage

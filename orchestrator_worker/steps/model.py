@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator_client.contract.catalog import GenerateParameters
+from orchestrator_client.contract.catalog.models import GenerateParameters
 from orchestrator_client.contract.errors import (
     BudgetExceeded,
     CredentialMissing,

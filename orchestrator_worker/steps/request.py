@@ -8,7 +8,8 @@ from typing import cast
 
 from pydantic import ValidationError
 
-from orchestrator_client.contract.catalog import MODEL_ACTIONS, AnalyzeParameters, GenerateParameters, suggestion
+from orchestrator_client.contract.catalog import MODEL_ACTIONS, suggestion
+from orchestrator_client.contract.catalog.models import AnalyzeParameters, GenerateParameters
 from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_client.contract.plan import Json
 from orchestrator_worker.providers.base import Media, Message

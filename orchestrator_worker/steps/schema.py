@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema
 
-from orchestrator_client.contract.catalog import PYTHON_PREFIX, GenerateParameters
+from orchestrator_client.contract.catalog import PYTHON_PREFIX
+from orchestrator_client.contract.catalog.models import GenerateParameters
 from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_client.contract.plan import Json
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator_client.contract.catalog import (
+from orchestrator_client.contract.catalog.data import (
     AggregateParameters,
     CleanParameters,
     DataParameters,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
-from orchestrator_client.contract.catalog import DebugParameters
+from orchestrator_client.contract.catalog.aids import DebugParameters
 from orchestrator_client.contract.plan import Json
 from orchestrator_worker.tools.base import ToolContext, ToolResult
 

@@ -18,9 +18,9 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from orchestrator_client.contract.caps import VALUE_BYTES
-from orchestrator_client.contract.catalog import (
+from orchestrator_client.contract.catalog import Parameters
+from orchestrator_client.contract.catalog.files import (
     ListParameters,
-    Parameters,
     PathParameters,
     TransferParameters,
     WriteParameters,

@@ -9,7 +9,7 @@ import asyncio
 from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
-from orchestrator_client.contract.catalog import HttpParameters, PageParameters, SearchParameters
+from orchestrator_client.contract.catalog.web import HttpParameters, PageParameters, SearchParameters
 from orchestrator_client.contract.errors import ToolFailed
 from orchestrator_client.contract.plan import Json
 from orchestrator_worker.tools import http, web_search

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import httpx2
 
-from orchestrator_client.contract.catalog import HttpParameters, RequestParameters
+from orchestrator_client.contract.catalog.web import HttpParameters, RequestParameters
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed, ValueTooLarge
 from orchestrator_client.contract.plan import Json
 from orchestrator_worker.tools.base import ToolContext, ToolResult

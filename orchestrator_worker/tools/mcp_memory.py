@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from orchestrator_client.contract.catalog import MemoryParameters, PathParameters, WriteParameters
+from orchestrator_client.contract.catalog.aids import MemoryParameters
+from orchestrator_client.contract.catalog.files import PathParameters, WriteParameters
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed
 from orchestrator_client.contract.plan import Json
 from orchestrator_worker.tools import filesystem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from orchestrator_client.contract.catalog import OptimizationParameters
+from orchestrator_client.contract.catalog.aids import OptimizationParameters
 from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_client.contract.tokens import text_tokens
 from orchestrator_worker.tools.base import ToolContext, ToolResult

@@ -8,7 +8,8 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from orchestrator_client.contract.catalog import Parameters, PythonParameters
+from orchestrator_client.contract.catalog import Parameters
+from orchestrator_client.contract.catalog.code import PythonParameters
 from orchestrator_client.contract.errors import ParametersInvalid, StepError, ToolFailed
 from orchestrator_client.contract.plan import Json
 from orchestrator_worker.tools.base import Tool, ToolContext, ToolResult

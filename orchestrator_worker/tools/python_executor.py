@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from orchestrator_client.contract.catalog import CodeParameters
+from orchestrator_client.contract.catalog.code import CodeParameters
 from orchestrator_client.contract.plan import Json
 from orchestrator_worker.tools.base import ToolContext, ToolResult
 from orchestrator_worker.tools.terminal import Program, run

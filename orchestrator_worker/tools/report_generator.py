@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from orchestrator_client.contract.catalog import ReportParameters
+from orchestrator_client.contract.catalog.aids import ReportParameters
 from orchestrator_client.contract.plan import Json
 from orchestrator_worker.tools.base import ToolContext, ToolResult
 

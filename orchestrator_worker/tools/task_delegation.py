@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from orchestrator_client.contract.catalog import DelegationParameters
+from orchestrator_client.contract.catalog.aids import DelegationParameters
 from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_client.contract.models import AUTO, TASKS
 from orchestrator_client.contract.plan import Json

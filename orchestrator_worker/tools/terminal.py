@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from orchestrator_client.contract.catalog import TerminalParameters
+from orchestrator_client.contract.catalog.code import TerminalParameters
 from orchestrator_client.contract.errors import ParametersInvalid, StepTimeout, ToolFailed
 from orchestrator_client.contract.plan import Json
 from orchestrator_worker.tools.base import ToolContext, ToolResult

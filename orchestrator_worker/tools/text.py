@@ -8,7 +8,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 
-from orchestrator_client.contract.catalog import CalculateParameters, TextParameters
+from orchestrator_client.contract.catalog.data import CalculateParameters, TextParameters
 from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_worker.tools.base import ToolContext, ToolResult
 

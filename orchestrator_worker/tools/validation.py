@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator, SchemaError, ValidationError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from orchestrator_client.contract.catalog import ValidationParameters
+from orchestrator_client.contract.catalog.data import ValidationParameters
 from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_client.contract.plan import InputType, Json, coerce
 from orchestrator_worker.tools.base import ToolContext, ToolResult

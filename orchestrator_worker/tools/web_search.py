@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
 
-from orchestrator_client.contract.catalog import HttpParameters, SearchParameters
+from orchestrator_client.contract.catalog.web import HttpParameters, SearchParameters
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed
 from orchestrator_client.contract.plan import Json
 from orchestrator_worker.tools import http

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator_client.contract.catalog import MODEL_ACTIONS, GenerateParameters
+from orchestrator_client.contract.catalog import MODEL_ACTIONS
+from orchestrator_client.contract.catalog.models import GenerateParameters
 from orchestrator_client.contract.errors import PlanInvalid, Problem
 from orchestrator_client.contract.plan import Step
 from orchestrator_client.loader import Loaded, dialect, loads

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from orchestrator_client.contract.catalog import GenerateParameters
+from orchestrator_client.contract.catalog.models import GenerateParameters
 from orchestrator_client.contract.errors import ParametersInvalid, StepError
 from orchestrator_worker.steps.schema import SHOWN_PROBLEMS, AnswerSchema, Unfit, parsed_json, schema_of
 

@@ -1,0 +1,77 @@
+"""The tools and model actions that every worker has: their names, their parameters and what may be done twice.
+
+A plan is checked against these records before it is submitted, and a worker checks the rendered parameters against the
+same records before it calls anything. Parameters that a record does not name are ignored, as existing files expect;
+`orchestrator validate` warns of them. One file a family of tools; `spec` has what is said of each.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator_client.contract.catalog import aids, code, data, files, web
+from orchestrator_client.contract.catalog.models import ACTION_ALIASES, MODEL_ACTIONS
+from orchestrator_client.contract.catalog.spec import Category, Level, Parameters, ToolSpec
+
+__all__ = [
+    "ACTION_ALIASES",
+    "ATTEMPTS_IF_REPEATABLE",
+    "MODEL_ACTIONS",
+    "PYTHON_PREFIX",
+    "TOOLS",
+    "TOOL_ACTIONS",
+    "TOOL_ALIASES",
+    "Category",
+    "Level",
+    "Parameters",
+    "ToolSpec",
+    "actions_of",
+    "default_action",
+    "idempotent",
+    "suggestion",
+]
+
+TOOLS: Mapping[str, ToolSpec] = {**files.TOOLS, **web.TOOLS, **code.TOOLS, **data.TOOLS, **aids.TOOLS}
+"""By registry name, `<tool>.<action>`."""
+
+TOOL_ALIASES: Mapping[str, str] = {
+    "file": "filesystem",
+    "http-client": "http",
+    "external-api": "http",
+    "process": "data-processing",
+    "validate": "validation",
+}
+
+TOOL_ACTIONS: Mapping[str, str] = {"count_words": "text.count_words", "calculate": "text.calculate"}
+"""Actions that existing files name without a tool, to the tool's registry name."""
+
+PYTHON_PREFIX = "python:"
+"""`tool: python:package.module:function` calls the function with the step's parameters as keyword arguments."""
+
+ATTEMPTS_IF_REPEATABLE = 3
+"""Attempts of a step that may be done twice and whose plan does not say."""
+
+
+def default_action(tool: str) -> str | None:
+    """The one action of a tool that has only one."""
+    actions = actions_of(tool)
+    return actions[0] if len(actions) == 1 else None
+
+
+def actions_of(tool: str) -> list[str]:
+    """Actions of a tool, without its name; empty where there is no such tool."""
+    return [name.rpartition(".")[2] for name in TOOLS if name.rpartition(".")[0] == tool]
+
+
+def idempotent(uses: str) -> bool:
+    """Whether a tool step may be done twice. Unknown tools may not."""
+    spec = TOOLS.get(uses)
+    return spec is not None and spec.idempotent
+
+
+def suggestion(word: str, known: Any) -> str:
+    """`did you mean 'x'?`, or nothing where no known word comes near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean '{near[0]}'?" if near else ""
