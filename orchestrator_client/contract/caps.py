@@ -12,6 +12,9 @@ PLAN_NODES = 400_000
 PLAN_TEMPLATES = 50_000
 """Templates of a plan file; each takes about a tenth of a millisecond to check."""
 
+PLAN_TAGS = 50_000
+"""`<AUTO>` tags of a plan file."""
+
 STEPS = 20_000
 """Steps of one plan."""
 

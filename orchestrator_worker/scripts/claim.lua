@@ -31,7 +31,7 @@ if wish == 'cancel' or halt ~= '' then
   redis.call('ZREM', KEYS[6], member)
   leave(run, instance, '{"sent":false,"kind":"cancelled"}', now, ttl_s)
   event(KEYS[5], ttl_s, 'step_cancelled', now, instance, attempt, cjson.encode({ reason = reason }))
-  if redis.call('HINCRBY', KEYS[1], 'open', -1) == 0 then redis.call('ZADD', KEYS[6], now + 2000, run .. '|') end
+  if redis.call('HINCRBY', KEYS[1], 'open', -1) == 0 then redis.call('ZADD', KEYS[6], now + tonumber(ARGV[8]), run .. '|') end
   return { 'cancelled' }
 end
 

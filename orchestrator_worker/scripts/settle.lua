@@ -95,5 +95,5 @@ if grown > 0 then
   redis.call('INCRBY', KEYS[8], grown)
   redis.call('EXPIRE', KEYS[8], ttl_s)
 end
-if redis.call('HINCRBY', KEYS[1], 'open', grown - 1) == 0 then redis.call('ZADD', KEYS[7], now + 2000, run .. '|') end
+if redis.call('HINCRBY', KEYS[1], 'open', grown - 1) == 0 then redis.call('ZADD', KEYS[7], now + tonumber(ARGV[11]), run .. '|') end
 return reply

@@ -171,7 +171,7 @@ class TestModels:
 
     def test_parameters(self) -> None:
         rows = table("Model steps", "parameter")
-        spellings = spellings_of(catalog.AnalyzeParameters)
+        spellings = spellings_of(catalog.MODEL_ACTIONS["analyze"])
         assert in_order(first_column(rows)) == in_order(names[0] for names in spellings.values())
         for row in rows:
             names = next(names for names in spellings.values() if names[0] == names_in(row[0])[0])

@@ -100,9 +100,10 @@ BOMBS = {
     ),
     "a huge template": (step("tool: terminal, parameters: {command: '" + "{{ x }}" * 500_000 + "'}"), "template"),
     "parentheses": (step("tool: terminal, parameters: {command: '{{ " + "(" * 100_000 + " }}'}"), "template"),
-    "open tags": ("steps:\n- {id: a, action: generate}\n  x:\n" + "   <AUTO>\n" * 400_000, "yaml"),
-    "open tags in a line": ("steps: " + "<AUTO> " * 500_000, "wrong-type"),
-    "tags in tags": ("steps: " + "<AUTO>" * 200_000 + "x" + "</AUTO>" * 200_000, "wrong-type"),
+    "open tags": ("steps:\n- {id: a, action: generate}\n  x:\n" + "   <AUTO>\n" * caps.PLAN_TAGS, "yaml"),
+    "open tags in a line": ("steps: " + "<AUTO> " * caps.PLAN_TAGS, "wrong-type"),
+    "tags in tags": ("steps: " + "<AUTO>" * caps.PLAN_TAGS + "x" + "</AUTO>" * caps.PLAN_TAGS, "wrong-type"),
+    "too many tags": ("steps: " + "<AUTO>" * 500_000, "too-large"),
     "dollars": (step("tool: terminal, parameters: {command: '" + "{{ $" * 500_000 + "'}"), "template"),
     "jumps": (
         "steps:\n"
@@ -132,10 +133,10 @@ BOMBS = {
 class TestBombs:
     @pytest.mark.parametrize(("text", "code"), BOMBS.values(), ids=BOMBS.keys())
     def test_a_bomb_is_refused_within_time_and_memory(self, text: str, code: str) -> None:
-        """Seconds of this process and 200 MB more than before, on a machine that does other things too."""
+        """In 200 MB more than before; the minute only tells a bomb that went off from a slow machine."""
         before_seconds, before_kb = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         assert code in {problem.code for problem in problems_of(text)}
-        assert time.process_time() - before_seconds < 15
+        assert time.process_time() - before_seconds < 60
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 200 * 1024
 
     def test_more_nodes_than_a_plan_may_have(self, monkeypatch: pytest.MonkeyPatch) -> None:

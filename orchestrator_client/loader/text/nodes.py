@@ -162,6 +162,9 @@ def of(value: Json, path: str = "", depth: int = 0) -> Node:
 
 def compose(text: str, problems: Problems) -> Node | None:
     """The document of a file, or None where there is none or it cannot be read; `problems` says which."""
+    if (tags := text.count("<AUTO")) > caps.PLAN_TAGS:
+        problems.error(Code.TOO_LARGE, f"{tags:,} <AUTO> tags; at most {caps.PLAN_TAGS:,} are read", Place(1, 1))
+        return None
     protected = auto.protect(text)
     composer = _Composer(problems, protected)
     parser: Any = YAML(typ="safe", pure=True)
