@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any
-
-from pydantic import TypeAdapter
 
 from orchestrator_client.contract import caps
-from orchestrator_client.contract.catalog import PYTHON_PREFIX, TOOL_ALIASES, TOOLS, default_action, suggestion
+from orchestrator_client.contract.catalog import TOOL_ALIASES, TOOLS, default_action, suggestion
 from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_client.contract.names import TOOL_QUEUE
-from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.plugins import plugin_of
 from orchestrator_worker.context.asked import AskedStep
 from orchestrator_worker.providers.base import ToolCall, ToolOffer
 from orchestrator_worker.records import Asked
 from orchestrator_worker.steps.conversation import AskedCall
-from orchestrator_worker.tools.python import imported
+from orchestrator_worker.tools import registry
+from orchestrator_worker.tools.signature import NOTHING_FITS
+
+_PREFIX = re.compile(r"^\w+:")
 
 NAME_CHARACTERS = 64
 """Longest name of a tool that all providers take."""
@@ -44,7 +42,7 @@ def offers_of(names: Sequence[str]) -> dict[str, tuple[str, ToolOffer]]:
 
 
 def _registry_name(written: str) -> str:
-    if written.startswith(PYTHON_PREFIX) or written in TOOLS:
+    if ":" in written or written in TOOLS or plugin_of(written):
         return written
     tool, _, action = written.partition(".")
     tool = TOOL_ALIASES.get(tool, tool)
@@ -55,27 +53,17 @@ def _registry_name(written: str) -> str:
     return uses
 
 
-@lru_cache(maxsize=256)
 def _offer(uses: str) -> ToolOffer:
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", uses.removeprefix(PYTHON_PREFIX))[-NAME_CHARACTERS:]
-    if uses in TOOLS:
-        return ToolOffer(name, TOOLS[uses].description, TOOLS[uses].parameters.model_json_schema(by_alias=True))
-    function = imported(uses.removeprefix(PYTHON_PREFIX))
-    description = inspect.getdoc(function) or f"Call {uses.removeprefix(PYTHON_PREFIX)}"
-    return ToolOffer(name, description[:1000], _parameters_of(uses, function))
-
-
-def _parameters_of(uses: str, function: Any) -> Json:
-    """JSON Schema of a function's arguments, from its annotations."""
     try:
-        schema: dict[str, Json] = TypeAdapter(function).json_schema()
-    except Exception as error:
-        raise ParametersInvalid(
-            f"parameter 'tools': the arguments of {uses} have no JSON Schema; annotate them ({type(error).__name__})"
-        ) from error
-    if schema.get("type") != "object":
-        raise ParametersInvalid(f"parameter 'tools': {uses} has arguments without names; give each a name")
-    return schema
+        info = registry.resolve(uses).info
+    except ParametersInvalid as error:
+        raise ParametersInvalid(f"parameter 'tools': {error}") from error
+    required = info.parameters.get("required") or ()
+    if NOTHING_FITS in [(info.parameters.get("properties") or {}).get(name) for name in required]:
+        raise ParametersInvalid(f"parameter 'tools': the arguments of {uses} have no JSON Schema; annotate them")
+    # Of the registry's names those with a prefix are import paths, of which the end tells most.
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", re.sub(_PREFIX, "", uses))[-NAME_CHARACTERS:]
+    return ToolOffer(name, info.description, info.parameters)
 
 
 def asked_by(

@@ -1,13 +1,19 @@
-"""What a tool is given, and what it returns."""
+"""What a tool is given, what it returns, and the seam behind which tools of every source stand."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from orchestrator_client.contract.errors import StepError
 from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.tool import Artifact, ToolInfo, ToolSource
+
+OnProgress = Callable[[float | None, str], None]
+"""Takes a fraction from 0 to 1 (None where it is not known) and a message. It never blocks, from whatever thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,18 @@ class ToolContext:
     """Further folders that file tools may use, from the worker's settings."""
     timeout_seconds: float | None = None
     """Time that the step has left, or None without a limit."""
+    on_progress: OnProgress | None = None
+    """None where nobody is told."""
+
+    def progress(self, fraction: float | None = None, message: str = "") -> None:
+        """Say how far the call is: a fraction from 0 to 1, a message, or both.
+
+        It becomes an event of the run, at most a few a second: of those between, only the last is sent. It costs no
+        round trip here, so a tool may call it as often as it likes.
+        """
+        if self.on_progress is not None:
+            known = fraction is not None and math.isfinite(fraction)
+            self.on_progress(min(max(float(fraction), 0.0), 1.0) if known and fraction is not None else None, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +55,51 @@ class ToolResult:
     """Of a failure: whether the same call may go better a moment later. A plan that asks for retries gets them."""
     envelope: dict[str, Json] = field(default_factory=dict)
     """Fields that stand beside `result` in the step's value, for tools whose existing readers expect them there."""
+    artifacts: tuple[Artifact, ...] = ()
+    """Files that the call left in the run's folder."""
+    tool: str = ""
+    source: ToolSource | None = None
+    seconds: float = 0.0
+    """These three are filled in by the registry: who was called, and how long that took."""
 
     @property
     def value(self) -> Json:
         """The step's value, in the shape that templates of existing pipelines read."""
-        return {"result": self.output, "success": self.success, "error": self.error, **self.envelope}
+        files = {"artifacts": [artifact.model_dump() for artifact in self.artifacts]} if self.artifacts else {}
+        return {"result": self.output, "success": self.success, "error": self.error, **files, **self.envelope}
 
 
 Tool = Callable[[ToolContext, Any], ToolResult | Awaitable[ToolResult]]
-"""`tool(context, parameters)`, where `parameters` is the validated record of `contract.catalog`.
+"""`tool(context, parameters)`, where `parameters` is what its entry's `check` returned.
 
 Raise `ToolFailed` (or anything) for what went wrong; return `ToolResult(success=False, …)` for a failure that has a
 result too. A coroutine function is run on the worker's loop and cancelled when the step's time is up or its run is
 cancelled; a plain function runs in the worker's own process or thread.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEntry:
+    """A tool that can be called."""
+
+    info: ToolInfo
+    check: Callable[[Mapping[str, Json]], Any]
+    """The rendered parameters, validated and coerced, as `function` takes them; raises ParametersInvalid."""
+    function: Tool
+
+
+class Source(Protocol):
+    """Where tools come from: a module of `tools.sources`, imported when one of its names is first called."""
+
+    def resolve(self, uses: str) -> ToolEntry:
+        """The tool of that name.
+
+        Raises:
+            ParametersInvalid: there is none.
+            ToolFailed: there is one, and it cannot be loaded or reached.
+        """
+        ...
+
+    def listed(self) -> Iterable[ToolEntry | StepError]:
+        """What it has, as far as that can be listed: import paths cannot. In the place of what cannot be asked, why."""
+        ...

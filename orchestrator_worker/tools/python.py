@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from orchestrator_client.contract.catalog import Parameters
 from orchestrator_client.contract.catalog.code import PythonParameters
 from orchestrator_client.contract.errors import ParametersInvalid, StepError, ToolFailed
 from orchestrator_client.contract.plan import Json
-from orchestrator_worker.tools.base import Tool, ToolContext, ToolResult
+from orchestrator_worker.tools.base import ToolContext, ToolResult
 from orchestrator_worker.tools.jsonable import to_json_value
 
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -25,17 +25,10 @@ def call(_context: ToolContext, parameters: PythonParameters) -> ToolResult | Aw
         ParametersInvalid: there is no such function, or it does not take these arguments.
         ToolFailed: it raised, or returned what JSON cannot say.
     """
-    return _called(parameters.function, parameters.args, parameters.kwargs)
-
-
-def by_keyword(path: str) -> Tool:
-    """A tool that calls the function with all of the step's parameters as keyword arguments."""
-    imported(path)
-
-    def tool(_context: ToolContext, parameters: Parameters) -> ToolResult | Awaitable[ToolResult]:
-        return _called(path, [], dict(parameters.model_extra or {}))
-
-    return tool
+    function = imported(parameters.function)
+    _check_arguments(parameters.function, function, parameters.args, parameters.kwargs)
+    # A node of a graph returns an update of its state, which may have a channel of the name `success`.
+    return performed(parameters.function, function, parameters.args, parameters.kwargs, wordless=False)
 
 
 def imported(path: str) -> Callable[..., Any]:
@@ -78,27 +71,42 @@ def _module(name: str) -> Any:
         raise ToolFailed(f"importing {name} raised {type(error).__name__}: {error}") from error
 
 
-def _called(path: str, args: list[Json], kwargs: dict[str, Json]) -> ToolResult | Awaitable[ToolResult]:
+def performed(
+    path: str, function: Callable[..., Any], args: Sequence[Json], kwargs: Mapping[str, Any], wordless: bool = True
+) -> ToolResult | Awaitable[ToolResult]:
     """Call the function now; a coroutine is handed on, to be awaited on the worker's loop.
 
+    `wordless` says whether a mapping reports failure by `success: false` alone, or only with an `error` beside it.
     `SystemExit` is caught too: a function that leaves must not take the worker with it.
+
+    Raises:
+        ToolFailed: it raised, or returned what JSON cannot say.
     """
-    function = imported(path)
-    _check_arguments(path, function, args, kwargs)
     try:
-        result = function(*args, **kwargs)
+        returned = function(*args, **kwargs)
     except (Exception, SystemExit) as error:
         raise _raised(path, error) from error
-    return _awaited(path, result) if inspect.isawaitable(result) else ToolResult(to_json_value(result))
+    return _awaited(path, returned, wordless) if inspect.isawaitable(returned) else _as_result(returned, wordless)
 
 
-async def _awaited(path: str, result: Awaitable[object]) -> ToolResult:
+async def _awaited(path: str, returned: Awaitable[object], wordless: bool) -> ToolResult:
     """The same for a coroutine. A cancellation passes through, because it is the worker's."""
     try:
-        value = await result
+        value = await returned
     except (Exception, SystemExit) as error:
         raise _raised(path, error) from error
-    return ToolResult(to_json_value(value))
+    return _as_result(value, wordless)
+
+
+def _as_result(value: object, wordless: bool) -> ToolResult:
+    """What a function returned, as a result; a mapping may report failure."""
+    if isinstance(value, ToolResult):
+        return replace(value, output=to_json_value(value.output))
+    output = to_json_value(value)
+    if isinstance(output, dict) and output.get("success") is False and (wordless or "error" in output):
+        error = output.get("error")
+        return ToolResult(output, success=False, error=None if error is None else str(error))
+    return ToolResult(output)
 
 
 def _raised(path: str, error: BaseException) -> StepError:

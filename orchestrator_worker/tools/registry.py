@@ -1,84 +1,43 @@
-"""Which function performs which tool. A tool's module is imported when the tool is first called, and not before."""
+"""One registry for tools of every source: which tool a name means, what there is, and the call of one."""
 
 from __future__ import annotations
 
-import importlib
-import json
-from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, cast
+import time
+from collections.abc import Awaitable, Iterator, Mapping
+from dataclasses import replace
+from importlib import import_module
+from typing import cast
 
-from pydantic import ConfigDict, ValidationError
-
-from orchestrator_client.contract.catalog import PYTHON_PREFIX, TOOLS, Parameters, ToolSpec, suggestion
-from orchestrator_client.contract.errors import ParametersInvalid
+from orchestrator_client.contract.catalog import PYTHON_PREFIX, TOOLS
+from orchestrator_client.contract.errors import StepError
 from orchestrator_client.contract.plan import Json
-from orchestrator_worker.tools.base import Tool, ToolContext, ToolResult
+from orchestrator_client.contract.plugins import plugin_of
+from orchestrator_worker.tools.base import Source, ToolContext, ToolEntry, ToolResult
 
-SHOWN_PROBLEMS = 5
-"""Problems of one call that its error names."""
-
-SHOWN_CHARACTERS = 60
-"""Of a refused value: enough to recognise it, too little to leak a document into the log."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolEntry:
-    """A tool that can be called: what the catalogue says of it, and what performs it."""
-
-    spec: ToolSpec
-    function: Tool
-
-
-class KeywordArguments(Parameters):
-    """Parameters of a `python:` tool: whatever the step gives, passed on by name."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-
-_ACTIONS: Mapping[str, str] = {
-    "filesystem": "read write append copy move delete list exists",
-    "http": "get head post put patch delete request",
-    "terminal": "execute",
-    "python": "call",
-    "data-processing": "filter transform aggregate pivot convert profile merge clean",
-    "validation": "validate",
-    "python-executor": "execute",
-    "mcp-memory": "store retrieve list clear delete",
-    "report-generator": "generate",
-    "task-delegation": "execute",
-    "prompt-optimization": "execute",
-    "debug": "log",
-    "text": "count_words calculate",
-    "web-search": "search",
-    "headless-browser": "scrape extract search",
+_SOURCES: Mapping[str, str] = {
+    PYTHON_PREFIX: "function",
 }
+"""By the prefix of its tools' names, the module of a source; names without one are native, or a plugin's."""
 
-_FUNCTIONS: Mapping[str, str] = {
-    f"{tool}.{action}": f"orchestrator_worker.tools.{tool.replace('-', '_')}:{action}"
-    for tool, actions in _ACTIONS.items()
-    for action in actions.split()
-} | {
-    # `list` would hide the builtin there.
-    "filesystem.list": "orchestrator_worker.tools.filesystem:list_folder",
-    "mcp-memory.list": "orchestrator_worker.tools.mcp_memory:list_keys",
-}
-"""By registry name, where the tool is: `module:function`."""
+NATIVE, PLUGIN = "native", "plugin"
 
 
 def resolve(uses: str) -> ToolEntry:
-    """The tool that a step's `uses` names: a native one, or a function as `python:package.module:function`.
+    """The tool that a step's `uses` names.
 
     Raises:
-        ParametersInvalid: there is no such tool, or the function cannot be imported.
+        ParametersInvalid: there is no such tool.
+        ToolFailed: there is one, and it cannot be loaded.
     """
-    if uses.startswith(PYTHON_PREFIX):
-        return _function_tool(uses)
-    if uses not in TOOLS:
-        near = suggestion(uses, TOOLS) or f"there are: {', '.join(TOOLS)}"
-        raise ParametersInvalid(f"no tool {uses!r} on this worker; {near}")
-    return ToolEntry(TOOLS[uses], _native(uses))
+    prefixed = next((module for prefix, module in _SOURCES.items() if uses.startswith(prefix)), None)
+    # The catalogue comes first, so that a package cannot put itself in the place of a native tool.
+    return _source(prefixed or (PLUGIN if uses not in TOOLS and plugin_of(uses) else NATIVE)).resolve(uses)
+
+
+def listed() -> Iterator[ToolEntry | StepError]:
+    """All tools that can be listed; in the place of what cannot be asked, the reason."""
+    for module in (NATIVE, PLUGIN, *_SOURCES.values()):
+        yield from _source(module).listed()
 
 
 def invoke(uses: str, parameters: Mapping[str, Json], context: ToolContext) -> ToolResult | Awaitable[ToolResult]:
@@ -89,67 +48,22 @@ def invoke(uses: str, parameters: Mapping[str, Json], context: ToolContext) -> T
         ToolFailed: the tool ran and failed.
     """
     entry = resolve(uses)
-    return entry.function(context, checked(entry.spec, parameters))
+    started = time.monotonic()
+    result = entry.function(context, entry.check(parameters))
+    if isinstance(result, ToolResult):
+        return _signed(result, entry, started)
+    return _awaited(result, entry, started)
 
 
-def checked(spec: ToolSpec, parameters: Mapping[str, Json]) -> Parameters:
-    """The parameters as the tool's record.
-
-    Raises:
-        ParametersInvalid: one is missing or of the wrong type; the message names each, as found and as allowed.
-    """
-    try:
-        return spec.parameters.model_validate(dict(parameters))
-    except ValidationError as error:
-        # Two members of a union report one parameter twice, so keyed by parameter.
-        problems = {str(problem["loc"][0]): _problem(cast("Any", problem)) for problem in reversed(error.errors())}
-    shown = "; ".join(list(reversed(problems.values()))[:SHOWN_PROBLEMS])
-    raise ParametersInvalid(f"{spec.name}: {shown}; it takes {_taken(spec)}") from None
+async def _awaited(result: Awaitable[ToolResult], entry: ToolEntry, started: float) -> ToolResult:
+    return _signed(await result, entry, started)
 
 
-@cache
-def _native(uses: str) -> Tool:
-    """The function of a native tool; its module is imported on the first call, and remembered after it.
-
-    A cold import of the http tool costs about 40 ms, which a worker of model steps need never pay.
-    """
-    module, _, function = _FUNCTIONS[uses].partition(":")
-    return cast("Tool", getattr(importlib.import_module(module), function))
+def _signed(result: ToolResult, entry: ToolEntry, started: float) -> ToolResult:
+    """The result with who was called and how long it took, by the monotonic clock."""
+    seconds = time.monotonic() - started
+    return replace(result, tool=entry.info.name, source=entry.info.source, seconds=seconds)
 
 
-def _function_tool(uses: str) -> ToolEntry:
-    """An entry for a `python:` tool. Not remembered: a worker's modules may be replaced under development.
-
-    Raises:
-        ParametersInvalid: there is no such function.
-    """
-    from orchestrator_worker.tools.python import by_keyword
-
-    path = uses.removeprefix(PYTHON_PREFIX)
-    return ToolEntry(ToolSpec(uses, KeywordArguments, f"Call {path}"), by_keyword(path))
-
-
-def _problem(problem: Mapping[str, Any]) -> str:
-    """One problem as pydantic found it, in our words: what was given, and what would have been taken.
-
-    A problem inside a container names its key or index; members of a union name nothing, since plans know no types.
-    """
-    place = str(problem["loc"][0]) + "".join(f"[{part!r}]" for part in problem["loc"][1:2] if problem["loc"][2:])
-    if problem["type"] == "missing":
-        return f"parameter '{place}' is required, and was not given"
-    return f"parameter '{place}' was {_shown(problem['input'])}: {problem['msg']}"
-
-
-def _shown(value: Json) -> str:
-    """Scalars abbreviated; of containers only the type, because they may hold what no log should."""
-    if isinstance(value, dict | list):
-        return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(value)}"
-    text = json.dumps(value, ensure_ascii=False, default=repr)
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
-
-
-def _taken(spec: ToolSpec) -> str:
-    """The names that a tool takes, in the order of its record; aliases of older plans are not advertised."""
-    fields = spec.parameters.model_fields
-    names = [name.removesuffix("_") + ("" if field.is_required() else "?") for name, field in fields.items()]
-    return f"{', '.join(names)} (? marks what may be left out)"
+def _source(module: str) -> Source:
+    return cast("Source", import_module(f"orchestrator_worker.tools.sources.{module}"))

@@ -9,8 +9,10 @@ import pytest
 
 from orchestrator_client.contract.catalog import TOOLS
 from orchestrator_client.contract.errors import ParametersInvalid
+from orchestrator_client.contract.tool import ToolSource
 from orchestrator_worker.tools.base import ToolContext, ToolResult
 from orchestrator_worker.tools.registry import invoke, resolve
+from orchestrator_worker.tools.sources.native import function_of
 
 
 @pytest.fixture
@@ -21,8 +23,12 @@ def context(tmp_path: Path) -> ToolContext:
 @pytest.mark.parametrize("name", sorted(TOOLS))
 def test_every_tool_of_the_catalogue_resolves(name):
     entry = resolve(name)
-    assert entry.spec is TOOLS[name]
-    assert entry.function.__module__.startswith("orchestrator_worker.tools.")
+    said = TOOLS[name]
+    assert (entry.info.name, entry.info.source, entry.info.description) == (name, ToolSource.NATIVE, said.description)
+    assert (entry.info.category, entry.info.level) == (said.category, said.level)
+    assert (entry.info.read_only, entry.info.idempotent) == (said.read_only, said.idempotent)
+    assert entry.info.parameters["type"] == "object"
+    assert function_of(name).__module__.startswith("orchestrator_worker.tools.")
 
 
 def test_an_unknown_tool_is_refused_with_a_suggestion(context):

@@ -18,6 +18,8 @@ from orchestrator_client.contract.catalog.spec import Category, Level, Parameter
 __all__ = [
     "ACTION_ALIASES",
     "ATTEMPTS_IF_REPEATABLE",
+    "LANGCHAIN_PREFIX",
+    "MCP_PREFIX",
     "MODEL_ACTIONS",
     "PYTHON_PREFIX",
     "TOOLS",
@@ -49,6 +51,12 @@ TOOL_ACTIONS: Mapping[str, str] = {"count_words": "text.count_words", "calculate
 
 PYTHON_PREFIX = "python:"
 """`tool: python:package.module:function` calls the function with the step's parameters as keyword arguments."""
+
+LANGCHAIN_PREFIX = "langchain:"
+"""`tool: langchain:package.module:Class`: a LangChain tool by its import path."""
+
+MCP_PREFIX = "mcp:"
+"""`tool: mcp:server/tool`: a tool of a server that the project declares."""
 
 ATTEMPTS_IF_REPEATABLE = 3
 """Attempts of a step that may be done twice and whose plan does not say."""
