@@ -1,4 +1,7 @@
-"""Tell the fleet of a recorded run. Celery is imported when the first run is announced, not before."""
+"""Tell the fleet what it would find anyway, a little later: a recorded run, an answered step.
+
+Celery is imported when the first message is sent, not before.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_client.contract import names
+from orchestrator_client.contract.message import Hint, step_message
 from orchestrator_client.contract.plan import Json
 
 if TYPE_CHECKING:
@@ -18,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Announcer:
-    """Sends the message that starts a run. It is only a hint: `sweep` finds a recorded run without one."""
+    """Sends the messages that a client sends. They are only hints: `sweep` finds a recorded run without one."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -35,13 +39,37 @@ class Announcer:
                 "run %s is recorded, but its message could not be sent (%s); a worker will find it", run, error
             )
 
+    def hint(self, hint: Hint) -> None:
+        """Send the message of a step that has become ready. It too is only a hint."""
+        from kombu.exceptions import OperationalError
+
+        body, headers = step_message(hint)
+        try:
+            with self._celery().producer_pool.acquire(block=True) as producer:
+                # The anonymous exchange puts a message into the queue that it names, without looking up bindings.
+                producer.publish(body, exchange="", routing_key=hint.queue, headers=headers, serializer="json")
+        except OperationalError as error:
+            logger.warning(
+                "run %s: the message of %s could not be sent (%s); a worker will find it",
+                hint.run,
+                hint.instance,
+                error,
+            )
+
     def _send(self, run: str) -> None:
+        app = self._celery()
+        app.send_task(names.RUN_TASK, args=[run], task_id=run, queue=names.CONTROL_QUEUE, ignore_result=True)
+
+    def _celery(self) -> Any:
+        """The application that speaks to the broker."""
         if self._app is None:
             from celery import Celery
 
             self._app = Celery("orchestrator", broker=names.celery_url(self._url), set_as_current=False)
-            self._app.conf.broker_transport_options = {"socket_timeout": 10, "socket_connect_timeout": 3}
-        self._app.send_task(names.RUN_TASK, args=[run], task_id=run, queue=names.CONTROL_QUEUE, ignore_result=True)
+            timeouts = {"socket_timeout": 10, "socket_connect_timeout": 3}
+            # Bodies as the workers write them: JSON text, which base64 would only make longer.
+            self._app.conf.broker_transport_options = {"body_encoding": None, **timeouts}
+        return self._app
 
     def close(self) -> None:
         if self._app is not None:

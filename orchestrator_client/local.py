@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self
 
@@ -22,7 +22,7 @@ import redis
 from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import FleetFailed
 from orchestrator_client.contract.models import AUTO, AUTO_PROVIDER, provider_of
-from orchestrator_client.contract.plan import Plan, Step, StepKind
+from orchestrator_client.contract.plan import Plan, StepKind
 from orchestrator_client.contract.project import FILE_NAME, FILE_VARIABLE, ProviderKind, load_project
 
 FLOOR = (6, 2)
@@ -88,7 +88,7 @@ def queues_of(plan: Plan) -> set[str]:
     Raises:
         ConfigInvalid: the project's configuration cannot be used.
     """
-    steps = list(_all_steps(plan.steps))
+    steps = list(plan.all_steps())
     queues = {step.queue for step in steps}
     others = [str(model) for step in steps for model in step.parameters.get("fallback_models") or ()]
     default = load_project().default_model or os.environ.get("ORCHESTRATOR_DEFAULT_MODEL", "")
@@ -96,13 +96,6 @@ def queues_of(plan: Plan) -> set[str]:
     if any("{" in model or model == AUTO for model in models) or "<AUTO" in plan.to_json():
         return queues | model_queues()
     return queues | {names.model_queue(provider_of(model)) for model in models if model}
-
-
-def _all_steps(steps: Iterable[Step]) -> Iterator[Step]:
-    for step in steps:
-        yield step
-        if step.loop is not None:
-            yield from _all_steps(step.loop.steps)
 
 
 def config_file() -> Path | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator_client.budgets import BudgetView
 from orchestrator_client.contract.errors import InputsInvalid
 from orchestrator_client.contract.event import Event
 from orchestrator_client.contract.plan import Plan, Record
+from orchestrator_client.contract.question import AskedQuestion, QuestionKind
 from orchestrator_client.contract.run import InstanceState, OpenInstance, Receipt, RunRecord
 from orchestrator_client.gates import Gate, Line, ahead_of
 from orchestrator_client.story import error_in, rounded, story, time_of_day, waiting
@@ -63,6 +64,8 @@ class Facts:
     """Waiting instance -> calls of its own run before it."""
     budgets: Mapping[str, BudgetView]
     now_ms: int
+    questions: Mapping[str, AskedQuestion] = field(default_factory=dict)
+    """Instance -> the last question that it asked."""
 
 
 def explain(facts: Facts, step: str | None = None) -> list[Why]:
@@ -149,8 +152,11 @@ def _running(facts: Facts, why: Why) -> Why:
 
 
 def _parked(facts: Facts, why: Why) -> Why:
-    """It waits for its time, or for the steps that it asked for; those have no time."""
+    """It waits for its time, for an answer, or for the steps that it asked for; those have no time."""
     event, until = facts.events.get(why.instance), facts.due_ms.get(why.instance)
+    question = facts.questions.get(why.instance)
+    if question is not None and question.answer is None and not question.expired(facts.now_ms):
+        return _asking(why, question)
     error = error_in(event.data) if event else ""
     if until is None:
         asked = tuple(name for name in facts.open if _asked_by(facts.plan, why.instance, name))
@@ -160,6 +166,17 @@ def _parked(facts: Facts, why: Why) -> Why:
     cause = ": ".join(part for part in (reason, error) if part)
     because = f"waits until {time_of_day(until)}{f', because {cause}' if cause else ''}"
     return why.model_copy(update={"because": because, "until_ms": until})
+
+
+def _asking(why: Why, asked: AskedQuestion) -> Why:
+    """It waits for a person."""
+    question, place = asked.question, f"{asked.run} '{asked.instance}'"
+    until = f" until {time_of_day(asked.deadline_ms)}" if asked.deadline_ms else ""
+    because = f"waits for an answer since {time_of_day(asked.asked_ms)}{until}: {question.title or question.prompt}"
+    command = "approve" if question.kind is QuestionKind.APPROVAL else "answer"
+    value = "" if question.kind is QuestionKind.APPROVAL else " VALUE"
+    update = {"because": because, "help": f"orchestrator {command} {place}{value}", "until_ms": asked.deadline_ms}
+    return why.model_copy(update=update)
 
 
 def _asked_by(plan: Plan, parent: str, name: str) -> bool:

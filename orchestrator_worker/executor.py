@@ -22,6 +22,7 @@ from orchestrator_worker.scheduler import Attempt, Ended, Left, Scheduler, Verdi
 from orchestrator_worker.steps.base import Call, Fail, Output, Skip, StepPerformer, Turn, Want
 from orchestrator_worker.steps.conversation import Memo
 from orchestrator_worker.steps.loop import LoopCall, LoopStep
+from orchestrator_worker.steps.waiting import Waited, performed, resumed
 from orchestrator_worker.store import Store
 
 
@@ -89,7 +90,20 @@ class Executor:
             return Turn(claim.memo, sight.questions(), NOTHING_SENT, "auto")
         if call is None:
             return Skip("its condition is false")
-        return _with_answers(self._performers[step.kind].perform(call), sight, call)
+        return _with_answers(self._performed(attempt, claim, call), sight, call)
+
+    def _performed(self, attempt: Attempt, claim: Claim, call: Call) -> Want:
+        """What the step wants; one that has asked a question begins with what became of it."""
+        perform = self._performers[attempt.step.kind].perform
+        if attempt.step.kind is not StepKind.TOOL:
+            return perform(call)
+        run, waited = attempt.run, Waited()
+        if claim.memo is not None:
+            found = resumed(claim.memo, self._store.asked(run.run, attempt.instance), claim.started_ms)
+            if not isinstance(found, Waited):
+                return found
+            waited = found
+        return performed(call, perform, waited, run.answers, claim.started_ms)
 
     def _call(self, attempt: Attempt, claim: Claim, sight: Sight) -> Call | None:
         """What is performed; None if the step's condition does not hold."""

@@ -21,7 +21,8 @@ from orchestrator_client.contract.run import ErrorInfo, Outcome, Receipt, RunRec
 from orchestrator_worker import recovery
 from orchestrator_worker.compiler import Successor
 from orchestrator_worker.records import NOTHING_SENT, Leave, Report
-from orchestrator_worker.steps.base import Expand, Fail, Output, Readmit, Route, Skip, Turn, Want
+from orchestrator_worker.steps.base import Expand, Fail, Output, Readmit, Route, Skip, Turn, Wait, Want
+from orchestrator_worker.steps.waiting import Waited
 
 LOST_ATTEMPTS = 3
 """Attempts of a step whose workers die under it. More would let one poisonous step take down worker after worker."""
@@ -89,6 +90,10 @@ def decide(step: Step, at: Standing, want: Want) -> Leave | Final:
             return Leave(want.reason, excused=1, report=want.report, memo=want.memo, asked=want.asked)
         case Expand():
             return Leave("scopes", excused=1, memo=want.memo, asked=want.asked, seen=want.seen)
+        case Wait():
+            memo = Waited(want.answers, want.number).memo()
+            wait = want.question.timeout_seconds or 0.0
+            return Leave("question", wait, excused=1, memo=memo, question=want.question, number=want.number)
         case Readmit():
             return Leave("turn", excused=1, report=want.report)
         case Route():

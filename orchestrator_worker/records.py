@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from orchestrator_client.contract.limits import RateLimit
 from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.question import NOTHING_TOLD, GivenAnswers, Question
 from orchestrator_client.contract.run import ErrorInfo, RunBudget
 
 
@@ -22,6 +23,8 @@ class OpenRun:
     tags: tuple[str, ...] = ()
     tenant: str = ""
     budget: RunBudget | None = None
+    answers: GivenAnswers = NOTHING_TOLD
+    """What the run need not ask."""
 
     def inputs(self) -> dict[str, Json]:
         """The inputs, parsed anew: what one step does to them no other step sees."""
@@ -248,3 +251,7 @@ class Leave:
     """It comes back when these steps have ended."""
     seen: int | None = None
     """It comes back when more of its scopes have ended than these; None where it has none."""
+    question: Question | None = None
+    """It comes back when somebody has answered, or the deadline has passed."""
+    number: int = 0
+    """Of the question, among those of its instance, counted from 1."""

@@ -21,12 +21,13 @@ from orchestrator_client.contract.errors import (
     ValueTooLarge,
     WorkerLost,
 )
+from orchestrator_client.contract.message import Hint
 from orchestrator_client.contract.plan import Json, Plan, Step
 from orchestrator_client.contract.run import ErrorInfo, Outcome, RunRecord, RunState, Submission, Wish
 from orchestrator_client.contract.template import references, render
 from orchestrator_worker import lifecycle
 from orchestrator_worker.admission import Admission, is_model, queue_of, step_of
-from orchestrator_worker.canvas import Canvas, Hint
+from orchestrator_worker.canvas import Canvas
 from orchestrator_worker.compiler import Graph
 from orchestrator_worker.context.asked import AskedStep
 from orchestrator_worker.context.places import Place, place_of

@@ -11,8 +11,9 @@ import os
 import sys
 from collections.abc import Iterable
 
+from orchestrator_client.contract.message import Hint
 from orchestrator_worker.__main__ import main
-from orchestrator_worker.canvas import Canvas, Hint
+from orchestrator_worker.canvas import Canvas
 
 dies_at, flag, *options = sys.argv[1:]
 publish, published = Canvas.publish, 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator_client.cli import fleet, follow, limits, money, plans, runs, why
+from orchestrator_client.cli import fleet, follow, limits, money, plans, questions, runs, why
 from orchestrator_client.cli.faults import FaultyGroup
 
 __all__ = ["main"]
@@ -42,6 +42,9 @@ for command in (
     runs.cancel,
     runs.runs,
     why.why,
+    questions.questions,
+    questions.approve,
+    questions.answer,
     limits.limits,
     money.cost,
     money.budget,

@@ -16,6 +16,7 @@ from orchestrator_client.contract.errors import (
     ConfigInvalid,
     FleetFailed,
     InputsInvalid,
+    NoQuestion,
     OrchestratorError,
     PlanInvalid,
     RunConflict,
@@ -69,7 +70,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
             return ExitCode.TIMED_OUT
         case StoreUnavailable() | FleetFailed():
             return ExitCode.UNAVAILABLE
-        case PlanInvalid() | InputsInvalid() | ConfigInvalid() | RunNotFound() | RunConflict():
+        case PlanInvalid() | InputsInvalid() | ConfigInvalid() | RunNotFound() | RunConflict() | NoQuestion():
             return ExitCode.INVALID
         case OrchestratorError():
             return ExitCode.RUN_FAILED

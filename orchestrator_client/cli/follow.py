@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator_client.cli.asking import Asking
 from orchestrator_client.cli.faults import ExitCode
 from orchestrator_client.cli.options import (
     check_event_id,
@@ -66,6 +67,9 @@ def run(
 
     On a terminal the steps are shown as they are now; elsewhere every event is a line. With --tokens the text of
     models is on stdout as they write it, and nothing else.
+
+    What a step asks, it asks here: on a terminal, and otherwise by saying how to answer. --answer and
+    --answer-defaults answer beforehand.
 
     \b
     orchestrator run report.yaml -i topic=rivers -i depth=3
@@ -169,7 +173,8 @@ def _run_embedded(plan: Plan, inputs: dict[str, Any], folder: Path, shown: Shown
         submitted = client.submit(plan, inputs, **submission)
         try:
             if shown.way is Way.STEPS:
-                _show_events(_looking_after(submitted, fleet), _display(plan, submitted.id, shown))
+                asking = Asking(submitted, fleet.url)
+                _show_events(_looking_after(submitted, fleet), _display(plan, submitted.id, shown), asking=asking)
             else:
                 _read(submitted, shown.way)
         except KeyboardInterrupt:
@@ -190,7 +195,7 @@ def _run_on_fleet(url: str, plan: Plan, inputs: dict[str, Any], shown: Shown, su
     with client_of(url) as client:
         submitted = client.submit(plan, inputs, **submission)
         if shown.way is Way.STEPS:
-            _follow_on_fleet(submitted, _display(plan, submitted.id, shown))
+            _follow_on_fleet(submitted, _display(plan, submitted.id, shown), asking=Asking(submitted))
         else:
             _read_on_fleet(submitted, shown.way)
         document = submitted.document()
@@ -214,20 +219,27 @@ def _display(plan: Plan, run_id: str, shown: Shown) -> Display:
     return display_for(plan, run_id, shown.stream)
 
 
-def _show_events(events: Iterator[Event], display: Display, seen: Callable[[str], None] | None = None) -> None:
-    """Show events until there are no more; `seen` hears the id of each."""
+def _show_events(
+    events: Iterator[Event],
+    display: Display,
+    seen: Callable[[str], None] | None = None,
+    asking: Asking | None = None,
+) -> None:
+    """Show events until there are no more; `seen` hears the id of each, `asking` puts the run's questions."""
     with display:
         for event in events:
             display.show(event)
+            if asking is not None:
+                asking.hear(event, display)
             if seen is not None:
                 seen(event.id)
 
 
-def _follow_on_fleet(followed: Run, display: Display, after: str = "0") -> None:
+def _follow_on_fleet(followed: Run, display: Display, after: str = "0", asking: Asking | None = None) -> None:
     """Follow a run that goes on without us, and say how to come back if we must leave."""
     last = [after]
     try:
-        _show_events(followed.stream(after), display, lambda event_id: last.__setitem__(0, event_id))
+        _show_events(followed.stream(after), display, lambda event_id: last.__setitem__(0, event_id), asking)
     except (KeyboardInterrupt, OrchestratorError):
         _say_how_to_return(followed, last[0])
         raise

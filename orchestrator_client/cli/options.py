@@ -41,8 +41,34 @@ _INPUTS = (
         help="A JSON file of inputs; -i goes before it.",
     ),
 )
+
+
+def as_answers(_context: click.Context, _parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
+    """Step -> the answer to its question, as text; of which type, the question says when it is asked.
+
+    Raises:
+        click.BadParameter: a pair has no `=`.
+    """
+    answers = {}
+    for pair in pairs:
+        step, equals, text = pair.partition("=")
+        if not equals or not step:
+            raise click.BadParameter(f"expected step=value, found '{printable(pair)}'")
+        answers[step] = text
+    return answers
+
+
 _SUBMISSION = (
     *_INPUTS,
+    click.option(
+        "--answer",
+        "answers",
+        metavar="STEP=VALUE",
+        multiple=True,
+        callback=as_answers,
+        help="The answer to what a step will ask; may be repeated.",
+    ),
+    click.option("--answer-defaults", is_flag=True, help="Answer what has a default with it, and ask nobody."),
     click.option("--idempotency-key", metavar="KEY", help="Submitting again with the same key gives the same run."),
     click.option("--tag", "tags", metavar="TAG", multiple=True, help="A word to find the run by; may be repeated."),
     click.option("--tenant", metavar="NAME", default="", help="On whose account: fair shares and budgets go by it."),

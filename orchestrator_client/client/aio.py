@@ -16,6 +16,7 @@ from orchestrator_client.client.run import Run
 from orchestrator_client.client.sync import Client
 from orchestrator_client.contract.event import Event
 from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.question import AskedQuestion
 from orchestrator_client.contract.run import RunDocument, RunRecord, RunState
 from orchestrator_client.costs import CostReport
 from orchestrator_client.gates import GateView
@@ -94,6 +95,18 @@ class AsyncRun:
         """As `Run.why`."""
         return await asyncio.to_thread(self._run.why, step)
 
+    async def questions(self) -> list[AskedQuestion]:
+        """As `Run.questions`."""
+        return await asyncio.to_thread(self._run.questions)
+
+    async def answer(self, step: str, value: Json, by: str = "") -> AskedQuestion:
+        """As `Run.answer`."""
+        return await asyncio.to_thread(self._run.answer, step, value, by)
+
+    async def approve(self, step: str, *, approved: bool = True, comment: str = "", by: str = "") -> AskedQuestion:
+        """As `Run.approve`."""
+        return await asyncio.to_thread(self._run.approve, step, approved=approved, comment=comment, by=by)
+
     async def cancel(self) -> RunState:
         """As `Run.cancel`."""
         return await asyncio.to_thread(self._run.cancel)
@@ -123,6 +136,8 @@ class AsyncClient:
         budget_usd: Decimal | float | str | None = None,
         on_breach: str = "fail",
         stream_text: bool = False,
+        answers: Mapping[str, Json] | None = None,
+        answer_defaults: bool = False,
     ) -> AsyncRun:
         """As `Client.submit`."""
         run = await asyncio.to_thread(
@@ -135,6 +150,8 @@ class AsyncClient:
             budget_usd=budget_usd,
             on_breach=on_breach,
             stream_text=stream_text,
+            answers=answers,
+            answer_defaults=answer_defaults,
         )
         return AsyncRun(run)
 
@@ -147,6 +164,10 @@ class AsyncClient:
     ) -> list[RunRecord]:
         """As `Client.runs`."""
         return await asyncio.to_thread(self._client.runs, state=state, pipeline=pipeline, tag=tag, limit=limit)
+
+    async def questions(self) -> list[AskedQuestion]:
+        """As `Client.questions`."""
+        return await asyncio.to_thread(self._client.questions)
 
     async def limits(self) -> list[GateView]:
         """As `Client.limits`."""

@@ -45,6 +45,7 @@ def facts_of(stores: Stores, run: str) -> Facts:
             for instance, call in waiting.items()
         },
         budgets=_budgets(stores, waiting),
+        questions={asked.instance: asked for asked in stores.questions.questions([run])},
         now_ms=runs.now_ms(),
     )
 

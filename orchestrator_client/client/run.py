@@ -8,8 +8,10 @@ from typing import Literal, overload
 from orchestrator_client.client.facts import facts_of
 from orchestrator_client.contract.event import Event
 from orchestrator_client.contract.plan import Json, Plan
+from orchestrator_client.contract.question import AskedQuestion
 from orchestrator_client.contract.run import RunDocument, RunRecord, RunState
 from orchestrator_client.messages import Messages
+from orchestrator_client.questions import Questions
 from orchestrator_client.store import Stores
 from orchestrator_client.watch import follow
 from orchestrator_client.why import Why, explain
@@ -18,8 +20,10 @@ from orchestrator_client.why import Why, explain
 class Run:
     """One run, by its id. Holds nothing: every method asks the store."""
 
-    def __init__(self, stores: Stores, run: str, check: Callable[[], None] = lambda: None) -> None:
-        self._stores, self._store, self._check = stores, stores.runs, check
+    def __init__(
+        self, stores: Stores, run: str, questions: Questions, check: Callable[[], None] = lambda: None
+    ) -> None:
+        self._stores, self._store, self._questions, self._check = stores, stores.runs, questions, check
         self.id = run
 
     def __repr__(self) -> str:
@@ -98,6 +102,30 @@ class Run:
             InputsInvalid: the run has no such step.
         """
         return explain(facts_of(self._stores, self.id), step)
+
+    def questions(self) -> list[AskedQuestion]:
+        """What the run asks and nobody has answered yet, oldest first."""
+        return self._questions.standing([self.id])
+
+    def answer(self, step: str, value: Json, by: str = "") -> AskedQuestion:
+        """Answer what a step asks; the first answer counts, and the step goes on at once.
+
+        `value` is checked against the question: text that spells a number becomes one, a form may leave out what has
+        a default. `by` is who answers, this process's user without it.
+
+        Raises:
+            NoQuestion: the step asks nothing, or it was answered before (by whom and when), or it is too late.
+            InputsInvalid: the answer does not fit the question, or `by` may not answer; nothing was recorded.
+        """
+        return self._questions.answer(self.id, step, lambda _: value, by)
+
+    def approve(self, step: str, *, approved: bool = True, comment: str = "", by: str = "") -> AskedQuestion:
+        """Answer an approval: approve, or reject with `approved=False`.
+
+        Raises:
+            NoQuestion, InputsInvalid: as `answer`.
+        """
+        return self._questions.answer(self.id, step, lambda question: question.decision(approved, comment), by)
 
     def cancel(self) -> RunState:
         """Ask for the run's end: nothing of it starts any more, and what runs is stopped.

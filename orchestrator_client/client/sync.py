@@ -17,11 +17,13 @@ from orchestrator_client.client.run import Run
 from orchestrator_client.contract.errors import InputsInvalid, StoreUnavailable
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.project import load_project
+from orchestrator_client.contract.question import AskedQuestion
 from orchestrator_client.contract.run import RunRecord, RunState, Submission
 from orchestrator_client.contract.submission import run_id_for
 from orchestrator_client.costs import CostReport, days_since, of_ledger, of_receipts
 from orchestrator_client.gates import GateView
 from orchestrator_client.limits import checked_limits, checked_scope
+from orchestrator_client.questions import Questions, told
 from orchestrator_client.store import Stores
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Client:
         self._stores = Stores(self.url)
         self._store = self._stores.runs
         self._announcer = Announcer(self.url)
+        self._questions = Questions(self._stores, self._announcer)
 
     @classmethod
     def local(cls, folder: str | Path = ".") -> Client:
@@ -64,12 +67,16 @@ class Client:
         budget_usd: Decimal | float | str | None = None,
         on_breach: str = "fail",
         stream_text: bool = False,
+        answers: Mapping[str, Json] | None = None,
+        answer_defaults: bool = False,
     ) -> Run:
         """Record a run, and tell the fleet. Once this returns, the run will come to an end, whatever dies meanwhile.
 
         Submitting again with the same idempotency key gives the same run. `tenant` is on whose account it runs; the
         models may cost `budget_usd`, and a call that this does not pay for meets `on_breach`: `fail`, `pause` or
-        `cheaper`. `stream_text` has models' text streamed from the first call on.
+        `cheaper`. `stream_text` has models' text streamed from the first call on. `answers` are those to what its
+        steps will ask, by step (`ask#2`: to its second question), so that nobody need be there; with
+        `answer_defaults`, a question that has a default is answered with it.
 
         Raises:
             PlanInvalid: the pipeline cannot run.
@@ -86,6 +93,7 @@ class Client:
             tenant=checked_tenant(tenant),
             budget=run_budget(budget_usd, on_breach),
             deltas=stream_text,
+            answers=told(plan, answers or {}, answer_defaults),
             idempotency_key=idempotency_key,
         )
         if self._fleet is not None:
@@ -116,6 +124,18 @@ class Client:
             if len(found) >= limit or not page:
                 break
         return found[:limit]
+
+    def questions(self) -> list[AskedQuestion]:
+        """What all open runs ask and nobody has answered yet, oldest first.
+
+        Weakness: it looks at every run that is listed, 500 in two round trips.
+        """
+        found: list[AskedQuestion] = []
+        for offset in range(0, 100_000, 500):
+            if not (page := self._store.runs(offset, 500)):
+                break
+            found += self._questions.standing([r.run for r in page if r.state is RunState.RUNNING])
+        return sorted(found, key=lambda asked: asked.asked_ms)
 
     def limits(self) -> list[GateView]:
         """What is known of every provider's limits: those in force and whose word they are, what is used, who waits."""
@@ -212,7 +232,7 @@ class Client:
         return estimate(plan, inputs or {}, load_project(), histories, gates)
 
     def _run(self, run: str) -> Run:
-        return Run(self._stores, run, self._fleet.check) if self._fleet else Run(self._stores, run)
+        return Run(self._stores, run, self._questions, *([self._fleet.check] if self._fleet else []))
 
     def close(self) -> None:
         """Give up the connections, and end the embedded fleet if there is one."""

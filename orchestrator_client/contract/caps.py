@@ -33,6 +33,12 @@ VALUE_BYTES = 32 * 1024 * 1024
 INLINE_VALUE_BYTES = 256 * 1024
 """Above this a value is compressed into a key of its own, so that reading a run's small values stays cheap."""
 
+QUESTION_BYTES = 256 * 1024
+"""Size of a question as JSON, with the text that a person is to read."""
+
+ANSWER_BYTES = 1024 * 1024
+"""Size of an answer as JSON."""
+
 TEMPLATE_BYTES = 1024 * 1024
 """Size of a template's source."""
 

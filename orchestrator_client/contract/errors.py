@@ -8,6 +8,7 @@
     ├── FleetFailed                 an embedded Redis or worker could not start, or died          (exit code 3)
     ├── RunNotFound                 no run of that id
     ├── RunConflict                 an idempotency key was used before, for another submission
+    ├── NoQuestion                  there is nothing (more) to answer                             (exit code 2)
     ├── RunFailed                   the run ended, and not well                                   (exit code 1)
     ├── TemplateError               a template cannot be rendered
     │   ├── TemplateSyntax          it does not parse
@@ -140,6 +141,17 @@ class RunConflict(OrchestratorError):
             f"idempotency key {self.key!r} already stands for run {self.run}, submitted with another plan or other"
             " inputs; use a new key for a new submission"
         )
+
+
+class NoQuestion(OrchestratorError):
+    """There is nothing to answer: no such question was asked, or it was answered, has expired, or its run has ended."""
+
+    def __init__(self, run: str, step: str, reason: str) -> None:
+        super().__init__(run, step, reason)
+        self.run, self.step, self.reason = run, step, reason
+
+    def __str__(self) -> str:
+        return f"run {self.run}, step '{self.step}': {self.reason}"
 
 
 class RunFailed(OrchestratorError):

@@ -25,6 +25,11 @@ class EventKind(StrEnum):
     STEP_PARKED = "step_parked"
     """The instance waits in Redis. `data`: reason (`limit`, `budget`, `cache`, `tools`, `turn`, or why the attempt
     before ended); scope and words (what a call waits for); delay_ms; error (of the attempt before, if any)."""
+    QUESTION_ASKED = "question_asked"
+    """The instance waits in Redis for an answer. `data`: number, kind, title, prompt (its beginning), delay_ms (to the
+    deadline, if there is one)."""
+    QUESTION_ANSWERED = "question_answered"
+    """Its answer is recorded, and it goes on. `data`: number, by."""
     STEP_SUCCEEDED = "step_succeeded"
     """`data`: started_ms, usage."""
     STEP_FAILED = "step_failed"

@@ -171,6 +171,12 @@ class RunKeys:
         return f"orc:{{{self.run}}}:memos"
 
     @property
+    def questions(self) -> str:
+        """Hash: instance -> number, `asked ms`, `deadline ms` and JSON of its last question; `instance!` -> number,
+        `at ms` and JSON of its last answer. See `question`."""
+        return f"orc:{{{self.run}}}:questions"
+
+    @property
     def deltas(self) -> str:
         """Stream: pieces of text as models write them, see `event.Delta`."""
         return f"orc:{{{self.run}}}:deltas"

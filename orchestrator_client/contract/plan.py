@@ -229,6 +229,14 @@ class Plan(Record):
             steps = {inner.id: inner for inner in step.loop.steps} if step.loop else {}
         return step
 
+    def all_steps(self) -> Iterator[Step]:
+        """Every step, those in the bodies of loops too."""
+        waiting = list(reversed(self.steps))
+        while waiting:
+            step = waiting.pop()
+            yield step
+            waiting += reversed(step.loop.steps if step.loop else ())
+
     @cached_property
     def order(self) -> tuple[str, ...]:
         """Step ids so that every step stands behind its predecessors: the same for the same plan, always.

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from orchestrator_client.contract.plan import Json, Plan, Record, Step, StepKind
 from orchestrator_client.contract.project import OnBreach
+from orchestrator_client.contract.question import NOTHING_TOLD, GivenAnswers
 from orchestrator_client.contract.usage import NO_USAGE, Usage
 
 
@@ -52,7 +53,8 @@ class InstanceState(StrEnum):
     LATE = "late"
     """Its lease has run out; in a moment the attempt is taken for lost."""
     PARKED = "parked"
-    """It waits in Redis until its time comes, or the steps that it asked for have ended, holding no worker."""
+    """It waits in Redis, holding no worker, until its time comes, the steps that it asked for have ended, or somebody
+    has answered its question."""
     WAITING = "waiting"
     """Its model call waits for a provider's limit, for money, or for the answer to the same request, in Redis too."""
 
@@ -149,6 +151,8 @@ class Submission(Record):
     budget: RunBudget | None = None
     deltas: bool = False
     """Whether its models' text is streamed."""
+    answers: GivenAnswers = NOTHING_TOLD
+    """What it need not ask."""
     idempotency_key: str | None = None
 
 

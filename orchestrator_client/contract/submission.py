@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from orchestrator_client.contract import caps, names
 from orchestrator_client.contract.errors import InputsInvalid, RunConflict
 from orchestrator_client.contract.plan import Json, Plan
+from orchestrator_client.contract.question import NOTHING_TOLD
 from orchestrator_client.contract.run import Submission
 
 LOOK_AGAIN_MS = 5_000
@@ -32,7 +33,9 @@ def submit_command(submission: Submission, ttl_seconds: int) -> Command:
     """
     inputs = _inputs_json(submission.inputs)
     keys, plan = names.RunKeys(submission.run), submission.plan
-    digest = hashlib.sha256(f"{plan.hash}\n{inputs}".encode()).hexdigest()
+    answers = submission.answers.model_dump_json() if submission.answers != NOTHING_TOLD else ""
+    told = f"\n{answers}" if answers else ""
+    digest = hashlib.sha256(f"{plan.hash}\n{inputs}{told}".encode()).hexdigest()
     return Command(
         keys=[keys.record, keys.plan, keys.events, names.RUNS, names.TIMETABLE],
         args=[
@@ -49,6 +52,7 @@ def submit_command(submission: Submission, ttl_seconds: int) -> Command:
             submission.tenant,
             submission.budget.model_dump_json() if submission.budget else "",
             "1" if submission.deltas else "",
+            answers,
         ],
     )
 

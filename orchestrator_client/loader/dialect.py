@@ -133,8 +133,8 @@ BACKOFFS: Mapping[str, float] = {
 
 TOOLS_LATER = frozenset(
     {"pipeline-executor", "mcp-server", "image-generation", "visualization", "image-analysis", "pdf-compiler"}
-    | {"user-prompt", "multi-model-routing", "audio-processing", "video-processing"}
-    | {"fact-checker", "markdown-to-html", "approval-gate", "feedback-collection", "database"}
+    | {"multi-model-routing", "audio-processing", "video-processing"}
+    | {"fact-checker", "markdown-to-html", "database"}
 )
 
 ACTIONS_LATER = frozenset(

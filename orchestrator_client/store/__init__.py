@@ -5,9 +5,10 @@ from __future__ import annotations
 from orchestrator_client.store.connection import RETENTION_SECONDS, Connection
 from orchestrator_client.store.gates import GateStore
 from orchestrator_client.store.money import MoneyStore
+from orchestrator_client.store.questions import QuestionStore
 from orchestrator_client.store.runs import RunStore
 
-__all__ = ["RETENTION_SECONDS", "Connection", "GateStore", "MoneyStore", "RunStore", "Stores"]
+__all__ = ["RETENTION_SECONDS", "Connection", "GateStore", "MoneyStore", "QuestionStore", "RunStore", "Stores"]
 
 
 class Stores:
@@ -18,6 +19,7 @@ class Stores:
         self.runs = RunStore(self.connection)
         self.gates = GateStore(self.connection)
         self.money = MoneyStore(self.connection)
+        self.questions = QuestionStore(self.connection)
 
     def close(self) -> None:
         self.connection.close()

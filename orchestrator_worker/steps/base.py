@@ -8,6 +8,7 @@ from typing import Protocol
 
 from orchestrator_client.contract.errors import OrchestratorError
 from orchestrator_client.contract.plan import Json, Step
+from orchestrator_client.contract.question import Answer, Question
 from orchestrator_client.contract.usage import Usage
 from orchestrator_worker.records import Admitted, Asked, Report
 
@@ -25,6 +26,8 @@ class Call:
     """What the attempts before left."""
     returned: Mapping[str, Json] = field(default_factory=dict)
     """Values of the steps that this one asked for, by instance."""
+    answers: tuple[Answer, ...] = ()
+    """To the questions that its attempts before have asked, in their order."""
     admitted: Admitted | None = None
     """Of a model step: what became of its call before this attempt was published."""
     on_text: Callable[[str], None] | None = None
@@ -67,6 +70,18 @@ class Expand:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """The step has a question, and comes back with its answer. Until then it is in no queue and in no worker."""
+
+    question: Question
+    """A step that is asked again returns the same questions in the same order."""
+    answers: tuple[Answer, ...] = ()
+    """Those it has. These two are filled in for it."""
+    number: int = 0
+    """Of the question, among those of its instance, counted from 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Readmit:
     """No call was let through for the step, and it is to make one: it asks its gate."""
 
@@ -105,7 +120,7 @@ class Fail:
     """The memo with which another model is asked once this one has no attempt left; None where there is no other."""
 
 
-Want = Output | Turn | Expand | Readmit | Skip | Route | Fail
+Want = Output | Turn | Expand | Wait | Readmit | Skip | Route | Fail
 
 
 class StepPerformer(Protocol):

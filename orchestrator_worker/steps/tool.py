@@ -7,11 +7,12 @@ from pathlib import Path
 
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed
 from orchestrator_client.contract.plan import END
+from orchestrator_client.contract.question import Question
 from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.settings import Settings
-from orchestrator_worker.steps.base import Call, Fail, Output, Route, Want
+from orchestrator_worker.steps.base import Call, Fail, Output, Route, Wait, Want
 from orchestrator_worker.tools import registry
-from orchestrator_worker.tools.base import ToolContext, ToolResult
+from orchestrator_worker.tools.base import Told, ToolContext, ToolResult
 
 ROUTER = "python.route"
 """Calls a function and takes the branches that it names."""
@@ -26,6 +27,8 @@ class ToolStep:
     def perform(self, call: Call) -> Want:
         uses = "python.call" if call.step.uses == ROUTER else call.step.uses
         result = self._invoke(uses, call)
+        if isinstance(result, Question):
+            return Wait(result)
         if not result.success:
             said = result.error or f"tool '{uses}' reported failure and did not say why"
             return Fail(ToolFailed(said, result.retryable), result.value)
@@ -33,9 +36,9 @@ class ToolStep:
             return Route(_targets(call, result))
         return Output(result.value, warnings=result.warnings)
 
-    def _invoke(self, uses: str, call: Call) -> ToolResult:
+    def _invoke(self, uses: str, call: Call) -> Told:
         result = registry.invoke(uses, call.parameters, self.context(call))
-        if isinstance(result, ToolResult):
+        if isinstance(result, ToolResult | Question):
             return result
         return self._calls.run(_awaited(result), call.step.timeout_seconds)
 
@@ -48,6 +51,7 @@ class ToolStep:
             folder=self._folder(call.run),
             allowed=self._config.allow_paths,
             timeout_seconds=call.step.timeout_seconds,
+            answers=call.answers,
         )
 
     def _folder(self, run: str) -> Path:
@@ -56,7 +60,7 @@ class ToolStep:
         return folder
 
 
-async def _awaited(result: Awaitable[ToolResult]) -> ToolResult:
+async def _awaited(result: Awaitable[Told]) -> Told:
     return await result
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import RunNotFound
 from orchestrator_client.contract.plan import Json, Plan
+from orchestrator_client.contract.question import NOTHING_TOLD, AskedQuestion, GivenAnswers
 from orchestrator_client.contract.run import OpenInstance, Receipt, RunBudget, RunRecord
 from orchestrator_client.contract.submission import load_plan
 from orchestrator_worker.records import OpenRun
@@ -20,8 +21,11 @@ class Reads(Part):
 
     def open_run(self, run: str) -> OpenRun:
         """The unchanging part of a run's record."""
-        key, fields = names.RunKeys(run).record, ["plan_hash", "inputs", "submitted_ms", "tags", "tenant", "budget"]
-        plan_hash, inputs, submitted, tags, tenant, budget = self._on.patiently(
+        key, fields = (
+            names.RunKeys(run).record,
+            ["plan_hash", "inputs", "submitted_ms", "tags", "tenant", "budget", "answers"],
+        )
+        plan_hash, inputs, submitted, tags, tenant, budget, answers = self._on.patiently(
             lambda: self._on.redis.hmget(key, fields)
         )
         if plan_hash is None:
@@ -34,6 +38,7 @@ class Reads(Part):
             tuple(json.loads(tags or "[]")),
             text(tenant or b""),
             RunBudget.model_validate_json(budget) if budget else None,
+            GivenAnswers.model_validate_json(answers) if answers else NOTHING_TOLD,
         )
 
     def plan(self, run: str) -> Plan:
@@ -75,6 +80,14 @@ class Reads(Part):
         """Memos of these instances; those without one are not in the answer."""
         stored = self._on.patiently(lambda: self._on.redis.hmget(names.RunKeys(run).memos, list(instances)))
         return {instance: json.loads(memo) for instance, memo in zip(instances, stored, strict=True) if memo}
+
+    def asked(self, run: str, instance: str) -> AskedQuestion | None:
+        """The last question of an instance, with its answer if there is one."""
+        key, fields = names.RunKeys(run).questions, [instance, f"{instance}!"]
+        stored, answer = self._on.patiently(lambda: self._on.redis.hmget(key, fields))
+        if stored is None:
+            return None
+        return AskedQuestion.from_stored(run, instance, text(stored), text(answer) if answer else None)
 
     def queue_depth(self, queue: str) -> int:
         """Messages that wait in a queue."""

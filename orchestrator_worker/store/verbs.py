@@ -190,10 +190,21 @@ class Verbs(Values):
         data |= {"error": leave.error.model_dump()} if leave.error else {}
         if leave.asked and leave.seen is None:
             data["asked"] = [asked.instance for asked in leave.asked]
+        if leave.question is not None:
+            data = leave.question.announcement(leave.number)
         asked = [part for one in leave.asked for part in (one.instance, one.queue, _memo(one.memo))]
         reply = self._on.run(
             "park",
-            [keys.record, keys.instances, keys.events, names.TIMETABLE, keys.memos, growth_key, keys.arrivals],
+            [
+                keys.record,
+                keys.instances,
+                keys.events,
+                names.TIMETABLE,
+                keys.memos,
+                growth_key,
+                keys.arrivals,
+                keys.questions,
+            ],
             [
                 self._on.ttl_seconds,
                 run,
@@ -206,6 +217,8 @@ class Verbs(Values):
                 _memo(leave.memo),
                 self._on.hint_ms,
                 -1 if leave.seen is None else leave.seen,
+                leave.question.model_dump_json(exclude_defaults=True) if leave.question else "",
+                leave.number,
                 *asked,
             ],
         )

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from orchestrator_client.contract.errors import StepError
 from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.question import Answer, Question
 from orchestrator_client.contract.tool import Artifact, ToolInfo, ToolSource
 
 OnProgress = Callable[[float | None, str], None]
@@ -29,6 +30,8 @@ class ToolContext:
     """Further folders that file tools may use, from the worker's settings."""
     timeout_seconds: float | None = None
     """Time that the step has left, or None without a limit."""
+    answers: tuple[Answer, ...] = ()
+    """To the questions that the tool has asked in earlier attempts, in their order."""
     on_progress: OnProgress | None = None
     """None where nobody is told."""
 
@@ -69,7 +72,10 @@ class ToolResult:
         return {"result": self.output, "success": self.success, "error": self.error, **files, **self.envelope}
 
 
-Tool = Callable[[ToolContext, Any], ToolResult | Awaitable[ToolResult]]
+Told = ToolResult | Question
+"""What a tool returns: what it left, or what it must know first. It is called again, with the answer in its context."""
+
+Tool = Callable[[ToolContext, Any], Told | Awaitable[Told]]
 """`tool(context, parameters)`, where `parameters` is what its entry's `check` returned.
 
 Raise `ToolFailed` (or anything) for what went wrong; return `ToolResult(success=False, …)` for a failure that has a

@@ -12,7 +12,8 @@ from orchestrator_client.contract.catalog import PYTHON_PREFIX, TOOLS
 from orchestrator_client.contract.errors import StepError
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.plugins import plugin_of
-from orchestrator_worker.tools.base import Source, ToolContext, ToolEntry, ToolResult
+from orchestrator_client.contract.question import Question
+from orchestrator_worker.tools.base import Source, Told, ToolContext, ToolEntry
 
 _SOURCES: Mapping[str, str] = {
     PYTHON_PREFIX: "function",
@@ -40,7 +41,7 @@ def listed() -> Iterator[ToolEntry | StepError]:
         yield from _source(module).listed()
 
 
-def invoke(uses: str, parameters: Mapping[str, Json], context: ToolContext) -> ToolResult | Awaitable[ToolResult]:
+def invoke(uses: str, parameters: Mapping[str, Json], context: ToolContext) -> Told | Awaitable[Told]:
     """Check the rendered parameters and call the tool; what a coroutine tool returns is still to be awaited.
 
     Raises:
@@ -50,17 +51,19 @@ def invoke(uses: str, parameters: Mapping[str, Json], context: ToolContext) -> T
     entry = resolve(uses)
     started = time.monotonic()
     result = entry.function(context, entry.check(parameters))
-    if isinstance(result, ToolResult):
-        return _signed(result, entry, started)
-    return _awaited(result, entry, started)
+    if isinstance(result, Awaitable):
+        return _awaited(result, entry, started)
+    return _signed(result, entry, started)
 
 
-async def _awaited(result: Awaitable[ToolResult], entry: ToolEntry, started: float) -> ToolResult:
+async def _awaited(result: Awaitable[Told], entry: ToolEntry, started: float) -> Told:
     return _signed(await result, entry, started)
 
 
-def _signed(result: ToolResult, entry: ToolEntry, started: float) -> ToolResult:
+def _signed(result: Told, entry: ToolEntry, started: float) -> Told:
     """The result with who was called and how long it took, by the monotonic clock."""
+    if isinstance(result, Question):
+        return result
     seconds = time.monotonic() - started
     return replace(result, tool=entry.info.name, source=entry.info.source, seconds=seconds)
 

@@ -13,8 +13,9 @@ from celery.app.trace import build_tracer
 from celery.exceptions import Ignore
 
 from orchestrator_client.contract import caps, names
+from orchestrator_client.contract.message import GROUP_INDEX, Hint, close_signature, step_message
 from orchestrator_worker.app import create_app
-from orchestrator_worker.canvas import GROUP_INDEX, Canvas, Hint, close_signature, never_join, return_part, step_message
+from orchestrator_worker.canvas import Canvas, never_join, return_part
 from orchestrator_worker.settings import Settings
 from tests.conftest import RedisServer
 from tests.fleet import close_app

@@ -15,6 +15,7 @@ from orchestrator_client.contract.errors import (
     FailureKind,
     InputsInvalid,
     ModelFailed,
+    NoQuestion,
     OrchestratorError,
     PlanInvalid,
     Problem,
@@ -43,6 +44,7 @@ def example(of: type[OrchestratorError]) -> OrchestratorError:
         InputsInvalid: (["input 'a': expected integer", "input 'b' is required"],),
         RunNotFound: ("r_1",),
         RunConflict: ("key", "r_1"),
+        NoQuestion: ("r_1", "ask", "it asks nothing"),
         RunFailed: ("r_1", "step 'a' failed"),
         ModelFailed: ("429", False, 2.5, FailureKind.RATE_LIMIT, (RateLimit(Dimension.REQUESTS, 60),)),
     }

@@ -120,7 +120,7 @@ STEPS = [
     ("an empty tool", step("tool: null"), "wrong-type", "tool is empty"),
     ("a tool that is a list", step("tool: [terminal]"), "wrong-type", "tool must be text"),
     ("a misspelt tool", step("tool: filesystm"), "unknown-tool", "did you mean 'filesystem'?"),
-    ("no such tool", step("tool: zzzz"), "unknown-tool", "tools: data-processing, debug, filesystem"),
+    ("no such tool", step("tool: zzzz"), "unknown-tool", "tools: approval-gate, data-processing, debug"),
     ("a misspelt action", step("tool: filesystem, action: raed"), "unknown-action", "did you mean 'read'?"),
     ("an action to choose", step("tool: filesystem"), "no-action", "read, write, append"),
     ("an action that is a template", step("tool: http, action: '{{ x }}'"), "unknown-action", "cannot be a template"),
@@ -250,7 +250,7 @@ class TestRefused:
         assert (problem.code, problem.line, problem.step) == ("not-yet", 2, "a")
         assert problem.column > 8
 
-    @pytest.mark.parametrize("tool", ["visualization", "user-prompt", "pipeline-executor", "database"])
+    @pytest.mark.parametrize("tool", ["visualization", "pipeline-executor", "database"])
     def test_tools_that_come_later(self, tool: str) -> None:
         (problem,) = problems_of(step(f"tool: {tool}"))
         assert (problem.code, problem.message) == ("not-yet", f"tool '{tool}' is not in this release")

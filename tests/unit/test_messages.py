@@ -172,7 +172,7 @@ def test_text_may_be_asked_for_with_the_submission(scene: Scene) -> None:
 
 def test_text_of_a_run_that_is_not_there(scene: Scene) -> None:
     with pytest.raises(RunNotFound):
-        next(Run(scene.client._stores, "nope").stream(mode="messages"))
+        next(scene.client._run("nope").stream(mode="messages"))
     assert not scene.redis.exists("orc:{nope}")
 
 

@@ -19,7 +19,7 @@ CLIENT_SCRIPTS = sorted((ROOT / "orchestrator_client").rglob("scripts/*.lua"))
 PARTS = {"admission", "budgets", "gates", "instances", "waiting"}
 """What several scripts need in front of them; of themselves they do nothing."""
 WORKER_VERBS = [script for script in WORKER_SCRIPTS if script.stem not in PARTS]
-VERBS = [script for script in (*WORKER_VERBS, *CLIENT_SCRIPTS) if script.stem != "clock"]
+VERBS = [script for script in (*WORKER_VERBS, *CLIENT_SCRIPTS) if script.stem not in PARTS | {"clock"}]
 
 EXPORTED = {
     "AsyncClient",
@@ -119,9 +119,14 @@ def needed_by(script: Path) -> list[str]:
     return found[1].split() if found else []
 
 
+def file_of(part: str) -> Path:
+    """Where a part lies: with the worker's scripts, or with those of both rooms."""
+    return next(script for script in (*WORKER_SCRIPTS, *CLIENT_SCRIPTS) if script.stem == part)
+
+
 def functions_of(part: str) -> set[str]:
     """What a part defines."""
-    text = (ROOT / f"orchestrator_worker/scripts/{part}.lua").read_text("utf-8")
+    text = file_of(part).read_text("utf-8")
     return set(re.findall(r"^local function (\w+)", text, re.MULTILINE))
 
 
@@ -138,7 +143,7 @@ def numbered(header: list[str], word: str) -> list[int]:
 
 def test_there_are_scripts_to_look_at() -> None:
     assert len(WORKER_SCRIPTS) >= 7
-    client = {"submit", "cancel", "clock", "set_limits", "learn_limits", "set_budget", "stream_text"}
+    client = {"submit", "cancel", "answer", "clock", "set_limits", "learn_limits", "set_budget", "stream_text"}
     assert {script.stem for script in CLIENT_SCRIPTS} >= client
 
 
@@ -172,7 +177,7 @@ def test_a_script_uses_no_argument_that_its_header_does_not_name(script: Path) -
 
 @pytest.mark.parametrize("part", sorted(PARTS))
 def test_a_part_says_what_it_is_about_and_takes_no_key_or_argument_of_its_own(part: str) -> None:
-    script = ROOT / f"orchestrator_worker/scripts/{part}.lua"
+    script = file_of(part)
     assert header_of(script)
     assert not re.search(r"\b(KEYS|ARGV)\[", script.read_text("utf-8"))
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from orchestrator_client.contract import caps, names
 from orchestrator_client.contract.errors import InputsInvalid, RunConflict
 from orchestrator_client.contract.plan import Plan, Step, StepKind
+from orchestrator_client.contract.question import GivenAnswers
 from orchestrator_client.contract.run import RunBudget, Submission
 from orchestrator_client.contract.submission import accepted, load_plan, pack, run_id_for, submit_command, unpack
 
@@ -91,25 +92,27 @@ def test_the_command_names_what_the_script_takes() -> None:
 @pytest.mark.parametrize(
     ("fields", "last"),
     [
-        ({}, ["", "", ""]),
-        ({"tenant": "acme", "deltas": True}, ["acme", "", "1"]),
-        ({"budget": RunBudget(usd=Decimal("2.50"))}, ["", '{"usd":"2.50","on_breach":"fail"}', ""]),
+        ({}, ["", "", "", ""]),
+        ({"tenant": "acme", "deltas": True}, ["acme", "", "1", ""]),
+        ({"budget": RunBudget(usd=Decimal("2.50"))}, ["", '{"usd":"2.50","on_breach":"fail"}', "", ""]),
+        ({"answers": GivenAnswers(defaults=True)}, ["", "", "", '{"values":{},"defaults":true}']),
     ],
 )
-def test_the_command_ends_with_whose_money_it_is_and_whether_somebody_reads_along(
+def test_the_command_ends_with_whose_money_it_is_who_reads_along_and_what_is_answered(
     fields: dict[str, Any], last: list[str]
 ) -> None:
-    assert submit_command(submission(**fields), 60).args[-3:] == last
+    assert submit_command(submission(**fields), 60).args[-4:] == last
 
 
 def digest(**fields: Any) -> str | int | bytes:
     return submit_command(submission(**fields), 60).args[2]
 
 
-def test_the_digest_tells_submissions_apart_by_plan_and_inputs_only() -> None:
+def test_the_digest_tells_submissions_apart_by_plan_inputs_and_answers_only() -> None:
     same = digest(inputs={"a": 1, "b": 2})
     assert digest(inputs={"b": 2, "a": 1}, run="r_2", tags=("x",)) == same
     assert digest(inputs={"a": 1, "b": 3}) != same
+    assert digest(inputs={"a": 1, "b": 2}, answers=GivenAnswers(values={"s": 1})) != same
     assert digest(inputs={"a": 1, "b": 2}, plan=Plan(id=PLAN.id, version="2", steps=PLAN.steps)) != same
 
 

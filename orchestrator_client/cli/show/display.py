@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import IO, Protocol, Self
 
@@ -38,6 +40,9 @@ class Display(Protocol):
     def show(self, event: Event) -> None:
         """Take in the next event of the run."""
 
+    def paused(self) -> AbstractContextManager[None]:
+        """Leave the terminal to somebody else for a while."""
+
 
 class _Lines:
     """Base of displays that hold nothing."""
@@ -52,6 +57,10 @@ class _Lines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         pass
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Nothing is held."""
+        return nullcontext()
 
 
 class PlainLines(_Lines):
@@ -76,7 +85,7 @@ class LiveTree:
     def __init__(self, plan: Plan, run: str, stream: IO[str]) -> None:
         self._progress, self._run = Progress(plan), run
         self._console = console(stream)
-        self._live = Live(console=self._console, get_renderable=self._frame, refresh_per_second=FRAMES_PER_SECOND)
+        self._live = self._new_live()
 
     def __enter__(self) -> Self:
         """Start to draw, and hide the cursor."""
@@ -92,6 +101,17 @@ class LiveTree:
     def show(self, event: Event) -> None:
         """Take in the event; the next frame, drawn by a thread of its own, shows it."""
         self._progress.apply(event)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the last frame where it is, and go on below whatever is written meanwhile."""
+        self._live.stop()
+        yield
+        self._live = self._new_live()
+        self._live.start(refresh=True)
+
+    def _new_live(self) -> Live:
+        return Live(console=self._console, get_renderable=self._frame, refresh_per_second=FRAMES_PER_SECOND)
 
     def _frame(self) -> RenderableType:
         """The tree at this moment, as high as the terminal is now: it may have been resized."""

@@ -38,5 +38,8 @@ def _details(event: Event) -> Iterator[str]:
         yield str(data.get("state") or "")
     if (usage := usage_of(data)) is not None:
         yield cost(usage)
-    causes = (*(str(data.get(key) or "") for key in ("reason", "scope", "words")), error_in(data))
+    causes = (
+        *(str(data.get(key) or "") for key in ("reason", "scope", "words", "title", "prompt", "by")),
+        error_in(data),
+    )
     yield from (one_line(text, ERROR_CHARACTERS) for text in causes if text)

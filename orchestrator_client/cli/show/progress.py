@@ -101,6 +101,10 @@ class Progress:
                 self._update(event, InstanceState.RUNNING, started_ms=event.at_ms, note="")
             case EventKind.STEP_PARKED:
                 self._park(event)
+            case EventKind.QUESTION_ASKED:
+                self._ask(event)
+            case EventKind.QUESTION_ANSWERED:
+                self._update(event, InstanceState.READY, note="")
             case EventKind.STEP_SUCCEEDED:
                 self._end(event, Outcome.SUCCEEDED)
             case EventKind.STEP_FAILED:
@@ -128,6 +132,12 @@ class Progress:
         note = ": ".join(str(part) for part in said if part)
         state = InstanceState.WAITING if event.data.get("reason") in WAITS else InstanceState.PARKED
         self._update(event, state, until_ms=until_ms, note=note)
+
+    def _ask(self, event: Event) -> None:
+        """It waits for an answer, for a time or for as long as it takes."""
+        until_ms = event.at_ms + int(event.data["delay_ms"]) if "delay_ms" in event.data else 0
+        note = f"asks: {event.data.get('title') or event.data.get('prompt') or ''}"
+        self._update(event, InstanceState.PARKED, until_ms=until_ms, note=note)
 
     def _end(self, event: Event, outcome: Outcome) -> None:
         """An instance has its outcome.

@@ -73,8 +73,8 @@ def _row(step: StepProgress, now_ms: int) -> Row:
 
 
 def _note(step: StepProgress, now_ms: int) -> str:
-    """Why the step is where it is; for one that waits, first for how long."""
-    if step.state is not InstanceState.PARKED:
+    """Why the step is where it is; for one that waits for a time, first for how long."""
+    if step.state is not InstanceState.PARKED or not step.until_ms:
         return step.note
     wait = step.wait_seconds(now_ms)
     return f"{f'in {seconds(wait)}' if wait else 'due now'}  {step.note}"

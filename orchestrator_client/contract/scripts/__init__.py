@@ -4,14 +4,20 @@ import re
 from functools import cache
 from importlib.resources import files
 
+SHARED = ("instances",)
+"""Parts that scripts of every package may need."""
+
 _NEEDS = re.compile(r"-- needs: (.*)\n")
 
 
 @cache
 def source(name: str, package: str = __name__) -> str:
-    """Text of one script, with the clock and the files that it needs, of its own package, in front of it."""
-    folder = files(package)
-    script = folder.joinpath(f"{name}.lua").read_text("utf-8")
+    """Text of one script, with the clock and the files that it needs in front of it: ours, or of its own package."""
+    script = _text(name, package)
     needs = _NEEDS.match(script)
-    parts = [folder.joinpath(f"{part}.lua").read_text("utf-8") for part in (needs[1].split() if needs else ())]
-    return "\n".join([files(__name__).joinpath("clock.lua").read_text("utf-8"), *parts, script])
+    parts = [_text(part, __name__ if part in SHARED else package) for part in (needs[1].split() if needs else ())]
+    return "\n".join([_text("clock", __name__), *parts, script])
+
+
+def _text(name: str, package: str) -> str:
+    return files(package).joinpath(f"{name}.lua").read_text("utf-8")

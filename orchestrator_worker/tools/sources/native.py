@@ -30,6 +30,9 @@ _ACTIONS: Mapping[str, str] = {
     "text": "count_words calculate",
     "web-search": "search",
     "headless-browser": "scrape extract search",
+    "user-prompt": "execute",
+    "approval-gate": "execute",
+    "feedback-collection": "execute",
 }
 
 _FUNCTIONS: Mapping[str, str] = {
