@@ -18,6 +18,7 @@ from orchestrator_worker.executor import Executor
 from orchestrator_worker.limits import Asking, Prepared
 from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.process.deltas import Deltas
+from orchestrator_worker.process.reports import Reports
 from orchestrator_worker.providers.registry import Providers
 from orchestrator_worker.scheduler import Scheduler
 from orchestrator_worker.settings import Settings, settings
@@ -51,7 +52,7 @@ def build_engine(app: Celery, calls: Calls, config: Settings | None = None, proj
     store = Store(connect(config), config)
     canvas, runs = Canvas(app), Runs(store)
     prices, providers = Prices(project), Providers(project)
-    asking, tools = Asking(project, prices), ToolStep(config, calls)
+    asking, tools = Asking(project, prices), ToolStep(config, calls, Reports(store).of)
 
     def describe(prepared: Prepared, call: Call) -> str:
         run, graph = runs.open(call.run)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator_client.cli import fleet, follow, limits, money, plans, questions, runs, why
+from orchestrator_client.cli import fleet, follow, limits, money, plans, questions, runs, tools, why
 from orchestrator_client.cli.faults import FaultyGroup
 
 __all__ = ["main"]
@@ -49,6 +49,7 @@ for command in (
     money.cost,
     money.budget,
     money.estimate,
+    tools.tools,
     fleet.up,
     fleet.worker,
     fleet.flower,

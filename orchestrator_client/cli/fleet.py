@@ -46,7 +46,7 @@ def up(port: int, folder: Path, no_flower: bool) -> None:
     """
     from orchestrator_client.local import LocalFleet
 
-    _require("pydantic_settings")
+    require("pydantic_settings")
     folder.mkdir(parents=True, exist_ok=True)
     fleet = LocalFleet(folder, events=not no_flower)
     page = None
@@ -79,7 +79,7 @@ def worker(url: str | None, **options: object) -> None:
     orchestrator worker --queues tool,control
     orchestrator worker --queues model.openai -c 64
     """
-    _require("pydantic_settings")
+    require("pydantic_settings")
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value is not None]
     _become(["-m", "orchestrator_worker", *given], url)
 
@@ -93,8 +93,8 @@ def flower(port: int, address: str, url: str | None) -> None:
 
     Workers that were started with ORCHESTRATOR_EVENTS=1 send it the events of their steps.
     """
-    _require("pydantic_settings")
-    _require("flower")
+    require("pydantic_settings")
+    require("flower")
     _become(flower_arguments(port, address), url)
 
 
@@ -104,7 +104,7 @@ def flower_arguments(port: int, address: str = ADDRESS) -> list[str]:
     return [*application, "flower", f"--port={port}", f"--address={address}"]
 
 
-def _require(module: str) -> None:
+def require(module: str) -> None:
     """Raises Fault if an extra is not installed, with the command that installs it."""
     if find_spec(module) is None:
         extra = _EXTRAS[module]

@@ -22,6 +22,8 @@ class EventKind(StrEnum):
     """A client asked for the end."""
     STEP_STARTED = "step_started"
     """An attempt holds its lease. `data`: worker."""
+    STEP_PROGRESS = "step_progress"
+    """A tool says how far its call is; at most a few a second. `data`: fraction (0 to 1), message; either or both."""
     STEP_PARKED = "step_parked"
     """The instance waits in Redis. `data`: reason (`limit`, `budget`, `cache`, `tools`, `turn`, or why the attempt
     before ended); scope and words (what a call waits for); delay_ms; error (of the attempt before, if any)."""

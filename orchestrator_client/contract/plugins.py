@@ -18,4 +18,5 @@ def plugins() -> Mapping[str, EntryPoint]:
 
 def plugin_of(name: str) -> EntryPoint | None:
     """The entry point that a tool's name belongs to: its own, or that of a module with this prefix."""
-    return plugins().get(name) or plugins().get(name.rpartition(".")[0])
+    module = plugins().get(name.rpartition(".")[0])
+    return plugins().get(name) or (module if module and not module.attr else None)

@@ -9,6 +9,10 @@ from pydantic import Field
 from orchestrator_client.contract.catalog.spec import Category, Level
 from orchestrator_client.contract.record import Json, Record
 
+LANGCHAIN_CONFIG, LANGCHAIN_ERRORS = "config", "error_pattern"
+"""Parameters of a LangChain tool that are not its own: what it is made with, and the regular expression of failures
+that it reports as text. They are a plan's to say, and never a model's."""
+
 
 class ToolSource(StrEnum):
     """Where a tool comes from."""

@@ -93,6 +93,8 @@ class Code(StrEnum):
     """The step does not say what it does."""
     UNKNOWN_TOOL = "unknown-tool"
     """No such tool."""
+    UNCHECKED_TOOL = "unchecked-tool"
+    """Warning: a tool that only workers can know."""
     UNKNOWN_ACTION = "unknown-action"
     """No such action, or none of this tool."""
     PROSE_ACTION = "prose-action"

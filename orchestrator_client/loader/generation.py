@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from orchestrator_client.contract import catalog, template
 from orchestrator_client.contract.models import AUTO, qualified
-from orchestrator_client.loader import dialect, uses
+from orchestrator_client.loader import dialect, foreign, uses
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.text.nodes import Entry, Mapping, Node, Scalar, Sequence, is_null, kind_of
@@ -52,7 +52,7 @@ def _check_schema(settings: Mapping, problems: Problems) -> None:
 def _is_class(node: Node) -> bool:
     """Whether a text names a class, or will."""
     text = node.value if isinstance(node, Scalar) else None
-    return isinstance(text, str) and (template.is_template(text) or uses.is_function(text))
+    return isinstance(text, str) and (template.is_template(text) or foreign.is_function(text))
 
 
 def _check_format(form: Node, problems: Problems) -> None:
@@ -113,6 +113,10 @@ def _tool(item: Scalar, problems: Problems) -> str | None:
     if written in dialect.TOOLS_LATER:
         dialect.not_yet(problems, f"tool {quoted(item.text)}", item.place)
         return None
+    if foreign.refused(item.text, item.place, problems):
+        return None
+    if foreign.may_be_plugin(item.text, item.place, problems):
+        return item.text.strip()
     actions = [f"{written}.{action}" for action in catalog.actions_of(written)]
     hint = "" if actions else problems.did_you_mean(item.text, catalog.TOOLS.keys())
     remedy = hint or f"write one of {', '.join(actions or catalog.TOOLS)}, or python:package.module:function"

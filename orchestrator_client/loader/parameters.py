@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 
@@ -9,6 +10,7 @@ from pydantic import AliasChoices, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator_client.contract import catalog
+from orchestrator_client.contract.tool import LANGCHAIN_CONFIG, LANGCHAIN_ERRORS
 from orchestrator_client.loader import tags
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
@@ -29,6 +31,8 @@ _PROMPTS: dict[str, tuple[str, ...]] = {
 
 def check(parameters: Mapping, use: Use, problems: Problems) -> None:
     """Add what is missing, unknown or of the wrong type. Templated values are only known to be there."""
+    if use.uses.startswith(catalog.LANGCHAIN_PREFIX):
+        _check_langchain(parameters, problems)
     if use.record is None:
         return
     spellings = spellings_of(use.record)
@@ -45,6 +49,21 @@ def check(parameters: Mapping, use: Use, problems: Problems) -> None:
         value = parameters.entries.get(key)
         found = f", found {kind_of(value.value)}" if value else ""
         problems.error(Code.PARAMETER_TYPE, f"{use.uses}: {quoted(key)} {message}{found}", at)
+
+
+def _check_langchain(parameters: Mapping, problems: Problems) -> None:
+    """What a LangChain tool is made with is a mapping, and the pattern of its errors a regular expression."""
+    config, pattern = parameters.get(LANGCHAIN_CONFIG), parameters.get(LANGCHAIN_ERRORS)
+    if config is not None and not isinstance(config, Mapping) and not has_template(config):
+        message = f"{quoted(LANGCHAIN_CONFIG)} must be a mapping, found {kind_of(config)}"
+        problems.error(Code.PARAMETER_TYPE, message, config.place)
+    if pattern is None or has_template(pattern):
+        return
+    try:
+        re.compile(plain(pattern))
+    except (re.error, TypeError) as error:
+        message = f"{quoted(LANGCHAIN_ERRORS)} is no regular expression: {error}"
+        problems.error(Code.PARAMETER_TYPE, message, pattern.place)
 
 
 def _check_presence(parameters: Mapping, use: Use, spellings: dict[str, tuple[str, ...]], problems: Problems) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from orchestrator_client.contract import caps, catalog
 from orchestrator_client.contract.catalog.models import GenerateParameters
 from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.plugins import plugins
 from orchestrator_client.loader import dialect, recovery
 from orchestrator_client.loader.parameters import spellings_of
 from orchestrator_client.loader.selection import NO_REQUIREMENT
@@ -73,7 +75,7 @@ def _step() -> Json:
         **_loop_keys(),
         "id": {**_id(), "not": {"enum": sorted(dialect.RESERVED_IDS)}},
         "type": {"type": "string"},
-        "tool": {"anyOf": [{"enum": _tool_spellings()}, {"pattern": f"^{catalog.PYTHON_PREFIX}"}]},
+        "tool": {"anyOf": [{"enum": _tool_spellings()}, *_foreign_tools()]},
         "action": {"type": "string", "examples": [*catalog.MODEL_ACTIONS, *catalog.ACTION_ALIASES]},
         **{key: _model_fields().get(key, _ANYTHING) for key in dialect.STEP_MODEL_KEYS},
         "model": _TEXT,
@@ -166,6 +168,13 @@ def _tool_spellings() -> list[str]:
     """Names of tools as they may be written."""
     names = {*dialect.tools(), *catalog.TOOL_ALIASES}
     return sorted(names | {name.replace("-", "_") for name in names} | catalog.TOOLS.keys())
+
+
+def _foreign_tools() -> Iterable[Json]:
+    """Names of tools from outside the catalogue: by prefix, and of the packages that are installed here."""
+    yield {"pattern": f"^({catalog.PYTHON_PREFIX}|{catalog.LANGCHAIN_PREFIX}|{catalog.MCP_PREFIX})"}
+    for point in plugins().values():
+        yield {"const": point.name} if point.attr else {"pattern": rf"^{re.escape(point.name)}(\.|$)"}
 
 
 def _by_tool() -> Iterable[Json]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from orchestrator_client.contract import catalog, template
 from orchestrator_client.contract.plan import StepKind
-from orchestrator_client.loader import dialect, tags
+from orchestrator_client.loader import dialect, foreign, tags
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems, quoted
 from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, kind_of
 
-_FUNCTION = re.compile(r"python:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 ASKED = "generate"
 """The model action of a step whose action is an AUTO tag."""
 
@@ -31,20 +29,15 @@ class Use:
 
     @property
     def record(self) -> type[catalog.Parameters] | None:
-        """What its parameters are checked against; None where they are a function's own."""
+        """What its parameters are checked against; None where only a worker knows them."""
         if self.kind is StepKind.MODEL:
             return catalog.MODEL_ACTIONS[self.uses]
         return catalog.TOOLS[self.uses].parameters if self.uses in catalog.TOOLS else None
 
 
-def is_function(text: str) -> bool:
-    """Whether a text names something importable, as `python:package.module:name`."""
-    return _FUNCTION.fullmatch(text.strip()) is not None
-
-
 def tool_named(text: str) -> str | None:
-    """The catalog's name of `tool.action`, or of a tool with one action; a function's import path as it stands."""
-    if is_function(text):
+    """The catalog's name of `tool.action`, or of a tool with one action; one from outside it as it stands."""
+    if foreign.named(text):
         return text.strip()
     tool, _, action = text.strip().partition(".")
     name = dialect.canonical_tool(tool)
@@ -93,7 +86,7 @@ def _asked(tool: str | None, step: Mapping, parameters: Mapping, problems: Probl
         return Use(StepKind.MODEL, ASKED)
     name = dialect.canonical_tool(tool)
     offered = [f"{name}.{action}" for action in catalog.actions_of(name)]
-    if tool in catalog.TOOLS or is_function(tool):
+    if tool in catalog.TOOLS or foreign.named(tool):
         offered = [tool]
     if not offered:
         return _tool(tool, None, parameters, step.place_of("tool"), step.place_of("action"), problems)
@@ -104,28 +97,24 @@ def _tool(
     tool: str, action: str | None, parameters: Mapping, at: Place, action_at: Place, problems: Problems
 ) -> Use | None:
     """What a step with a tool uses."""
-    if tool.startswith(catalog.PYTHON_PREFIX):
-        return _function(tool, at, problems)
-    if tool in catalog.TOOLS:
+    if foreign.refused(tool, at, problems):
+        return None
+    if tool in catalog.TOOLS or foreign.named(tool):
         return Use(StepKind.TOOL, tool)
     name = dialect.canonical_tool(tool)
     if name in dialect.tools():
         chosen = _chosen(name, action, parameters, action_at if action else at, problems)
         return Use(StepKind.TOOL, f"{name}.{chosen}") if chosen else None
+    if action and foreign.named(f"{tool}.{action}"):
+        return Use(StepKind.TOOL, f"{tool}.{action}")
     if name in dialect.TOOLS_LATER:
         dialect.not_yet(problems, f"tool {quoted(tool)}", at)
+    elif foreign.may_be_plugin(tool, at, problems):
+        return Use(StepKind.TOOL, tool)
     else:
         known = sorted(dialect.tools() | dialect.TOOLS_LATER)
         remedy = problems.did_you_mean(name, known) or f"tools: {', '.join(sorted(dialect.tools()))}"
         problems.error(Code.UNKNOWN_TOOL, f"no tool {quoted(tool)}", at, remedy)
-    return None
-
-
-def _function(tool: str, at: Place, problems: Problems) -> Use | None:
-    """A function by its import path; whether it can be imported only a worker knows."""
-    if is_function(tool):
-        return Use(StepKind.TOOL, tool)
-    problems.error(Code.UNKNOWN_TOOL, f"{quoted(tool)} names no function", at, "write python:package.module:function")
     return None
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import ctypes
 import os
 import signal
 import threading
@@ -21,15 +20,12 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from orchestrator_client.contract.errors import StepError, StepTimeout
+from orchestrator_worker.process.interruption import Interrupted, raise_in
 
 T = TypeVar("T")
 
 Key = tuple[str, str, int]
 """Run, instance, attempt."""
-
-
-class Interrupted(BaseException):
-    """Raised inside a call to stop it. Not an Exception, so that a step's own `except Exception` lets it pass."""
 
 
 @dataclass(slots=True)
@@ -81,7 +77,7 @@ class Calls:
         with self._lock:
             self._under_way.pop(key, None)
             if call.stopped_by is not None:
-                _raise_in(call.thread, None)
+                raise_in(call.thread, None)
 
     def run(self, coroutine: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
         """Run a coroutine on the loop, from within `under_way`, and wait for what it returns.
@@ -118,7 +114,7 @@ class Calls:
             if call.future is not None:
                 call.future.cancel()
             elif not call.awaiting:
-                _raise_in(call.thread, Interrupted)
+                raise_in(call.thread, Interrupted)
 
     def stop_overdue(self) -> None:
         """Stop the calls whose time is up: for threads of a pool, which no timer interrupts."""
@@ -167,11 +163,6 @@ def _alarm(seconds: float | None) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
-
-
-def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Raise an exception in a thread when it next executes Python; None takes one back that it has not met yet."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error) if error else None)
 
 
 _calls: dict[int, Calls] = {}

@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 
 from orchestrator_client.contract import caps
-from orchestrator_client.contract.catalog import TOOL_ALIASES, TOOLS, default_action, suggestion
+from orchestrator_client.contract.catalog import LANGCHAIN_PREFIX, TOOL_ALIASES, TOOLS, default_action, suggestion
 from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_client.contract.names import TOOL_QUEUE
 from orchestrator_client.contract.plugins import plugin_of
+from orchestrator_client.contract.tool import LANGCHAIN_CONFIG, LANGCHAIN_ERRORS
 from orchestrator_worker.context.asked import AskedStep
 from orchestrator_worker.providers.base import ToolCall, ToolOffer
 from orchestrator_worker.records import Asked
@@ -91,4 +92,7 @@ def _refusal(number: int, call: ToolCall, offers: Mapping[str, tuple[str, ToolOf
         return f"at most {caps.CALLS_OF_A_TURN} tools are called at once; ask for the others in the next turn"
     if call.name not in offers:
         return f"there is no tool '{call.name}'; there are: {', '.join(offers)}"
+    reserved = {LANGCHAIN_CONFIG, LANGCHAIN_ERRORS} & call.arguments.keys()
+    if reserved and offers[call.name][0].startswith(LANGCHAIN_PREFIX):
+        return f"there is no parameter '{min(reserved)}'"
     return f"the arguments cannot be read: {call.problem}" if call.problem else ""

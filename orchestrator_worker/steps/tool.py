@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed
@@ -12,21 +12,25 @@ from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.settings import Settings
 from orchestrator_worker.steps.base import Call, Fail, Output, Route, Wait, Want
 from orchestrator_worker.tools import registry
-from orchestrator_worker.tools.base import Told, ToolContext, ToolResult
+from orchestrator_worker.tools.base import OnProgress, Told, ToolContext, ToolResult
 
 ROUTER = "python.route"
 """Calls a function and takes the branches that it names."""
 
 
+ReportTo = Callable[[str, str, int], OnProgress]
+"""Where the progress of an attempt (run, instance, number) goes."""
+
+
 class ToolStep:
     """Performs tool steps, and the routers of a graph, whose function is user code too."""
 
-    def __init__(self, config: Settings, calls: Calls) -> None:
-        self._config, self._calls = config, calls
+    def __init__(self, config: Settings, calls: Calls, report_to: ReportTo | None = None) -> None:
+        self._config, self._calls, self._report_to = config, calls, report_to
 
     def perform(self, call: Call) -> Want:
         uses = "python.call" if call.step.uses == ROUTER else call.step.uses
-        result = self._invoke(uses, call)
+        result = self.invoke(uses, call)
         if isinstance(result, Question):
             return Wait(result)
         if not result.success:
@@ -36,7 +40,8 @@ class ToolStep:
             return Route(_targets(call, result))
         return Output(result.value, warnings=result.warnings)
 
-    def _invoke(self, uses: str, call: Call) -> Told:
+    def invoke(self, uses: str, call: Call) -> Told:
+        """Call a tool, and wait for what it has to say, wherever it runs."""
         result = registry.invoke(uses, call.parameters, self.context(call))
         if isinstance(result, ToolResult | Question):
             return result
@@ -52,6 +57,7 @@ class ToolStep:
             allowed=self._config.allow_paths,
             timeout_seconds=call.step.timeout_seconds,
             answers=call.answers,
+            on_progress=self._report_to(call.run, call.instance, call.attempt) if self._report_to else None,
         )
 
     def _folder(self, run: str) -> Path:

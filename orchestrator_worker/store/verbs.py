@@ -224,6 +224,12 @@ class Verbs(Values):
         )
         return Parking(text(reply[0])), int(reply[1]) if len(reply) > 1 else 0
 
+    def report_progress(self, run: str, instance: str, attempt: int, said: Mapping[str, Json]) -> bool:
+        """Say how far an attempt is; False if it does not hold its instance any more."""
+        keys = names.RunKeys(run)
+        arguments = [self._on.ttl_seconds, instance, attempt, json.dumps(said)]
+        return bool(self._on.run("report_progress", [keys.instances, keys.events], arguments))
+
     def renew(self, held: Sequence[tuple[str, str, int]]) -> list[str]:
         """Renew the leases of these attempts: for each `held`, `cancel` or `lost`."""
         flat = [part for attempt in held for part in attempt]

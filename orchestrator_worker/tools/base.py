@@ -42,8 +42,8 @@ class ToolContext:
         round trip here, so a tool may call it as often as it likes.
         """
         if self.on_progress is not None:
-            known = fraction is not None and math.isfinite(fraction)
-            self.on_progress(min(max(float(fraction), 0.0), 1.0) if known and fraction is not None else None, message)
+            known = fraction is not None and not math.isnan(fraction)
+            self.on_progress(min(max(float(fraction or 0.0), 0.0), 1.0) if known else None, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,20 @@ class ToolResult:
     source: ToolSource | None = None
     seconds: float = 0.0
     """These three are filled in by the registry: who was called, and how long that took."""
+
+    @property
+    def record(self) -> dict[str, Json]:
+        """All of it that is anybody's business outside, as JSON."""
+        return {
+            "success": self.success,
+            "output": self.output,
+            "error": self.error,
+            "warnings": list(self.warnings),
+            "seconds": round(self.seconds, 6),
+            "tool": self.tool,
+            "source": self.source,
+            "artifacts": [artifact.model_dump() for artifact in self.artifacts],
+        }
 
     @property
     def value(self) -> Json:

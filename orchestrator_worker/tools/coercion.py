@@ -41,6 +41,12 @@ def coerced(value: Json, schema: Json, root: Json = None) -> Json:
     return value
 
 
+def meant(text: str, schema: Json, root: Json) -> Json:
+    """What text at a command line means for one parameter: JSON also where the schema allows anything."""
+    anything = not any(_types(branch) for branch in _branches(schema, root))
+    return _parsed(text) if anything else coerced(text, schema, root)
+
+
 def _read(value: Json, types: set[str]) -> Json:
     """One value as one of these types, where that is what it means; no types allow everything."""
     if not types or _fits(value, types):

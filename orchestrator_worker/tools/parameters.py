@@ -32,7 +32,8 @@ def validated(record: type[R], parameters: Mapping[str, Json], tool: str) -> R:
         # Two members of a union report one parameter twice, so keyed by parameter.
         problems = {str(problem["loc"][0]): _problem(cast("Any", problem)) for problem in reversed(error.errors())}
     # Aliases of older plans are not advertised.
-    takes = {name.removesuffix("_"): field.is_required() for name, field in record.model_fields.items()}
+    fields = record.model_fields.items()
+    takes = {field.alias or name.removesuffix("_"): field.is_required() for name, field in fields}
     raise refusal(tool, list(reversed(problems.values())), takes) from None
 
 

@@ -12,13 +12,14 @@ from typing import Any
 from orchestrator_client.contract.catalog.code import PythonParameters
 from orchestrator_client.contract.errors import ParametersInvalid, StepError, ToolFailed
 from orchestrator_client.contract.plan import Json
-from orchestrator_worker.tools.base import ToolContext, ToolResult
+from orchestrator_client.contract.question import Question
+from orchestrator_worker.tools.base import Told, ToolContext, ToolResult
 from orchestrator_worker.tools.jsonable import to_json_value
 
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-def call(_context: ToolContext, parameters: PythonParameters) -> ToolResult | Awaitable[ToolResult]:
+def call(_context: ToolContext, parameters: PythonParameters) -> Told | Awaitable[Told]:
     """Call a function; where it is a coroutine function the result is to be awaited.
 
     Raises:
@@ -38,6 +39,19 @@ def imported(path: str) -> Callable[..., Any]:
         ParametersInvalid: the path is not of that form, or there is no such module or function.
         ToolFailed: the module raised while it was imported.
     """
+    found = named(path)
+    if not callable(found):
+        raise ParametersInvalid(f"{path!r} is a {type(found).__name__}, which cannot be called; name a function")
+    return found  # type: ignore[no-any-return]
+
+
+def named(path: str) -> Any:
+    """Whatever is at `package.module:name`.
+
+    Raises:
+        ParametersInvalid: the path is not of that form, or there is no such module or name.
+        ToolFailed: the module raised while it was imported.
+    """
     if not _PATH.fullmatch(path):
         raise ParametersInvalid(f"{path!r} names no function; write it as package.module:function")
     module_name, _, attributes = path.partition(":")
@@ -46,9 +60,7 @@ def imported(path: str) -> Callable[..., Any]:
         if not hasattr(found, name):
             raise ParametersInvalid(f"{path!r}: module {module_name} has no {attributes!r}; check the spelling")
         found = getattr(found, name)
-    if not callable(found):
-        raise ParametersInvalid(f"{path!r} is a {type(found).__name__}, which cannot be called; name a function")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _module(name: str) -> Any:
@@ -73,7 +85,7 @@ def _module(name: str) -> Any:
 
 def performed(
     path: str, function: Callable[..., Any], args: Sequence[Json], kwargs: Mapping[str, Any], wordless: bool = True
-) -> ToolResult | Awaitable[ToolResult]:
+) -> Told | Awaitable[Told]:
     """Call the function now; a coroutine is handed on, to be awaited on the worker's loop.
 
     `wordless` says whether a mapping reports failure by `success: false` alone, or only with an `error` beside it.
@@ -86,20 +98,22 @@ def performed(
         returned = function(*args, **kwargs)
     except (Exception, SystemExit) as error:
         raise _raised(path, error) from error
-    return _awaited(path, returned, wordless) if inspect.isawaitable(returned) else _as_result(returned, wordless)
+    return _awaited(path, returned, wordless) if inspect.isawaitable(returned) else _told(returned, wordless)
 
 
-async def _awaited(path: str, returned: Awaitable[object], wordless: bool) -> ToolResult:
+async def _awaited(path: str, returned: Awaitable[object], wordless: bool) -> Told:
     """The same for a coroutine. A cancellation passes through, because it is the worker's."""
     try:
         value = await returned
     except (Exception, SystemExit) as error:
         raise _raised(path, error) from error
-    return _as_result(value, wordless)
+    return _told(value, wordless)
 
 
-def _as_result(value: object, wordless: bool) -> ToolResult:
-    """What a function returned, as a result; a mapping may report failure."""
+def _told(value: object, wordless: bool) -> Told:
+    """What a function returned, as a result; a mapping may report failure, and a question is passed on."""
+    if isinstance(value, Question):
+        return value
     if isinstance(value, ToolResult):
         return replace(value, output=to_json_value(value.output))
     output = to_json_value(value)

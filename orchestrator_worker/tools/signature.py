@@ -72,7 +72,7 @@ def _remembered(function: Callable[..., Any], tool: str) -> Signature:
     taken = list(_named(parameters, context, tool))
     extra: typing.Literal["allow", "forbid"] = "allow" if any(p.kind is p.VAR_KEYWORD for p in parameters) else "forbid"
     types = {p.name: hints.get(p.name, Any) for p in taken}
-    wordless = {name for name, kind in types.items() if _schema(kind) is None}
+    wordless = {name for name, kind in types.items() if schema_of(kind) is None}
     fields: dict[str, Any] = {
         f"argument_{place}": (
             Any if p.name in wordless else types[p.name],
@@ -85,7 +85,7 @@ def _remembered(function: Callable[..., Any], tool: str) -> Signature:
     schema.pop("title", None)
     schema.setdefault("properties", {}).update(dict.fromkeys(wordless, NOTHING_FITS))
     returned = hints.get("return", Any)
-    result = None if returned in (Any, None, type(None), ToolResult) else _schema(returned, "serialization")
+    result = None if returned in (Any, None, type(None), ToolResult) else schema_of(returned, "serialization")
     return Signature(record, schema, result, context)
 
 
@@ -131,7 +131,7 @@ def _named(parameters: list[inspect.Parameter], context: str | None, tool: str) 
     yield from named
 
 
-def _schema(kind: Any, mode: typing.Literal["validation", "serialization"] = "validation") -> dict[str, Json] | None:
+def schema_of(kind: Any, mode: typing.Literal["validation", "serialization"] = "validation") -> dict[str, Json] | None:
     """JSON Schema of a type; None where it has none."""
     try:
         return TypeAdapter(kind).json_schema(mode=mode)

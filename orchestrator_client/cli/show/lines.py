@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from orchestrator_client.cli.show.progress import usage_of
+from orchestrator_client.cli.show.progress import said_in, usage_of
 from orchestrator_client.cli.show.rendering import cost
 from orchestrator_client.cli.show.text import one_line, plural, seconds
 from orchestrator_client.contract.event import Event, EventKind
@@ -36,6 +36,8 @@ def _details(event: Event) -> Iterator[str]:
         yield f"{one_line(event.run)} {plural(int(data.get('steps') or 0), 'step')}"
     if event.kind is EventKind.RUN_CLOSED:
         yield str(data.get("state") or "")
+    if event.kind is EventKind.STEP_PROGRESS:
+        yield one_line(said_in(data), ERROR_CHARACTERS)
     if (usage := usage_of(data)) is not None:
         yield cost(usage)
     causes = (

@@ -99,6 +99,8 @@ class Progress:
                 self.cancelling = self._halted = True
             case EventKind.STEP_STARTED:
                 self._update(event, InstanceState.RUNNING, started_ms=event.at_ms, note="")
+            case EventKind.STEP_PROGRESS:
+                self._note(event)
             case EventKind.STEP_PARKED:
                 self._park(event)
             case EventKind.QUESTION_ASKED:
@@ -124,6 +126,12 @@ class Progress:
         for step, missing in self._missing.items():
             if not missing:
                 self._make_ready(step, event.at_ms)
+
+    def _note(self, event: Event) -> None:
+        """A tool says how far it is; nothing else of its step changes."""
+        known = self._steps.get(event.instance)
+        if known is not None and not known.ended:
+            self._steps[event.instance] = replace(known, note=said_in(event.data))
 
     def _park(self, event: Event) -> None:
         """An attempt has ended without an outcome, and the next one starts when the wait is over; or a call waits."""
@@ -178,6 +186,13 @@ class Progress:
         known = self._steps.get(event.instance) or StepProgress(event.instance)
         attempt = event.attempt or known.attempt
         self._steps[event.instance] = replace(known, state=state, attempt=attempt, since_ms=event.at_ms, **changes)
+
+
+def said_in(data: dict[str, Any]) -> str:
+    """What a tool says of its progress, such as `40 % page 2 of 5`; nothing of an event that is no progress."""
+    fraction, message = data.get("fraction"), str(data.get("message") or "")
+    share = f"{fraction:.0%}".replace("%", " %") if isinstance(fraction, int | float) else ""
+    return " ".join(part for part in (share, message) if part)
 
 
 def usage_of(data: dict[str, Any]) -> Usage | None:

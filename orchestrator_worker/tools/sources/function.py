@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator_client.contract.catalog import PYTHON_PREFIX
 from orchestrator_client.contract.tool import ToolInfo, ToolSource
-from orchestrator_worker.tools.base import ToolContext, ToolEntry, ToolResult
+from orchestrator_worker.tools.base import Told, ToolContext, ToolEntry
 from orchestrator_worker.tools.declaration import UNDECLARED, declaration_of
 from orchestrator_worker.tools.python import imported, performed
 from orchestrator_worker.tools.signature import Signature, signature_of
@@ -59,6 +59,6 @@ def entry_of(name: str, source: ToolSource, function: Callable[..., Any]) -> Too
 
 def _called(
     name: str, function: Callable[..., Any], signature: Signature, context: ToolContext, arguments: dict[str, Any]
-) -> ToolResult | Awaitable[ToolResult]:
+) -> Told | Awaitable[Told]:
     given = arguments if signature.context is None else {**arguments, signature.context: context}
     return performed(name.removeprefix(PYTHON_PREFIX), function, (), given)
