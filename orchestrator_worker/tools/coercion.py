@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from orchestrator_client.contract.plan import Json
@@ -28,11 +28,13 @@ def coerced(value: Json, schema: Json, root: Json = None) -> Json:
     A number becomes text where only text is allowed, and a whole float an integer. What does not fit stays as it is:
     whoever validates it then says so. `root` is where references lead; None: the schema itself.
     """
-    branches = list(_branches(schema, schema if root is None else root))
+    root = schema if root is None else root
+    branches = list(_branches(schema, root))
+    if not all(_types(branch) for branch in branches):
+        return value
     types = {name for branch in branches for name in _types(branch)}
     value = _read(value, types)
     within = next((branch for branch in branches if _fits(value, _types(branch))), {})
-    root = schema if root is None else root
     match value:
         case dict():
             return {name: coerced(item, _property(within, name), root) for name, item in value.items()}
@@ -43,17 +45,18 @@ def coerced(value: Json, schema: Json, root: Json = None) -> Json:
 
 def meant(text: str, schema: Json, root: Json) -> Json:
     """What text at a command line means for one parameter: JSON also where the schema allows anything."""
-    anything = not any(_types(branch) for branch in _branches(schema, root))
+    anything = not all(_types(branch) for branch in _branches(schema, root))
     return _parsed(text) if anything else coerced(text, schema, root)
 
 
 def _read(value: Json, types: set[str]) -> Json:
-    """One value as one of these types, where that is what it means; no types allow everything."""
-    if not types or _fits(value, types):
+    """One value as one of these types, where that is what it means."""
+    if _fits(value, types):
         return int(value) if isinstance(value, float) and value.is_integer() and types == {"integer"} else value
     if isinstance(value, str):
         read = _parsed(value)
-        return value if read is value or not _fits(read, types) else _read(read, types)
+        read = value if isinstance(read, str) else _read(read, types)
+        return read if _fits(read, types) else value
     if isinstance(value, float) and value.is_integer() and "integer" in types:
         return int(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and "string" in types:
@@ -92,24 +95,28 @@ def _types(schema: Mapping[str, Json]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for value in listed for name in _TYPES if _fits(value, (name,))))
 
 
-def _branches(schema: Json, root: Json, left: int = REFERENCES) -> Iterator[Mapping[str, Json]]:
-    """The schema without its alternatives and references: each branch that a value may fit."""
+def _branches(schema: Json, root: Json, left: int = REFERENCES) -> list[Mapping[str, Json]]:
+    """The schema without its alternatives and references: each branch that a value may fit; an empty one fits all."""
     if not isinstance(schema, dict) or left == 0:
-        return
-    for inner in [*(schema.get("anyOf") or []), *(schema.get("oneOf") or []), *(schema.get("allOf") or [])]:
-        yield from _branches(inner, root, left - 1)
-    if isinstance(schema.get("$ref"), str):
-        yield from _branches(_referred(schema["$ref"], root), root, left - 1)
-    elif _types(schema):
-        yield schema
+        return [{}]
+    parts = [*(schema.get("allOf") or ()), *([_referred(schema["$ref"], root)] if "$ref" in schema else ())]
+    either = [*(schema.get("anyOf") or ()), *(schema.get("oneOf") or ())]
+    whole = [branch for part in parts for branch in _branches(part, root, left - 1) if _types(branch)]
+    alternatives = [branch for part in either for branch in _branches(part, root, left - 1)]
+    if _types(schema):
+        # What narrows a type, such as which properties go together, allows no other one.
+        return [schema, *whole, *(branch for branch in alternatives if _types(branch))]
+    return [*whole, *alternatives] or [{}]
 
 
-def _referred(reference: str, root: Json) -> Json:
+def _referred(reference: Json, root: Json) -> Json:
     """What a reference within the schema names; nothing for one that leads elsewhere, which is never fetched."""
+    if not isinstance(reference, str) or not reference.startswith("#/"):
+        return None
     found = root
-    for part in reference.removeprefix("#/").split("/") if reference.startswith("#/") else ():
+    for part in reference.removeprefix("#/").split("/"):
         found = found.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
-    return found if reference.startswith("#/") else None
+    return found
 
 
 def _property(schema: Mapping[str, Json], name: str) -> Json:

@@ -237,7 +237,8 @@ def _returned(tool: BaseTool) -> dict[str, Json] | None:
 
 def _config(path: str, config: Mapping[str, Json], context: ToolContext) -> str:
     """The configuration as JSON; a file tool is kept within the run's folder, unless another one is named."""
-    fields = getattr(_found(path), "model_fields", {})
+    found = _found(path)
+    fields = getattr(found, "model_fields", {}) if isinstance(found, type) else {}
     rooted = {ROOT: str(context.folder / str(config.get(ROOT) or ""))} if ROOT in fields else {}
     return json.dumps({**config, **rooted}, sort_keys=True)
 

@@ -12,6 +12,7 @@ from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.tool import ToolInfo, ToolSource
 from orchestrator_worker.tools.base import Tool, ToolContext, ToolEntry
+from orchestrator_worker.tools.coercion import coerced
 from orchestrator_worker.tools.parameters import validated
 
 _ACTIONS: Mapping[str, str] = {
@@ -81,7 +82,8 @@ def _entry(uses: str) -> ToolEntry:
 
 
 def _checked(uses: str, parameters: Mapping[str, Json]) -> Any:
-    return validated(TOOLS[uses].parameters, parameters, uses)
+    given = coerced(dict(parameters), _entry(uses).info.parameters)
+    return validated(TOOLS[uses].parameters, given, uses)
 
 
 def _called(uses: str, context: ToolContext, parameters: Any) -> Any:
