@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orchestrator_client.client import AsyncRun as AsyncRun
     from orchestrator_client.client import Client as Client
     from orchestrator_client.client import Run as Run
+    from orchestrator_client.contract.control import Send as Send
     from orchestrator_client.contract.errors import ConfigInvalid as ConfigInvalid
     from orchestrator_client.contract.errors import InputsInvalid as InputsInvalid
     from orchestrator_client.contract.errors import OrchestratorError as OrchestratorError
@@ -48,6 +49,7 @@ _WHERE = {
     "announce": ("run_pipeline",),
     "budgets": ("BudgetView",),
     "client": ("AsyncClient", "AsyncRun", "Client", "Run"),
+    "contract.control": ("Send",),
     "contract.errors": (
         "ConfigInvalid",
         "InputsInvalid",

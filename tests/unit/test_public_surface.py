@@ -47,6 +47,7 @@ EXPORTED = {
     "RunRecord",
     "RunState",
     "START",
+    "Send",
     "StateGraph",
     "StoreUnavailable",
     "Why",
