@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from orchestrator_client.contract.event import Event as Event
     from orchestrator_client.contract.event import EventKind as EventKind
     from orchestrator_client.contract.event import Written as Written
+    from orchestrator_client.contract.interrupt import interrupt as interrupt
     from orchestrator_client.contract.plan import Plan as Plan
     from orchestrator_client.contract.run import RunDocument as RunDocument
     from orchestrator_client.contract.run import RunRecord as RunRecord
@@ -61,6 +62,7 @@ _WHERE = {
         "StoreUnavailable",
     ),
     "contract.event": ("Delta", "Dropped", "Event", "EventKind", "Written"),
+    "contract.interrupt": ("interrupt",),
     "contract.plan": ("Plan",),
     "contract.run": ("RunDocument", "RunRecord", "RunState"),
     "costs": ("CostReport",),

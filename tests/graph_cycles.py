@@ -6,6 +6,7 @@ import operator
 from typing import Annotated, Any, Literal, TypedDict
 
 from orchestrator_client.contract.control import Send
+from orchestrator_client.contract.interrupt import interrupt
 
 State = dict[str, Any]
 
@@ -95,3 +96,27 @@ def inner_first(state: State) -> State:
 
 def inner_last(state: State) -> State:
     return {"trace": [f"own={','.join(state['own'])} keys={','.join(sorted(state))}"]}
+
+
+class Talk(TypedDict):
+    """What was answered."""
+
+    heard: Annotated[list[Any], "append"]
+
+
+def ask_twice(state: State) -> State:
+    """Two questions, the second of which quotes the answer to the first."""
+    first = interrupt({"ask": "first"})
+    try:
+        second = interrupt(f"after {first}", choices=["yes", "no"])
+    except Exception:  # noqa: BLE001 - a function that catches what it can must not catch the question
+        second = "swallowed"
+    return {"heard": [first, second]}
+
+
+async def ask_later(state: State) -> State:
+    return {"heard": interrupt("later")}
+
+
+def ask_before_deadline(state: State) -> State:
+    return {"heard": interrupt("soon", timeout=60, default="nobody")}

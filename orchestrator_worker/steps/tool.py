@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed
+from orchestrator_client.contract.interrupt import Interrupt, answering
 from orchestrator_client.contract.plan import END, Json, Step
 from orchestrator_client.contract.question import Question
 from orchestrator_worker.process.calls import Calls
@@ -37,10 +38,15 @@ class ToolStep:
         return Output(result.value, warnings=result.warnings)
 
     def _invoke(self, uses: str, call: Call) -> Told:
-        result = registry.invoke(uses, call.parameters, self.context(call))
-        if isinstance(result, ToolResult | Question):
-            return result
-        return self._calls.run(_awaited(result), call.step.timeout_seconds)
+        # A coroutine runs in a copy of this context, so that it sees the answers too.
+        with answering([answer.value for answer in call.answers]):
+            try:
+                result = registry.invoke(uses, call.parameters, self.context(call))
+                if isinstance(result, ToolResult | Question):
+                    return result
+                return self._calls.run(_awaited(result), call.step.timeout_seconds)
+            except Interrupt as interrupted:
+                return interrupted.question
 
     def context(self, call: Call) -> ToolContext:
         """Where and for whom a call works; its folder is there."""

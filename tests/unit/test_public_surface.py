@@ -52,6 +52,7 @@ EXPORTED = {
     "StoreUnavailable",
     "Why",
     "Written",
+    "interrupt",
     "load",
     "loads",
     "model",
