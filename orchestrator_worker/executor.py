@@ -11,7 +11,7 @@ from orchestrator_client.contract.errors import OrchestratorError, RunNotFound, 
 from orchestrator_client.contract.plan import Json, Loop, StepKind
 from orchestrator_client.contract.run import Outcome
 from orchestrator_worker.context.asked import AskedStep
-from orchestrator_worker.context.places import place_of, scope_name
+from orchestrator_worker.context.places import place_of, scope_name, state_memo
 from orchestrator_worker.context.runs import Runs
 from orchestrator_worker.context.sight import Sight, Unanswered
 from orchestrator_worker.context.ways import sent_to
@@ -164,6 +164,7 @@ class Executor:
             claim.failed,
             place.channels or {},
             state=lambda: sight.names()["state"],
+            begun=claim.scopes.get(state_memo(attempt.instance)) or {},
             sent=lambda: sent_to(step.id, senders, sight.own_values()),
             values=values,
         )

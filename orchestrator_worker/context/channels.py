@@ -46,15 +46,30 @@ def updates_of(channels: Channels, writers: Iterable[Step], values: Mapping[str,
 
 
 def shortened(channels: Channels, updates: Iterable[Update]) -> list[Update]:
-    """What has the same effect on the state: of a channel that keeps the last update, only that one."""
-    kept: list[Update] = []
-    last: dict[str, Json] = {}
+    """Fewer updates of the same effect: those of one channel become one, wherever that is the same."""
+    kept: dict[str, list[Json]] = {}
     for name, update in updates:
-        if name in channels and channels[name].reducer != "last":
-            kept.append((name, update))
-        elif name in channels:
-            last[name] = update
-    return [*kept, *last.items()]
+        if (channel := channels.get(name)) is None:
+            continue
+        before = kept.setdefault(name, [])
+        if before and _joins(channel.reducer, before[-1], update):
+            before[-1] = reduce_channel(channel.reducer, before[-1], update)
+        else:
+            before.append(update)
+    return [(name, update) for name, of_channel in kept.items() for update in of_channel]
+
+
+def _joins(reducer: str, one: Json, other: Json) -> bool:
+    """Whether a reducer makes the same of two updates whether they come one by one or already combined."""
+    match reducer:
+        case "last":
+            return True
+        case "merge":
+            return isinstance(one, dict) and isinstance(other, dict)
+        case "add":
+            # Not fractions, whose sum depends on the order of additions.
+            return type(one) is type(other) and type(one) in (int, str, list)
+    return False
 
 
 def _updates(step: Step, value: Json) -> Iterable[Update]:

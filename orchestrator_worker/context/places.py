@@ -64,10 +64,11 @@ class Place:
         return next((channels for channels in inner if channels is not None), self.graph.plan.channels)
 
     def memos(self) -> list[str]:
-        """The memos of the scopes around it, and in a graph of the innermost loop: it has the state at their start."""
+        """The memos of the scopes around it, and in a graph those with the state at their start, and at its own."""
         named = [scope.name for scope in self.scopes]
-        if self.scopes and self.graph.plan.channels is not None:
-            named.append(self.scopes[-1].instance)
+        if self.graph.plan.channels is not None:
+            named += [state_memo(self.scopes[-1].instance)] if self.scopes else []
+            named += [state_memo(self.instance)] if self.step is not None and self.step.loop is not None else []
         return named
 
     def reads(self) -> dict[str, str]:
@@ -115,6 +116,11 @@ def place_of(graph: Graph, instance: str) -> Place:
 def asks_model(instance: str) -> bool:
     """Whether an instance that no plan has asks a model, for a value that its step leaves to one; else a tool's."""
     return re.search(rf"#{TURN}\.\d+$", instance) is not None
+
+
+def state_memo(region: str) -> str:
+    """Where the state is kept that the steps of a region of a graph start from."""
+    return f"{region}#"
 
 
 def scope_name(loop: Step, instance: str, index: int) -> str:

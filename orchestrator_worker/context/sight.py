@@ -14,7 +14,7 @@ from orchestrator_client.contract.template import evaluate, is_template, render,
 from orchestrator_worker.context.asked import AskedStep
 from orchestrator_worker.context.auto import TURN, AutoTag, answered, protected
 from orchestrator_worker.context.channels import fold
-from orchestrator_worker.context.places import Place, bindings
+from orchestrator_worker.context.places import Place, bindings, state_memo
 from orchestrator_worker.context.scope import scope_of
 from orchestrator_worker.context.ways import how_it_ended
 from orchestrator_worker.records import Asked, OpenRun, Ready
@@ -47,8 +47,7 @@ class Sight:
     def state(self, values: Mapping[str, Json]) -> dict[str, Json]:
         """Of a graph: its state, with what the steps before it in the same pass left; `values` by their ids."""
         place = self.place
-        around = place.scopes[-1].instance if place.scopes else None
-        base = self.run.inputs() if around is None else dict(self.scopes[around])["state"]
+        base = self.scopes[state_memo(place.scopes[-1].instance)] if place.scopes else self.run.inputs()
         return fold(place.channels or {}, base, place.graph.order, values)
 
     def _state_names(self, values: Mapping[str, Json]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Parts of a graph that run more than once or apart: cycles, sub-graphs, and nodes that routers send to.
 
-Each is a control step with a body, as a loop is. Its memo has the state at the start of a pass, so that a step of the
-body reads what its own pass left and nothing older; and the updates of the passes that have ended, which are what the
-region leaves. They reach the state of the graph around in plan order, like those of any node.
+Each is a control step with a body, as a loop is. The state at the start of a pass is kept in a memo, so that a step of
+the body reads what its own pass left and nothing older. The region's own memo has the updates of the passes that have
+ended, which are what it leaves: they reach the state of the graph around in plan order, like those of any node.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from orchestrator_client.contract.errors import CycleTooLong, ParametersInvalid,
 from orchestrator_client.contract.plan import Json, Loop, LoopKind, Step
 from orchestrator_worker.compiler import Graph
 from orchestrator_worker.context.channels import Channels, Update, applied, shortened, updates_of
-from orchestrator_worker.context.places import scope_name
+from orchestrator_worker.context.places import scope_name, state_memo
 from orchestrator_worker.context.ways import taken_ways
 from orchestrator_worker.records import Asked
 from orchestrator_worker.steps.base import Expand, Fail, Output, Route, Want
@@ -42,6 +42,8 @@ class RegionCall:
     """Of the graph around."""
     state: Callable[[], Json]
     """Of the graph around, as the region finds it."""
+    begun: Mapping[str, Json]
+    """The state at the start of the pass that has ended."""
     sent: Callable[[], list[Json]]
     """What was sent to the node."""
     values: Callable[[Sequence[int]], list[dict[str, Json]]]
@@ -52,8 +54,6 @@ class RegionCall:
 class Progress:
     """How far a region is: what its memo keeps."""
 
-    state: dict[str, Json]
-    """At the start of the pass that runs; of a node that was sent to, at the start of all."""
     started: int = 0
     total: int = 0
     """Of a node that was sent to: how often."""
@@ -87,7 +87,7 @@ class RegionStep:
 
 def _passes(call: RegionCall) -> Want:
     if call.memo is None:
-        return _expand(call, Progress(_own_state(call), 1), [0])
+        return _expand(call, Progress(1), [0], [_state(call, applied(_channels(call), _mapping(call), ()))])
     progress = Progress(**_fields(call.memo))
     if call.ended < progress.started:
         return _expand(call, progress, [])
@@ -97,7 +97,6 @@ def _passes(call: RegionCall) -> Want:
     ways = taken_ways(call.body, call.loop, values)
     again = call.loop.entry in ways.targets
     passed = Progress(
-        applied(channels, progress.state, updates),
         progress.started + again,
         updates=shortened(channels, [*progress.updates, *updates]),
         taken=list(dict.fromkeys([*progress.taken, *(way for way in ways.targets if way != call.loop.entry)])),
@@ -105,7 +104,9 @@ def _passes(call: RegionCall) -> Want:
     )
     if again and progress.started >= int(call.loop.max_iterations):
         return Fail(_too_long(call))
-    return _expand(call, passed, [progress.started]) if again else _ended(call, passed)
+    if not again:
+        return _ended(call, passed)
+    return _expand(call, passed, [progress.started], [_state(call, applied(channels, call.begun, updates))])
 
 
 def _ended(call: RegionCall, progress: Progress) -> Want:
@@ -117,22 +118,28 @@ def _ended(call: RegionCall, progress: Progress) -> Want:
 
 
 def _items(call: RegionCall) -> Want:
-    items: list[Json] = []
+    memos: list[Asked] = []
+    progress = Progress(**_fields(call.memo or {}))
     if call.memo is None:
-        items = call.sent()
-        if len(items) > caps.ITEMS:
-            raise ParametersInvalid(
-                f"node '{call.step.id}' was sent to {len(items):,} times; at most {caps.ITEMS:,} are taken"
-            )
-        progress = Progress(_mapping(call), 0, len(items))
-    else:
-        progress = Progress(**_fields(call.memo))
+        items = _sent(call)
+        progress = Progress(total=len(items))
+        told = ({"item": item, "length": len(items)} for item in items)
+        memos = [Asked(_scope(call, index), "", item) for index, item in enumerate(told)]
+        memos.append(_state(call, _mapping(call)))
     if call.ended >= progress.total:
         return Output(_value(call, progress.total, _updates_of_items(call, progress.total)))
     until = max(progress.started, min(progress.total, call.ended + int(call.loop.max_parallel)))
-    memos = [Asked(_scope(call, index), "", {"item": item, "length": len(items)}) for index, item in enumerate(items)]
     started = range(progress.started, until)
-    return _expand(call, Progress(progress.state, until, progress.total), started, memos)
+    return _expand(call, Progress(until, progress.total), started, memos)
+
+
+def _sent(call: RegionCall) -> list[Json]:
+    items = call.sent()
+    if len(items) > caps.ITEMS:
+        raise ParametersInvalid(
+            f"node '{call.step.id}' was sent to {len(items):,} times; at most {caps.ITEMS:,} are taken"
+        )
+    return items
 
 
 def _updates_of_items(call: RegionCall, total: int) -> list[Update]:
@@ -156,9 +163,9 @@ def _channels(call: RegionCall) -> Channels:
     return call.channels if call.loop.channels is None else call.loop.channels
 
 
-def _own_state(call: RegionCall) -> dict[str, Json]:
-    """The state at its start: of a sub-graph its own channels, filled from those of the graph around."""
-    return applied(_channels(call), _mapping(call), ())
+def _state(call: RegionCall, state: dict[str, Json]) -> Asked:
+    """The state that the steps of a pass start from, where they read it."""
+    return Asked(state_memo(call.instance), "", state)
 
 
 def _mapping(call: RegionCall) -> dict[str, Json]:
