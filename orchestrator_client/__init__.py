@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orchestrator_client.client import AsyncRun as AsyncRun
     from orchestrator_client.client import Client as Client
     from orchestrator_client.client import Run as Run
+    from orchestrator_client.contract.control import Send as Send
     from orchestrator_client.contract.errors import ConfigInvalid as ConfigInvalid
     from orchestrator_client.contract.errors import InputsInvalid as InputsInvalid
     from orchestrator_client.contract.errors import OrchestratorError as OrchestratorError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from orchestrator_client.contract.event import Event as Event
     from orchestrator_client.contract.event import EventKind as EventKind
     from orchestrator_client.contract.event import Written as Written
+    from orchestrator_client.contract.interrupt import interrupt as interrupt
     from orchestrator_client.contract.plan import Plan as Plan
     from orchestrator_client.contract.run import RunDocument as RunDocument
     from orchestrator_client.contract.run import RunRecord as RunRecord
@@ -48,6 +50,7 @@ _WHERE = {
     "announce": ("run_pipeline",),
     "budgets": ("BudgetView",),
     "client": ("AsyncClient", "AsyncRun", "Client", "Run"),
+    "contract.control": ("Send",),
     "contract.errors": (
         "ConfigInvalid",
         "InputsInvalid",
@@ -59,6 +62,7 @@ _WHERE = {
         "StoreUnavailable",
     ),
     "contract.event": ("Delta", "Dropped", "Event", "EventKind", "Written"),
+    "contract.interrupt": ("interrupt",),
     "contract.plan": ("Plan",),
     "contract.run": ("RunDocument", "RunRecord", "RunState"),
     "costs": ("CostReport",),

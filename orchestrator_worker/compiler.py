@@ -36,6 +36,8 @@ class Graph:
     """The bodies of those steps that are loops."""
     tags: Mapping[str, tuple[AutoTag, ...]]
     """What steps leave to a model; without those that leave nothing."""
+    order: tuple[Step, ...] = ()
+    """Of a pipeline with a state: its steps, each behind its predecessors. Updates are folded in this order."""
 
 
 def compile_plan(plan: Plan) -> Graph:
@@ -59,4 +61,10 @@ def _compiled(plan: Plan, steps: Sequence[Step]) -> Graph:
         exits=tuple(step for step, behind in successors.items() if not behind),
         bodies={step.id: _compiled(plan, step.loop.steps) for step in steps if step.loop is not None},
         tags={step.id: tags for step in steps if (tags := tags_of(step))},
+        order=_in_order(plan, steps) if plan.channels is not None else (),
     )
+
+
+def _in_order(plan: Plan, steps: Sequence[Step]) -> tuple[Step, ...]:
+    level = plan.model_copy(update={"steps": tuple(steps)})
+    return tuple(level.step_by_id[name] for name in level.order)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
 from orchestrator_client.contract.errors import OrchestratorError, RunNotFound, StoreUnavailable, ToolFailed
-from orchestrator_client.contract.plan import StepKind
+from orchestrator_client.contract.plan import Json, Loop, StepKind
 from orchestrator_client.contract.run import Outcome
 from orchestrator_worker.context.asked import AskedStep
-from orchestrator_worker.context.places import place_of, scope_name
+from orchestrator_worker.context.places import place_of, scope_name, state_memo
 from orchestrator_worker.context.runs import Runs
 from orchestrator_worker.context.sight import Sight, Unanswered
+from orchestrator_worker.context.ways import sent_to
 from orchestrator_worker.lifecycle import Standing
 from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.process.deltas import Deltas
@@ -22,6 +23,7 @@ from orchestrator_worker.scheduler import Attempt, Ended, Left, Scheduler, Verdi
 from orchestrator_worker.steps.base import Call, Fail, Output, Skip, StepPerformer, Turn, Want
 from orchestrator_worker.steps.conversation import Memo
 from orchestrator_worker.steps.loop import LoopCall, LoopStep
+from orchestrator_worker.steps.region import RegionCall, RegionStep
 from orchestrator_worker.steps.waiting import Waited, performed, resumed
 from orchestrator_worker.store import Store
 
@@ -41,7 +43,7 @@ class Executor:
     ) -> None:
         self._store, self._runs, self._scheduler = store, runs, scheduler
         self._calls, self._performers, self._deltas, self._worker = calls, performers, deltas, worker
-        self._loops = LoopStep()
+        self._loops, self._regions = LoopStep(), RegionStep()
 
     def run_step(self, run_id: str, instance: str, number: int) -> Verdict:
         """One attempt at one instance, from its claim to the publication of what follows."""
@@ -51,8 +53,7 @@ class Executor:
             return Left()
         place = place_of(graph, instance)
         reads = place.reads()
-        scopes = [scope.name for scope in place.scopes]
-        scopes += [AskedStep.kept_at(instance)] if place.step is None else []
+        scopes = [*place.memos(), *([AskedStep.kept_at(instance)] if place.step is None else [])]
         token = secrets.token_hex(4)
         claim = self._store.claim(run_id, instance, number, token, self._worker, list(reads.values()), scopes)
         if isinstance(claim, Refusal):
@@ -127,6 +128,9 @@ class Executor:
         if claim.memo is None and not sight.holds(step.condition, sight.names()):
             return Skip("its condition is false")
 
+        if step.loop is not None and attempt.graph.plan.channels is not None:
+            return self._regions.perform(self._region(attempt, claim, sight, step.loop))
+
         def names(last_pass: int | None) -> Mapping[str, Any]:
             if last_pass is None:
                 return {**sight.names(), "iteration": 0, "index": 0}
@@ -139,6 +143,31 @@ class Executor:
         rendered = sight.rendered
         call = LoopCall(attempt.instance, step, body, claim.memo, claim.ended, claim.failed, names, rendered)
         return self._loops.perform(call)
+
+    def _region(self, attempt: Attempt, claim: Claim, sight: Sight, loop: Loop) -> RegionCall:
+        """An attempt at a cycle, a sub-graph or a node that was sent to."""
+        step, place = attempt.step, attempt.place
+        body, senders = place.graph.bodies[step.id], tuple(place.graph.steps[name] for name in step.routed_from)
+
+        def values(scopes: Sequence[int]) -> list[dict[str, Json]]:
+            names = [f"{scope_name(step, attempt.instance, scope)}." for scope in scopes]
+            left = self._store.values(attempt.run.run, [f"{name}{inner}" for name in names for inner in body.steps])
+            return [{inner: left[name + inner] for inner in body.steps if name + inner in left} for name in names]
+
+        return RegionCall(
+            attempt.instance,
+            step,
+            loop,
+            body,
+            claim.memo,
+            claim.ended,
+            claim.failed,
+            place.channels or {},
+            state=lambda: sight.names()["state"],
+            begun=claim.scopes.get(state_memo(attempt.instance)) or {},
+            sent=lambda: sent_to(step.id, senders, sight.own_values()),
+            values=values,
+        )
 
     def _refused(self, run_id: str, instance: str, refusal: Refusal) -> Verdict:
         match refusal:

@@ -42,13 +42,11 @@ class Final:
     alive: bool = True
     """Edges out of this step are alive."""
     taken: tuple[str, ...] | None = None
-    """A router's choice: only routes to these are alive."""
+    """A router's choice, or a cycle's: only edges to these are alive."""
 
     def arrives_alive(self, edge: Successor) -> bool:
         """Whether the step behind this edge may still run."""
-        if edge.route and self.taken is not None:
-            return edge.step in self.taken
-        return self.alive
+        return self.alive if self.taken is None else edge.step in self.taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,8 @@ def decide(step: Step, at: Standing, want: Want) -> Leave | Final:
         case Readmit():
             return Leave("turn", excused=1, report=want.report)
         case Route():
-            chosen = {"result": list(want.targets), "success": True}
+            chosen = {"success": True, **want.left, "result": list(want.targets)}
+            chosen |= {"sends": dict(want.sends)} if want.sends else {}
             return Final(receipt, chosen, taken=want.targets)
         case Skip():
             skipped = receipt.model_copy(update={"outcome": Outcome.SKIPPED, "reason": want.reason})

@@ -30,6 +30,7 @@ from orchestrator_worker.admission import Admission, is_model, queue_of, step_of
 from orchestrator_worker.canvas import Canvas
 from orchestrator_worker.compiler import Graph
 from orchestrator_worker.context.asked import AskedStep
+from orchestrator_worker.context.channels import fold
 from orchestrator_worker.context.places import Place, place_of
 from orchestrator_worker.context.runs import Runs
 from orchestrator_worker.context.scope import in_order_of_reference, scope_of
@@ -304,7 +305,10 @@ class Scheduler:
         problem: ErrorInfo | None = None
         try:
             fetch = partial(self._store.values, run.run)
-            scope = scope_of(run, graph.plan, fetch(reads), fetch)
+            values = fetch(reads)
+            channels = graph.plan.channels
+            state = None if channels is None else fold(channels, run.inputs(), graph.order, values)
+            scope = scope_of(run, graph.plan, values, fetch, None if state is None else {**state, "state": state})
         except ToolFailed as error:
             return outputs, ErrorInfo.of(error)
         for name in in_order_of_reference(declared):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from orchestrator_client.contract.record import Json, Record
 
@@ -16,6 +18,31 @@ class LoopKind(StrEnum):
     """As long as its condition holds, asked before each pass."""
     UNTIL = "until"
     """Until its condition holds, asked after each pass."""
+    GRAPH = "graph"
+    """Part of a graph: once, and once more for each time that a way back to its entry is taken."""
+    SENDS = "sends"
+    """A node of a graph, once for each time that routers sent to it."""
+
+
+class Way(Record):
+    """An edge of a graph that leads out of a pass: round to the entry, or out of the cycle."""
+
+    target: str
+    """The step that it leads to, where both ends of it stand in one body."""
+    sources: tuple[str, ...]
+    """Steps of the body. It is taken if all of them arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """What a router may return instead of a node's name: run the node once, on an input of its own.
+
+    `arg` is the state that the node sees, whole, and has to be JSON. A router may return a list of these, of names, or
+    of both. The nodes run side by side; their updates reach the state in the order of the list.
+    """
+
+    node: str
+    arg: Any
 
 
 class Jump(Record):

@@ -23,6 +23,7 @@
         ├── BudgetExceeded          a budget does not pay for the call
         ├── StepTimeout             the attempt took longer than the step allows
         ├── StepCancelled           the run was cancelled while the step ran
+        ├── CycleTooLong            a cycle of a graph would go round more often than it may
         ├── ValueTooLarge           the step left more than the store accepts
         └── WorkerLost              the worker that ran the attempt died
 
@@ -291,6 +292,10 @@ class StepTimeout(StepError):
 
 class StepCancelled(StepError):
     """The run was cancelled while the step ran."""
+
+
+class CycleTooLong(StepError):
+    """A cycle of a graph has gone round as often as it may, and would go on."""
 
 
 class ValueTooLarge(StepError):

@@ -17,7 +17,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from orchestrator_client.contract import names
-from orchestrator_client.contract.control import Handler, Jump, LoopKind
+from orchestrator_client.contract.control import Handler, Jump, LoopKind, Way
 from orchestrator_client.contract.errors import InputsInvalid
 from orchestrator_client.contract.inputs import LARGEST_INTEGER, InputType, coerce
 from orchestrator_client.contract.record import Json, Record
@@ -39,6 +39,7 @@ __all__ = [
     "Retry",
     "Step",
     "StepKind",
+    "Way",
     "coerce",
 ]
 
@@ -98,11 +99,17 @@ class Loop(Record):
     max_parallel: Json = 1
     """Map: items under way at a time; a number or a template of one."""
     max_iterations: Json = 10
-    """While and until: most passes; a number or a template of one."""
+    """All but maps: most passes; a number or a template of one. A graph that would go on after them fails."""
     name: str = ""
     """By which inner loops reach this one's bindings, as `$name.item`."""
     inline: bool = False
     """The body is the one step that was written as the loop: results are its values, with `status` beside them."""
+    entry: str = ""
+    """Of a cycle of a graph: the step at which a pass begins. Empty for a sub-graph, which has one pass."""
+    ways: tuple[Way, ...] = ()
+    """Of a cycle: the edges that lead out of a pass."""
+    channels: dict[str, Channel] | None = None
+    """Of a sub-graph: its own state. None: that of the graph around."""
 
 
 class Input(Record):
@@ -137,6 +144,8 @@ class Step(Record):
     """Steps whose values the templates name."""
     routes: dict[str, str] | None = None
     """For a router: what its function may return, to the step that it leads to (or `END`)."""
+    sends: tuple[str, ...] = ()
+    """For a router: those of its targets that run once for each `Send`."""
     writes: str | None = None
     """Graphs: channel that receives the step's result. None with channels declared: the result is a mapping of
     channels to updates."""
@@ -174,6 +183,8 @@ class Step(Record):
     @property
     def updates_state(self) -> bool:
         """Graphs: whether its result goes into the state, into its channel or as a function's mapping of updates."""
+        if self.loop is not None:
+            return True
         return self.routes is None and (self.writes is not None or self.uses.startswith("python"))
 
     @property
@@ -183,15 +194,15 @@ class Step(Record):
         yield from self.routed_from
 
 
-Loop.model_rebuild()
-
-
 class Channel(Record):
     """One channel of a graph's state: how the updates of several writers become one value."""
 
     reducer: str = "last"
     """`last`, `add`, `append`, `merge`, or an importable function `package.module:function(current, update)`."""
     default: Json = None
+
+
+Loop.model_rebuild()
 
 
 class Plan(Record):

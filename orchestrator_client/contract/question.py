@@ -78,6 +78,8 @@ class Question(Record):
     prompt: str
     """Text, whatever is in it: nothing of it is rendered, and nothing of it is obeyed."""
     title: str = ""
+    payload: Json = None
+    """Of an interrupt: what the node gave for whoever answers; `prompt` is its text."""
     value: AnswerField | None = None
     fields: dict[str, AnswerField] = Field(default_factory=dict)
     default: Json = None

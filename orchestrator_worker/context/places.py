@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator_client.contract.plan import Json, LoopKind, Step
+from orchestrator_client.contract.plan import Channel, Json, LoopKind, Step
 from orchestrator_worker.compiler import Graph
 from orchestrator_worker.context.auto import TURN
 
@@ -28,9 +28,14 @@ class Scope:
     """`each[2]`, `refine#3`."""
     index: int
 
+    @property
+    def instance(self) -> str:
+        """The loop's own."""
+        return self.name.rpartition("[" if _is_map(self.loop) else "#")[0]
+
     def sibling(self, index: int) -> str:
         """The name of another item or pass of the same loop."""
-        return scope_name(self.loop, self.name.rpartition("[" if _is_map(self.loop) else "#")[0], index)
+        return scope_name(self.loop, self.instance, index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,20 @@ class Place:
         """What stands before the names of its neighbours."""
         return f"{self.scopes[-1].name}." if self.scopes else ""
 
+    @property
+    def channels(self) -> Mapping[str, Channel] | None:
+        """Of a graph: its state, or that of the sub-graph around."""
+        inner = (scope.loop.loop.channels for scope in reversed(self.scopes) if scope.loop.loop)
+        return next((channels for channels in inner if channels is not None), self.graph.plan.channels)
+
+    def memos(self) -> list[str]:
+        """The memos of the scopes around it, and in a graph those with the state at their start, and at its own."""
+        named = [scope.name for scope in self.scopes]
+        if self.graph.plan.channels is not None:
+            named += [state_memo(self.scopes[-1].instance)] if self.scopes else []
+            named += [state_memo(self.instance)] if self.step is not None and self.step.loop is not None else []
+        return named
+
     def reads(self) -> dict[str, str]:
         """The steps whose values its templates name, each with the instance that it means here."""
         names = self.step.reads if self.step else ()
@@ -60,12 +79,13 @@ class Place:
     def resolved(self, name: str) -> str | None:
         """The instance that a step's name means here: its own body's first, then those around it.
 
-        Within a loop a step that comes later, or the step itself, means the pass before; None in the first one.
+        Within a loop a step that comes later, or the step itself, means the pass before; None in the first one. In a
+        graph steps read none that comes later.
         """
         if name not in self.graph.steps:
             return self.outer.resolved(name) if self.outer else None
         scope = self.scopes[-1] if self.scopes else None
-        if scope is None or _is_map(scope.loop) or self.step is None or name in _before(self.graph, self.step):
+        if scope is None or self.step is None or not _in_passes(scope.loop) or name in _before(self.graph, self.step):
             return f"{self.prefix}{name}"
         return f"{scope.sibling(scope.index - 1)}.{name}" if scope.index > 0 else None
 
@@ -96,6 +116,11 @@ def place_of(graph: Graph, instance: str) -> Place:
 def asks_model(instance: str) -> bool:
     """Whether an instance that no plan has asks a model, for a value that its step leaves to one; else a tool's."""
     return re.search(rf"#{TURN}\.\d+$", instance) is not None
+
+
+def state_memo(region: str) -> str:
+    """Where the state is kept that the steps of a region of a graph start from."""
+    return f"{region}#"
 
 
 def scope_name(loop: Step, instance: str, index: int) -> str:
@@ -130,7 +155,11 @@ def _bound(scope: Scope, memo: Mapping[str, Json]) -> Iterator[tuple[str, Any]]:
 
 
 def _is_map(step: Step) -> bool:
-    return step.loop is not None and step.loop.kind is LoopKind.MAP
+    return step.loop is not None and step.loop.kind in (LoopKind.MAP, LoopKind.SENDS)
+
+
+def _in_passes(step: Step) -> bool:
+    return step.loop is not None and step.loop.kind in (LoopKind.WHILE, LoopKind.UNTIL)
 
 
 def _before(graph: Graph, step: Step) -> set[str]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.contract.template import Fetch, references, render, view_of
-from orchestrator_worker.context.channels import fold
 from orchestrator_worker.records import OpenRun
 
 NAMESPACES = "namespaces"
@@ -23,7 +22,7 @@ def scope_of(
     fetch: Fetch,
     bound: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The names that a step's templates may use. A step's id hides what a loop binds, and that an input.
+    """The names that a step's templates may use. A step's id hides what is bound around it, and that an input.
 
     `values` are those of the steps it reads, by id; `fetch` reads what a loop left, when a template asks for it.
     """
@@ -34,9 +33,6 @@ def scope_of(
     named = render(spaces, {**constants, **inputs}) if spaces else {}
     scope = {**named, **constants, **inputs, "parameters": inputs, "inputs": inputs}
     scope.setdefault("output_path", f"outputs/{plan.id}")
-    if plan.channels is not None:
-        state = fold(plan, inputs, values)
-        scope |= {**state, "state": state}
     return {**scope, **(bound or {}), **views, "steps": views}
 
 

@@ -13,8 +13,10 @@ from orchestrator_client.contract.plan import Json, StepKind
 from orchestrator_client.contract.template import evaluate, is_template, render, view_of
 from orchestrator_worker.context.asked import AskedStep
 from orchestrator_worker.context.auto import TURN, AutoTag, answered, protected
-from orchestrator_worker.context.places import Place, bindings
+from orchestrator_worker.context.channels import fold
+from orchestrator_worker.context.places import Place, bindings, state_memo
 from orchestrator_worker.context.scope import scope_of
+from orchestrator_worker.context.ways import how_it_ended
 from orchestrator_worker.records import Asked, OpenRun, Ready
 from orchestrator_worker.steps.base import Call
 from orchestrator_worker.store import Store
@@ -34,10 +36,29 @@ class Sight:
 
     def names(self, extra: Mapping[str, Json] | None = None) -> dict[str, Any]:
         """The names that templates may use; `extra` are values of further steps, by id."""
-        reads = self.place.reads()
-        seen = {name: self.values[instance] for name, instance in reads.items() if instance in self.values}
-        bound = bindings(self.place, self.scopes)
+        seen = self.own_values()
+        bound = self._state_names(seen) if self.place.channels is not None else bindings(self.place, self.scopes)
         return scope_of(self.run, self.place.graph.plan, {**seen, **(extra or {})}, self.fetch, bound)
+
+    def own_values(self) -> dict[str, Json]:
+        """Values of the steps that it reads, by their ids."""
+        return {name: self.values[at] for name, at in self.place.reads().items() if at in self.values}
+
+    def state(self, values: Mapping[str, Json]) -> dict[str, Json]:
+        """Of a graph: its state, with what the steps before it in the same pass left; `values` by their ids."""
+        place = self.place
+        base = self.scopes[state_memo(place.scopes[-1].instance)] if place.scopes else self.run.inputs()
+        return fold(place.channels or {}, base, place.graph.order, values)
+
+    def _state_names(self, values: Mapping[str, Json]) -> dict[str, Any]:
+        """The channels, and `state`. For a node that was sent to, that is what it was sent, laid over the channels."""
+        state: Json = self.state(values)
+        names = dict(state)
+        sent = self.scopes.get(self.place.scopes[-1].name) if self.place.scopes else None
+        if sent is not None and "input" in sent["item"]:
+            state = sent["item"]["input"]
+            names |= state if isinstance(state, dict) else {}
+        return {**names, "state": state}
 
     def fetch(self, instances: list[str]) -> Mapping[str, Json]:
         """Values that a loop left."""
@@ -131,11 +152,3 @@ def _answer(value: Json, tag: AutoTag) -> str:
 
 
 _SAID = {"skipped": "was skipped", "succeeded": "succeeded", "failed": "failed"}
-
-
-def how_it_ended(value: Json) -> str:
-    """`succeeded`, `failed` or `skipped`, by the value that a step left."""
-    status = value.get("status") if isinstance(value, dict) else None
-    if status in ("skipped", "failed") and value.get("success") is False:
-        return str(status)
-    return "succeeded"

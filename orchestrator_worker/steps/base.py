@@ -102,6 +102,10 @@ class Route:
     """The branches to take: ids of steps, or `END`. Those not named die."""
 
     targets: tuple[str, ...]
+    sends: Mapping[str, list[Json]] = field(default_factory=dict)
+    """For those of them that are sent to: for each `Send` its input as `{"input": …}`, for a mere name `{}`."""
+    left: Mapping[str, Json] = field(default_factory=dict)
+    """What the step leaves beside its choice."""
 
 
 @dataclass(frozen=True, slots=True)

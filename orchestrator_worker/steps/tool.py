@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed
-from orchestrator_client.contract.plan import END
+from orchestrator_client.contract.interrupt import Interrupt, answering
+from orchestrator_client.contract.plan import END, Json, Step
 from orchestrator_client.contract.question import Question
 from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.settings import Settings
@@ -37,15 +38,20 @@ class ToolStep:
             said = result.error or f"tool '{uses}' reported failure and did not say why"
             return Fail(ToolFailed(said, result.retryable), result.value)
         if call.step.routes is not None:
-            return Route(_targets(call, result))
+            return _route(call.step, result.output)
         return Output(result.value, warnings=result.warnings)
 
     def invoke(self, uses: str, call: Call) -> Told:
         """Call a tool, and wait for what it has to say, wherever it runs."""
-        result = registry.invoke(uses, call.parameters, self.context(call))
-        if isinstance(result, ToolResult | Question):
-            return result
-        return self._calls.run(_awaited(result), call.step.timeout_seconds)
+        # A coroutine runs in a copy of this context, so that it sees the answers too.
+        with answering([answer.value for answer in call.answers]):
+            try:
+                result = registry.invoke(uses, call.parameters, self.context(call))
+                if isinstance(result, ToolResult | Question):
+                    return result
+                return self._calls.run(_awaited(result), call.step.timeout_seconds)
+            except Interrupt as interrupted:
+                return interrupted.question
 
     def context(self, call: Call) -> ToolContext:
         """Where and for whom a call works; its folder is there."""
@@ -70,13 +76,35 @@ async def _awaited(result: Awaitable[Told]) -> Told:
     return await result
 
 
-def _targets(call: Call, result: ToolResult) -> tuple[str, ...]:
-    """The steps behind a router's answer: one label or a list of them."""
-    routes = call.step.routes or {}
-    labels = result.output if isinstance(result.output, list) else [result.output]
-    unknown = [label for label in labels if str(label) not in routes]
-    if unknown:
+def _route(step: Step, answer: Json) -> Route:
+    """The steps behind a router's answer: one label or `Send`, or a list of them."""
+    targets: list[str] = []
+    sends: dict[str, list[Json]] = {}
+    for one in answer if isinstance(answer, list) else [answer]:
+        target = _sent_to(step, one) if isinstance(one, dict) else _labelled(step, one)
+        if target != END:
+            targets.append(target)
+        if target in step.sends:
+            sends.setdefault(target, []).append({"input": one["arg"]} if isinstance(one, dict) else {})
+    return Route(tuple(dict.fromkeys(targets)), sends)
+
+
+def _labelled(step: Step, label: Json) -> str:
+    routes = step.routes or {}
+    if str(label) not in routes:
+        raise ParametersInvalid(f"router '{step.id}' returned {label!r}; its path map knows {', '.join(routes)}")
+    return routes[str(label)]
+
+
+def _sent_to(step: Step, send: dict[str, Json]) -> str:
+    """The target of a `Send`, which is a mapping by now."""
+    node = send.get("node")
+    if send.keys() != {"node", "arg"} or node not in (step.routes or {}).values():
+        nodes = ", ".join(target for target in dict.fromkeys((step.routes or {}).values()) if target != END)
+        raise ParametersInvalid(f"router '{step.id}' sends to {node!r}; its path map leads to {nodes}")
+    if node not in step.sends:
         raise ParametersInvalid(
-            f"router '{call.step.id}' returned {unknown[0]!r}; its path map knows {', '.join(routes)}"
+            f"router '{step.id}' sends to {node!r}, which was not compiled for it; annotate the router -> list[Send],"
+            f" or say sends=[{node!r}] in add_conditional_edges"
         )
-    return tuple(routes[str(label)] for label in labels if routes[str(label)] != END)
+    return str(node)

@@ -9,7 +9,9 @@ import pytest
 
 from orchestrator_client.contract.errors import ToolFailed
 from orchestrator_client.contract.plan import Channel, Json, Plan, Step, StepKind
-from orchestrator_worker.context.channels import fold, reduce_channel
+from orchestrator_worker.compiler import compile_plan
+from orchestrator_worker.context import channels
+from orchestrator_worker.context.channels import reduce_channel
 
 
 def keep_longest(current: str, update: str) -> str:
@@ -30,6 +32,11 @@ def node(name: str, *after: str, uses: str = "python.node", **fields: Any) -> St
 
 def graph(*nodes: Step, **channels: Channel) -> Plan:
     return Plan(id="g", steps=nodes, channels=channels)
+
+
+def fold(plan: Plan, inputs: dict[str, Json], values: dict[str, Json]) -> dict[str, Json]:
+    """The state of a run of the plan."""
+    return channels.fold(plan.channels or {}, inputs, compile_plan(plan).order, values)
 
 
 def left(result: Json, **envelope: Json) -> dict[str, Json]:

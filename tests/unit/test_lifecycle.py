@@ -297,9 +297,9 @@ def test_a_failure_hands_on_how_its_call_ended() -> None:
         (Fail(ToolFailed("x")), OnFailure.SKIP, False, False, False),
         (Fail(ToolFailed("x")), OnFailure.CONTINUE, False, True, True),
         (Route(("next",)), OnFailure.FAIL, False, True, True),
-        (Route(("other",)), OnFailure.FAIL, False, True, False),
-        (Route((END,)), OnFailure.FAIL, False, True, False),
-        (Route(()), OnFailure.FAIL, False, True, False),
+        (Route(("other",)), OnFailure.FAIL, False, False, False),
+        (Route((END,)), OnFailure.FAIL, False, False, False),
+        (Route(()), OnFailure.FAIL, False, False, False),
     ],
 )
 def test_which_edges_stay_alive(

@@ -10,15 +10,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from orchestrator_client import state as states
+from orchestrator_client.contract import caps
+from orchestrator_client.contract.control import Send
+from orchestrator_client.contract.errors import PlanInvalid, Problem
 from orchestrator_client.contract.plan import END, Channel, Json, Plan, Retry
-from orchestrator_client.flow import Edges, Node, Router, compiled
+from orchestrator_client.graph import state as states
+from orchestrator_client.graph.cycles import Bound
+from orchestrator_client.graph.flow import Given, compiled
+from orchestrator_client.graph.parts import Edges, Node, Router
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
-
-__all__ = ["END", "START", "Call", "StateGraph", "model", "tool"]
 
 START = "__start__"
 """Source of the edges that lead into a graph."""
@@ -52,31 +56,40 @@ def model(name: str | None = None, /, *, prompt: str = "", writes: str | None = 
 class StateGraph:
     """A graph under construction. Mistakes are collected, and raised together by `compile`."""
 
-    def __init__(self, state: type | None = None, id: str = "graph") -> None:
-        self._state, self._id = state, id
+    def __init__(self, state: type | None = None, id: str = "graph", *, max_iterations: int = 25) -> None:
+        """`state` is a TypedDict, dataclass or pydantic model of channels; `max_iterations` bounds every cycle."""
+        self._state, self._id, self._max_iterations = state, id, max_iterations
         self._nodes: list[Node] = []
+        self._bounds: dict[str, Bound] = {}
+        self._compiling = False
         self._edges = Edges()
         self._problems = Problems(f"graph {id}")
 
     def add_node(
         self,
         name: str | Callable[..., Any],
-        node: Callable[..., Any] | Call | None = None,
+        node: Callable[..., Any] | Call | StateGraph | Plan | None = None,
         *,
         condition: str | bool | None = None,
         timeout: float | timedelta | None = None,
         retry: int | Retry | None = None,
         on_failure: str | None = None,
         writes: str | None = None,
+        max_parallel: int = 1_000,
     ) -> StateGraph:
-        """Add a node: a function, or what `tool` or `model` returned.
+        """Add a node: a function, what `tool` or `model` returned, or another graph.
 
         A function is called with the state and returns a mapping of channels to updates; with `writes`, it returns
         that channel's update alone. `timeout` is in seconds, `retry` the number of extra attempts, and `on_failure`
-        one of fail, continue and skip.
+        one of fail, continue and skip. Of a node that routers send to, at most `max_parallel` run at a time.
+
+        A graph as a node begins with the values of those of its channels that this graph has too, and the updates of
+        those are its updates. It takes a `condition` and no other setting.
         """
         label = name if isinstance(name, str) else getattr(name, "__name__", "node")
-        call = self._call(label, name if node is None else node)
+        if not 1 <= max_parallel <= caps.ITEMS:
+            message = f"max_parallel of node {quoted(label)} is {max_parallel}"
+            self._problems.error(Code.OUT_OF_RANGE, message, remedy=f"give 1 to {caps.ITEMS:,}")
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         settings = {
             "condition": condition,
@@ -84,7 +97,14 @@ class StateGraph:
             "retry": retry.model_dump(exclude_none=True) if isinstance(retry, Retry) else retry,
             "on_failure": on_failure,
         }
-        self._nodes.append(Node(label, {**call.step, **settings, "id": label}, writes or call.writes))
+        if isinstance(node, StateGraph | Plan):
+            plan = node.compile if isinstance(node, StateGraph) else partial(Plan.model_copy, node)
+            added = Node(label, {**settings, "id": label}, writes, plan, max_parallel)
+        else:
+            call = self._call(label, name if node is None else node)
+            step = {**call.step, **settings, "id": label}
+            added = Node(label, step, writes or call.writes, max_parallel=max_parallel)
+        self._nodes.append(added)
         return self
 
     def add_edge(self, source: str | Iterable[str], target: str) -> StateGraph:
@@ -100,23 +120,42 @@ class StateGraph:
         return self
 
     def add_conditional_edges(
-        self, source: str, router: Callable[..., Any], path_map: Mapping[Any, str] | list[str] | None = None
+        self,
+        source: str,
+        router: Callable[..., Any],
+        path_map: Mapping[Any, str] | list[str] | None = None,
+        *,
+        sends: Iterable[str] = (),
     ) -> StateGraph:
         """Let `router`, a function of the state, choose what follows `source`: one label of `path_map`, or a list.
 
         `path_map` maps labels to nodes or `END`; a list of nodes labels each by itself; without one, the router's
-        return type must be a `Literal` of the nodes.
+        return type must be a `Literal` of the nodes. A way back to a node that leads here makes a cycle.
+
+        `sends` are the nodes that the router may return a `Send` to. They need no naming where the router's return
+        type, or its own code, names `Send`.
         """
         label = f"router of {quoted(source)}"
         step = {"tool": _FUNCTION_TOOL, "parameters": self._function(label, router)}
-        routes = _routes(path_map) or _annotated_routes(router)
+        sends = tuple(sends)
+        routes = _routes(path_map) or _annotated_routes(router) or _routes([*sends])
         if not routes:
             message = f"{label} may return anything"
             self._problems.error(Code.NO_PATH_MAP, message, remedy="give a path_map, or annotate it -> Literal[…]")
         origin = None if source == START else source
         taken = sum(other.source == origin for other in self._edges.routers)
         name = f"{origin or 'start'}__route{f'_{taken + 1}' if taken else ''}"
-        self._edges.routers.append(Router(name, origin, {**step, "id": name}, routes))
+        may_send = not sends and _speaks_of_send(router)
+        self._edges.routers.append(Router(name, origin, {**step, "id": name}, routes, sends, may_send))
+        return self
+
+    def set_cycle(self, entry: str, *, max_iterations: int | None = None, name: str | None = None) -> StateGraph:
+        """Bound the cycle that begins at `entry`, and name it; else it is `<entry>__cycle`, bounded as the graph says.
+
+        Each return to the entry is a new pass, whose steps go by `<name>#<pass>.<node>`. A run whose cycle would go
+        round more often than `max_iterations` times fails.
+        """
+        self._bounds[entry] = Bound(name, max_iterations)
         return self
 
     def set_entry_point(self, name: str) -> StateGraph:
@@ -133,12 +172,22 @@ class StateGraph:
         Raises:
             PlanInvalid: with every mistake that was made.
         """
+        if self._compiling:
+            raise PlanInvalid([Problem(Code.CYCLE, f"graph {quoted(self._id)} has itself as a node, in the end")])
+        self._compiling = True
+        try:
+            return self._compiled(outputs or {"state": _STATE_TEMPLATE})
+        finally:
+            self._compiling = False
+
+    def _compiled(self, outputs: Mapping[str, Json]) -> Plan:
         problems = self._problems.copy()
         channels = states.channels(self._state, problems)
         if self._state is None:
             written = dict.fromkeys(node.writes for node in self._nodes if node.writes)
             channels = {name: Channel() for name in written}
-        plan = compiled(self._nodes, self._edges, channels, outputs or {"state": _STATE_TEMPLATE}, problems)
+        given = Given(self._nodes, self._edges, channels, self._bounds, self._max_iterations)
+        plan = compiled(given, outputs, problems)
         inputs = states.inputs(self._state, channels) if self._state is not None else {}
         problems.raise_if_any()
         return plan.model_copy(update={"id": self._id, "channels": channels, "inputs": inputs})
@@ -173,3 +222,11 @@ def _annotated_routes(router: Any) -> dict[str, str]:
     except (NameError, TypeError, AttributeError):
         return {}
     return {str(name): str(name) for name in get_args(returned)} if get_origin(returned) is Literal else {}
+
+
+def _speaks_of_send(router: Any) -> bool:
+    """Whether a router's code or return type names `Send`, by whatever name its module imports it."""
+    code, module = getattr(router, "__code__", None), getattr(router, "__globals__", {})
+    if code is not None and any(module.get(name) is Send or name == Send.__name__ for name in code.co_names):
+        return True
+    return Send.__name__ in str(getattr(router, "__annotations__", {}).get("return", ""))
