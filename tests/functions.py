@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from orchestrator_worker.tools import ToolContext
+
 
 def fail(message: str) -> None:
     raise ValueError(message)
@@ -71,3 +73,9 @@ def add_one(state: dict[str, Any]) -> dict[str, Any]:
 
 def parity(state: dict[str, Any]) -> str:
     return "even" if state["n"] % 2 == 0 else "odd"
+
+
+def report_and_wait(path: str, context: ToolContext) -> str:
+    """Say how far it is, and wait until a file exists."""
+    context.progress(0.5, "waiting to be seen")
+    return wait_for(path)

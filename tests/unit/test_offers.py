@@ -168,6 +168,14 @@ class TestWishes:
         assert len(asked) == caps.CALLS_OF_A_TURN
         assert [bool(call.refusal) for call in kept[-3:]] == [False, True, True]
 
+    @pytest.mark.parametrize("reserved", ["config", "error_pattern"])
+    def test_a_model_does_not_configure_a_tool(self, reserved: str) -> None:
+        offers = offers_of(["langchain:tests.langchain_tools:as_text"])
+        [(name, (_, offered))] = offers.items()
+        assert (name, list(offered.parameters["properties"])) == ("tests_langchain_tools_as_text", ["path"])
+        [kept], asked = asked_by("ask", 1, [ToolCall("c1", name, {"path": "a", reserved: {"root_dir": "/"}})], offers)
+        assert (kept.refusal, asked) == (f"there is no parameter '{reserved}'", ())
+
     @pytest.mark.parametrize("arguments", [{}, {"path": "{{ inputs.secret }}"}])
     def test_what_a_model_writes_is_never_a_template(self, arguments: dict[str, Any]) -> None:
         _, [asked] = wished(ToolCall("c1", "filesystem_read", arguments))
