@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench import control, footprint, limits, model_calls, overhead, race
+from tests.bench import control, footprint, limits, model_calls, overhead, race, tools
 from tests.conftest import RedisServer
 
 
@@ -42,6 +42,7 @@ SECTIONS: dict[str, Callable[[str, Path, int], Iterator[tuple[str, float, float,
     "footprint": footprint.measure,
     "overhead": overhead.measure,
     "control": control.measure,
+    "tools": tools.measure,
 }
 LIMITS: dict[str, Callable[[str, Path, int], Iterator[tuple[str, float, float, str, str]]]] = {
     "known": limits.known,

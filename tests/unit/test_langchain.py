@@ -16,6 +16,8 @@ from orchestrator_worker.tools.base import ToolResult
 from orchestrator_worker.tools.registry import listed, resolve
 from tests.conformance.tools.caller import ToolCaller
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*langchain-community.*:DeprecationWarning")
+
 COMMUNITY = "langchain:langchain_community.tools"
 TOOLKIT = "langchain:langchain_community.agent_toolkits:FileManagementToolkit"
 OURS = "langchain:tests.langchain_tools"

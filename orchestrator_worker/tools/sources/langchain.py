@@ -11,7 +11,7 @@ import json
 import re
 import typing
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,21 @@ class Wish:
     error_pattern: re.Pattern[str] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A tool, ready to be called, and what it says of itself: working that out takes longer than most calls."""
+
+    tool: BaseTool
+    parameters: dict[str, Json]
+    """JSON Schema of its arguments."""
+    result: dict[str, Json] | None
+    """JSON Schema of what it returns."""
+
+    @classmethod
+    def of(cls, tool: BaseTool) -> Made:
+        return cls(tool, _parameters(tool), _returned(tool))
+
+
 def listed() -> Iterator[ToolEntry]:
     """Nothing: whatever can be imported can be called."""
     return iter(())
@@ -70,28 +85,30 @@ def resolve(uses: str) -> ToolEntry:
     return ToolEntry(_info(uses, path, member), partial(_wish, uses), partial(_call, uses, path, member))
 
 
+@lru_cache(maxsize=256)
 def _info(uses: str, path: str, member: str) -> ToolInfo:
     """What the tool says of itself."""
-    tool = _unconfigured(path, member)
+    made = _unconfigured(path, member)
+    tool = made.tool if made else None
     return ToolInfo(
         name=uses,
         source=ToolSource.LANGCHAIN,
         description=getattr(tool, "description", "") or f"Call {uses.removeprefix(LANGCHAIN_PREFIX)}",
-        parameters=ANYTHING if tool is None else _parameters(tool),
-        result=None if tool is None else _returned(tool),
+        parameters=made.parameters if made else ANYTHING,
+        result=made.result if made else None,
         tags=tuple(getattr(tool, "tags", None) or ()),
     )
 
 
-def _unconfigured(path: str, member: str) -> BaseTool | None:
+def _unconfigured(path: str, member: str) -> Made | None:
     """The tool before it is configured; None where nothing is known of it then."""
     from langchain_core.tools import BaseTool
 
     found = _found(path)
     if isinstance(found, type) and issubclass(found, BaseTool):
-        return found.model_construct()  # without its `__init__`, which may connect to something
+        return Made.of(found.model_construct())  # without its `__init__`, which may connect to something
     try:
-        return _built(path, member, "{}")
+        return _made(path, member, "{}")
     except StepError:
         return None
 
@@ -112,14 +129,25 @@ def _wish(uses: str, parameters: Mapping[str, Json]) -> Wish:
         raise ParametersInvalid(f"{uses}: parameter '{LANGCHAIN_ERRORS}' is no regular expression: {error}") from None
 
 
-async def _call(uses: str, path: str, member: str, context: ToolContext, wish: Wish) -> ToolResult:
-    """Configure the tool, check its arguments and call it."""
-    tool = await in_thread(lambda: _built(path, member, _config(path, wish.config, context)))
-    arguments = checked(_parameters(tool), wish.arguments, uses)
-    asked = {"type": "tool_call", "id": context.instance, "name": tool.name, "args": arguments}
-    options: Any = {"callbacks": [_told(context)]}
+def _call(uses: str, path: str, member: str, context: ToolContext, wish: Wish) -> Awaitable[ToolResult]:
+    """Configure the tool and check its arguments here, and call it where the worker's loop awaits it."""
+    made = _made(path, member, _config(path, wish.config, context))
+    arguments = checked(made.parameters, wish.arguments, uses)
+    return _called(uses, made, arguments, context, wish.error_pattern)
+
+
+async def _called(
+    uses: str, made: Made, arguments: dict[str, Json], context: ToolContext, error_pattern: re.Pattern[str] | None
+) -> ToolResult:
+    """Call the tool.
+
+    Raises:
+        ParametersInvalid: the arguments fit its schema, and not what it checks beyond that.
+        ToolFailed: it raised.
+    """
+    asked = {"type": "tool_call", "id": context.instance, "name": made.tool.name, "args": arguments}
     try:
-        message = await _message(tool, asked, options)
+        message = await _message(made.tool, asked, {"callbacks": [_told(context)]})
     except ValidationError as error:
         said = "; ".join(f"'{'.'.join(map(str, p['loc']))}' {p['msg']}" for p in error.errors(include_url=False))
         raise ParametersInvalid(f"{uses}: {said}") from error
@@ -127,7 +155,7 @@ async def _call(uses: str, path: str, member: str, context: ToolContext, wish: W
         raise
     except (Exception, SystemExit) as error:
         raise ToolFailed(f"{uses} raised {type(error).__name__}: {error}") from error
-    return _result(uses, tool, message, context, wish.error_pattern)
+    return _result(uses, made, message, context, error_pattern)
 
 
 async def _message(tool: BaseTool, asked: dict[str, Any], options: Any) -> Any:
@@ -143,7 +171,7 @@ async def _message(tool: BaseTool, asked: dict[str, Any], options: Any) -> Any:
 
 
 def _result(
-    uses: str, tool: BaseTool, message: Any, context: ToolContext, error_pattern: re.Pattern[str] | None
+    uses: str, made: Made, message: Any, context: ToolContext, error_pattern: re.Pattern[str] | None
 ) -> ToolResult:
     """A `ToolMessage` as a result: its content, its status, and its artifact beside them."""
     from langchain_core.messages import ToolMessage
@@ -151,7 +179,7 @@ def _result(
     if not isinstance(message, ToolMessage):
         return ToolResult(to_json_value(message))
     text = message.content if isinstance(message.content, str) else ""
-    output = to_json_value(_unstringified(message.content, _returned(tool)))
+    output = to_json_value(_unstringified(message.content, made.result))
     failed = message.status == "error" or (error_pattern is not None and error_pattern.search(text) is not None)
     error = (text[:ERROR_CHARACTERS] or f"{uses} reported failure") if failed else None
     result = ToolResult(output, success=not failed, error=error)
@@ -244,7 +272,7 @@ def _config(path: str, config: Mapping[str, Json], context: ToolContext) -> str:
 
 
 @lru_cache(maxsize=64)
-def _built(path: str, member: str, config: str) -> BaseTool:
+def _made(path: str, member: str, config: str) -> Made:
     """The tool, configured; one for all calls that configure it alike, so that it may keep its connections.
 
     Raises:
@@ -254,21 +282,21 @@ def _built(path: str, member: str, config: str) -> BaseTool:
     from langchain_core.tools import BaseTool, BaseToolkit
 
     given, found = json.loads(config), _found(path)
-    made = found if isinstance(found, BaseTool | BaseToolkit) else _made(path, found, given)
+    made = found if isinstance(found, BaseTool | BaseToolkit) else _given(path, found, given)
     if made is found and given:
         raise ParametersInvalid(f"{path} is a tool already, which takes no '{LANGCHAIN_CONFIG}'; name its class")
     if isinstance(made, BaseTool):
         if member:
             raise ParametersInvalid(f"{path} is one tool; write it without '/{member}'")
-        return made
+        return Made.of(made)
     tools = made.get_tools() if isinstance(made, BaseToolkit) else list(made)
     names = {tool.name: tool for tool in tools if isinstance(tool, BaseTool)}
     if member not in names:
         raise ParametersInvalid(f"{path} is several tools; write {path}/ and one of {', '.join(names)}")
-    return names[member]
+    return Made.of(names[member])
 
 
-def _made(path: str, found: Any, config: Mapping[str, Json]) -> Any:
+def _given(path: str, found: Any, config: Mapping[str, Json]) -> Any:
     """What a class or function gives with this configuration."""
     try:
         return found(**config)
@@ -280,6 +308,7 @@ def _made(path: str, found: Any, config: Mapping[str, Json]) -> Any:
         raise ToolFailed(f"{path}: making the tool raised {type(error).__name__}: {error}") from error
 
 
+@lru_cache(maxsize=256)
 def _found(path: str) -> Any:
     """What is at an import path: a tool, a toolkit, the class of one, or a function that is annotated to return them.
 
@@ -295,7 +324,7 @@ def _found(path: str) -> Any:
             "the worker has no LangChain; install it there: pip install 'orchestrator[langchain]'"
         ) from error
     with warnings.catch_warnings():
-        # Its packages announce their own end whenever they are imported.
+        # A package that announces its own end does so when it is imported; workers' logs need not have it.
         warnings.simplefilter("ignore", DeprecationWarning)
         found = named(path)
     tools = (BaseTool, BaseToolkit)
