@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator_client.cli.show.lines import line_of
 from orchestrator_client.cli.show.progress import Progress
 from orchestrator_client.contract.event import Event, EventKind
 from orchestrator_client.contract.plan import OnFailure, Plan, Step, StepKind
@@ -50,6 +51,23 @@ def test_a_join_is_ready_when_its_last_predecessor_has_ended() -> None:
     ended = [event(EventKind.STEP_SUCCEEDED, 1_500 + n, name, 1) for n, name in enumerate("abc")]
     assert states(folded(DIAMOND, STARTED, *ended[:2]))["d"] is None
     assert states(folded(DIAMOND, STARTED, *ended))["d"] is InstanceState.READY
+
+
+@pytest.mark.parametrize(
+    ("data", "note"),
+    [
+        ({"fraction": 0.4, "message": "page 2 of 5"}, "40% page 2 of 5"),
+        ({"fraction": 1}, "100%"),
+        ({"message": "page 2"}, "page 2"),
+    ],
+)
+def test_a_tool_says_how_far_it_is(data: dict[str, Any], note: str) -> None:
+    said = event(EventKind.STEP_PROGRESS, 1_600, "a", 1, **data)
+    running = folded(DIAMOND, STARTED, event(EventKind.STEP_STARTED, 1_500, "a", 1), said).steps[0]
+    assert (running.state, running.note, running.since_ms) == (InstanceState.RUNNING, note, 1_500)
+    assert line_of(said).endswith(f"step_progress a {note}")
+    ended = folded(DIAMOND, STARTED, event(EventKind.STEP_SUCCEEDED, 1_550, "a", 1), said).steps[0]
+    assert (ended.state, ended.note) == (Outcome.SUCCEEDED, "")
 
 
 @pytest.mark.parametrize("reason", ["limit", "budget", "cache"])

@@ -189,9 +189,9 @@ class Progress:
 
 
 def said_in(data: dict[str, Any]) -> str:
-    """What a tool says of its progress, such as `40 % page 2 of 5`; nothing of an event that is no progress."""
+    """What a tool says of its progress, such as `40% page 2 of 5`; nothing of an event that is no progress."""
     fraction, message = data.get("fraction"), str(data.get("message") or "")
-    share = f"{fraction:.0%}".replace("%", " %") if isinstance(fraction, int | float) else ""
+    share = f"{fraction:.0%}" if isinstance(fraction, int | float) else ""
     return " ".join(part for part in (share, message) if part)
 
 
