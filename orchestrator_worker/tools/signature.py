@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
@@ -70,17 +72,9 @@ def _remembered(function: Callable[..., Any], tool: str) -> Signature:
     hints = _hints(function)
     context = next((p.name for p in parameters if hints.get(p.name) is ToolContext), None)
     taken = list(_named(parameters, context, tool))
-    extra: typing.Literal["allow", "forbid"] = "allow" if any(p.kind is p.VAR_KEYWORD for p in parameters) else "forbid"
     types = {p.name: hints.get(p.name, Any) for p in taken}
     wordless = {name for name, kind in types.items() if schema_of(kind) is None}
-    fields: dict[str, Any] = {
-        f"argument_{place}": (
-            Any if p.name in wordless else types[p.name],
-            Field(alias=p.name, default=... if p.default is p.empty else p.default),
-        )
-        for place, p in enumerate(taken)
-    }
-    record = create_model("Arguments", __config__=_config(extra), **fields)
+    record = _record(taken, types | dict.fromkeys(wordless, Any), any(p.kind is p.VAR_KEYWORD for p in parameters))
     schema = record.model_json_schema(schema_generator=_Schemas)
     schema.pop("title", None)
     schema.setdefault("properties", {}).update(dict.fromkeys(wordless, NOTHING_FITS))
@@ -89,19 +83,24 @@ def _remembered(function: Callable[..., Any], tool: str) -> Signature:
     return Signature(record, schema, result, context)
 
 
+def _record(taken: list[inspect.Parameter], types: Mapping[str, Any], takes_others: bool) -> type[BaseModel]:
+    """The arguments as a record, see `Signature.record`."""
+    fields: dict[str, Any] = {
+        f"argument_{place}": (types[p.name], Field(alias=p.name, default=... if p.default is p.empty else p.default))
+        for place, p in enumerate(taken)
+    }
+    config = ConfigDict(
+        extra="allow" if takes_others else "forbid",
+        coerce_numbers_to_str=True,
+        field_title_generator=lambda name, field: str(getattr(field, "alias", None) or name),
+    )
+    return create_model("Arguments", __config__=config, **fields)
+
+
 class _Schemas(GenerateJsonSchema):
     """Schemas that leave out a default which JSON cannot say."""
 
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - as pydantic declares it
-
-
-def _config(extra: typing.Literal["allow", "forbid"]) -> ConfigDict:
-    return ConfigDict(
-        extra=extra,
-        coerce_numbers_to_str=True,
-        protected_namespaces=(),
-        field_title_generator=lambda name, field: str(getattr(field, "alias", None) or name),
-    )
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
@@ -111,10 +110,14 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         annotated = vars(function).get("__init__", function)
     elif not inspect.isroutine(function) and callable(function):
         annotated = getattr(function, "func", None) or type(function).__call__
-    try:
-        return typing.get_type_hints(annotated, include_extras=True)
-    except Exception:  # noqa: BLE001 - an annotation is any expression; an argument without a type takes anything
-        return {}
+    annotated = inspect.unwrap(annotated)
+    found: dict[str, Any] = {}
+    for name, written in getattr(annotated, "__annotations__", {}).items():
+        one = SimpleNamespace(__annotations__={name: written})
+        # An annotation is any expression; an argument whose own fails takes anything.
+        with suppress(Exception):
+            found |= typing.get_type_hints(one, getattr(annotated, "__globals__", {}), include_extras=True)
+    return found
 
 
 def _named(parameters: list[inspect.Parameter], context: str | None, tool: str) -> Iterator[inspect.Parameter]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,9 @@ from pydantic import BaseModel
 from orchestrator_client.contract.catalog.spec import Category, Level
 from orchestrator_client.contract.errors import ParametersInvalid, StepError, ToolFailed
 from orchestrator_worker.tools import ToolContext, ToolResult, tool
+from orchestrator_worker.tools.declaration import Declaration
 from orchestrator_worker.tools.registry import invoke, listed, resolve
+from orchestrator_worker.tools.signature import signature_of
 from tests.conformance.tools.adapters import install_package
 from tests.conformance.tools.conftest import forget
 
@@ -125,7 +130,7 @@ class TestSignatures:
         assert call(context, "opaque", thing={"a": 1}, count="4") == 4
 
     def test_annotations_that_cannot_be_read_say_nothing(self, context: ToolContext) -> None:
-        assert call(context, "unresolvable", count="5", other="6") == "'5' '6'"
+        assert call(context, "unresolvable", count="5", other="6") == "'5' 6"
 
     def test_arguments_without_names_are_refused(self) -> None:
         with pytest.raises(ParametersInvalid, match="by_position has arguments without names"):
@@ -164,6 +169,21 @@ class TestSignatures:
             called = invoke("python.call", {"function": f"{__name__}:anything", "kwargs": given}, context)
             assert isinstance(called, ToolResult)
             assert called.success is success
+
+    def test_a_decorator_around_it_hides_nothing(self) -> None:
+        @functools.wraps(order)
+        def around(*args: Any, **kwargs: Any) -> Any:
+            return order(*args, **kwargs)
+
+        assert signature_of(around, "t").schema == signature_of(order, "t").schema
+
+    def test_the_page_names_all_that_can_be_declared(self) -> None:
+        page = Path(__file__).parents[2].joinpath("docs", "tools.md").read_text(encoding="utf-8")
+        table = page.partition("| argument | says |")[2].partition("\n\n")[0]
+        named = {
+            name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.partition("|")[2].split("|")[0])
+        }
+        assert named == {field.name for field in fields(Declaration)}
 
 
 class TestPackages:
