@@ -173,7 +173,7 @@ def test_arguments_that_a_tool_does_not_take_go_back_too(fleet: ModelFleet, serv
     server.script(calls(("c1", ADD, {"a": 1})), text("Sorry."))
     document = fleet.finish(fleet.submit(model_plan(tools=[f"python:{__name__}:add"])))
     assert (document.success, document.steps["ask#1.1"].status) == (True, "failed")
-    assert "missing a required argument: 'b'" in returns(server.requests[1])[0]
+    assert "parameter 'b' is required, and was not given; it takes a, b" in returns(server.requests[1])[0]
 
 
 def test_another_models_tools_are_steps_of_their_own(fleet: ModelFleet, server: ModelServer) -> None:
