@@ -1,4 +1,4 @@
--- needs: instances waiting
+-- needs: instances family waiting
 -- Look at what is due: say which messages to send again, which attempts are lost, which runs to start or close.
 -- KEYS 1 orc:timetable (zset)  2 orc:sweeper (string); the runs' own keys are named from the members
 -- ARGV 1 ttl (s)  2 only if nobody swept for (ms)  3 at most (members)  4 look again after (ms)
@@ -54,11 +54,13 @@ local function look_at_run(member, run)
     return say('start', run, '', 0, '', 0)
   elseif state ~= 'running' then
     return redis.call('ZREM', KEYS[1], member)
-  elseif tonumber(open) <= 0 then
+  end
+  if wish == 'cancel' or halt ~= '' then cancel_children(run, now, ttl_s) end
+  if tonumber(open) <= 0 then
     again(member, grace)
     return say('close', run, '', 0, '', 0)
   end
-  for _, part in ipairs({ '', ':plan', ':instances', ':values', ':receipts', ':arrivals', ':events', ':calls', ':memos', ':questions', ':deltas' }) do
+  for _, part in ipairs({ '', ':plan', ':instances', ':values', ':receipts', ':arrivals', ':events', ':calls', ':memos', ':questions', ':children', ':deltas' }) do
     redis.call('EXPIRE', key .. part, ttl_s)
   end
   again(member, tonumber(ARGV[5]))
