@@ -1,4 +1,4 @@
--- needs: instances family waiting
+-- needs: instances waiting
 -- Look at what is due: say which messages to send again, which attempts are lost, which runs to start or close.
 -- KEYS 1 orc:timetable (zset)  2 orc:sweeper (string); the runs' own keys are named from the members
 -- ARGV 1 ttl (s)  2 only if nobody swept for (ms)  3 at most (members)  4 look again after (ms)
@@ -54,9 +54,7 @@ local function look_at_run(member, run)
     return say('start', run, '', 0, '', 0)
   elseif state ~= 'running' then
     return redis.call('ZREM', KEYS[1], member)
-  end
-  if wish == 'cancel' or halt ~= '' then cancel_children(run, now, ttl_s) end
-  if tonumber(open) <= 0 then
+  elseif tonumber(open) <= 0 then
     again(member, grace)
     return say('close', run, '', 0, '', 0)
   end
