@@ -66,6 +66,21 @@ class Family:
         return replace(self, file=file, chain=(*self.chain, path))
 
 
+def settings_of(step: Mapping) -> Mapping:
+    """The parameters of a step whose type says that it runs a pipeline: `inputs` are that pipeline's."""
+    given = step.get("parameters")
+    own = {key: step.entries[key] for key in (PIPELINE, "inputs") if key in step.entries}
+    return Mapping(*step.place, {**(given.entries if isinstance(given, Mapping) else {}), **own})
+
+
+def refuse_beside_tool(step: Mapping, problems: Problems) -> None:
+    """A pipeline beside a tool belongs among its parameters."""
+    if PIPELINE in step.entries:
+        message = "'pipeline' in a step that runs none"
+        remedy = "write type: sub_pipeline beside it, or put it under parameters"
+        problems.error(Code.WRONG_VALUE, message, step.place_of(PIPELINE), remedy)
+
+
 def taken(settings: Mapping, family: Family | None, inputs: Collection[str], problems: Problems) -> tuple[Mapping, str]:
     """The parameters of a step that runs a pipeline, without that, and its name among the plan's children.
 

@@ -149,10 +149,10 @@ class _Reader:
         lacks_use = is_refused and not {"tool", "action"} & self._node.entries.keys()
         if _is_type(self._node, dialect.STEP_TYPES_OF_PIPELINES):
             use: uses.Use | None = uses.Use(StepKind.CONTROL, SUB_PIPELINE)
-            settings = _of_a_pipeline(self._node)
+            settings = children.settings_of(self._node)
         else:
             use = None if lacks_use else uses.of(self._node, settings, self._problems)
-            _refuse_pipeline(self._node, self._problems)
+            children.refuse_beside_tool(self._node, self._problems)
         if use is not None and (action := self._node.get("action")) is not None:
             settings = _with_task(settings, action, use)
         child = ""
@@ -325,21 +325,6 @@ def _is_type(step: Mapping, types: frozenset[str]) -> bool:
     """Whether `type` says one of these."""
     node = step.get("type")
     return isinstance(node, Scalar) and node.text in types
-
-
-def _of_a_pipeline(step: Mapping) -> Mapping:
-    """The parameters of a step whose type says that it runs a pipeline: `inputs` are that pipeline's."""
-    given = step.get("parameters")
-    own = {key: step.entries[key] for key in (children.PIPELINE, "inputs") if key in step.entries}
-    return Mapping(*step.place, {**(given.entries if isinstance(given, Mapping) else {}), **own})
-
-
-def _refuse_pipeline(step: Mapping, problems: Problems) -> None:
-    """A pipeline beside a tool belongs among its parameters."""
-    if children.PIPELINE in step.entries:
-        message = "'pipeline' in a step that runs none"
-        remedy = "write type: sub_pipeline beside it, or put it under parameters"
-        problems.error(Code.WRONG_VALUE, message, step.place_of(children.PIPELINE), remedy)
 
 
 def _parameters(step: Mapping, problems: Problems) -> Mapping:
