@@ -96,10 +96,10 @@ class Budgets:
         self._store, self._project = store, project
 
     def of_run(self, record: RunRecord) -> BudgetView:
-        """A run's budget."""
+        """A run's budget; of one that another run's step started, that of the first run above it."""
         project = self._project.budgets.run
         cap = record.budget.usd if record.budget else project.usd if project else None
-        return self._view(f"run:{record.run}", cap)
+        return self._view(f"run:{record.root or record.run}", cap)
 
     def named(self, name: str, per: str | None = None) -> BudgetView:
         """A tag's or tenant's budget in its present period.

@@ -158,6 +158,8 @@ def _parked(facts: Facts, why: Why) -> Why:
     if question is not None and question.answer is None and not question.expired(facts.now_ms):
         return _asking(why, question)
     error = error_in(event.data) if event else ""
+    if event is not None and (child := event.data.get("run")):
+        return _descended(why, str(child), until)
     if until is None:
         asked = tuple(name for name in facts.open if _asked_by(facts.plan, why.instance, name))
         because = f"waits for the steps that it asked for: {', '.join(asked) or 'they have just ended'}"
@@ -166,6 +168,14 @@ def _parked(facts: Facts, why: Why) -> Why:
     cause = ": ".join(part for part in (reason, error) if part)
     because = f"waits until {time_of_day(until)}{f', because {cause}' if cause else ''}"
     return why.model_copy(update={"because": because, "until_ms": until})
+
+
+def _descended(why: Why, child: str, until_ms: int | None) -> Why:
+    """It waits for the pipeline that it runs."""
+    until = f", at most until {time_of_day(until_ms)}" if until_ms else ""
+    because = f"waits for the pipeline that it runs, the run {child}{until}"
+    update = {"because": because, "help": f"orchestrator why {child}", "until_ms": until_ms, "waits_for": (child,)}
+    return why.model_copy(update=update)
 
 
 def _asking(why: Why, asked: AskedQuestion) -> Why:

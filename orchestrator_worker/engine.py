@@ -52,7 +52,8 @@ def build_engine(app: Celery, calls: Calls, config: Settings | None = None, proj
     store = Store(connect(config), config)
     canvas, runs = Canvas(app), Runs(store)
     prices, providers = Prices(project), Providers(project)
-    asking, tools = Asking(project, prices), ToolStep(config, calls, Reports(store).of)
+    asking = Asking(project, prices)
+    tools = ToolStep(config, calls, Reports(store).of, lambda run: runs.open(run)[0].root)
 
     def describe(prepared: Prepared, call: Call) -> str:
         run, graph = runs.open(call.run)

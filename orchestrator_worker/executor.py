@@ -20,10 +20,12 @@ from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.process.deltas import Deltas
 from orchestrator_worker.records import NOTHING_SENT, Claim, Ready, Refusal
 from orchestrator_worker.scheduler import Attempt, Ended, Left, Scheduler, Verdict
+from orchestrator_worker.steps import subpipeline
 from orchestrator_worker.steps.base import Call, Fail, Output, Skip, StepPerformer, Turn, Want
 from orchestrator_worker.steps.conversation import Memo
 from orchestrator_worker.steps.loop import LoopCall, LoopStep
 from orchestrator_worker.steps.region import RegionCall, RegionStep
+from orchestrator_worker.steps.subpipeline import Descent
 from orchestrator_worker.steps.waiting import Waited, performed, resumed
 from orchestrator_worker.store import Store
 
@@ -95,6 +97,11 @@ class Executor:
 
     def _performed(self, attempt: Attempt, claim: Claim, call: Call) -> Want:
         """What the step wants; one that has asked a question begins with what became of it."""
+        if attempt.step.child:
+            child = Descent.of(claim.memo).child
+            ended = self._store.child(child) if child else None
+            plan = attempt.graph.plan.child(attempt.step.child)
+            return subpipeline.perform(attempt.run, plan, replace(call, memo=claim.memo), ended, claim.started_ms)
         perform = self._performers[attempt.step.kind].perform
         if attempt.step.kind is not StepKind.TOOL:
             return perform(call)

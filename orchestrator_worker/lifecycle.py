@@ -21,7 +21,7 @@ from orchestrator_client.contract.run import ErrorInfo, Outcome, Receipt, RunRec
 from orchestrator_worker import recovery
 from orchestrator_worker.compiler import Successor
 from orchestrator_worker.records import NOTHING_SENT, Leave, Report
-from orchestrator_worker.steps.base import Expand, Fail, Output, Readmit, Route, Skip, Turn, Wait, Want
+from orchestrator_worker.steps.base import Again, Descend, Expand, Fail, Output, Readmit, Route, Skip, Turn, Wait, Want
 from orchestrator_worker.steps.waiting import Waited
 
 LOST_ATTEMPTS = 3
@@ -88,6 +88,12 @@ def decide(step: Step, at: Standing, want: Want) -> Leave | Final:
             return Leave(want.reason, excused=1, report=want.report, memo=want.memo, asked=want.asked)
         case Expand():
             return Leave("scopes", excused=1, memo=want.memo, asked=want.asked, seen=want.seen)
+        case Descend(then=Output() as then):
+            return Final(receipt, then.value)
+        case Descend():
+            return Leave("sub-pipeline", want.wait_seconds, excused=1, memo=want.memo, child=want.child)
+        case Again():
+            return Leave("its pipeline failed", want.wait_seconds, excused=1, error=want.error, memo=want.memo)
         case Wait():
             memo = Waited(want.answers, want.number).memo()
             wait = want.question.timeout_seconds or 0.0

@@ -95,9 +95,9 @@ class Asking:
         """Every budget that the run's calls are charged to."""
         budgets = self._project.budgets
         if run.budget is not None:
-            yield {"id": f"run:{run.run}", "cap": nano(run.budget.usd), "on": run.budget.on_breach}
+            yield {"id": f"run:{run.root}", "cap": nano(run.budget.usd), "on": run.budget.on_breach}
         elif budgets.run is not None:
-            yield {"id": f"run:{run.run}", "cap": nano(budgets.run.usd), "on": budgets.run.on_breach}
+            yield {"id": f"run:{run.root}", "cap": nano(budgets.run.usd), "on": budgets.run.on_breach}
         sections = [(f"tag:{tag}", budgets.tag.get(tag)) for tag in run.tags]
         sections.append((f"tenant:{run.tenant}", budgets.tenant.get(run.tenant)))
         for identity, section in sections:

@@ -9,7 +9,8 @@ from enum import StrEnum
 from orchestrator_client.contract.limits import RateLimit
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.question import NOTHING_TOLD, GivenAnswers, Question
-from orchestrator_client.contract.run import ErrorInfo, RunBudget
+from orchestrator_client.contract.run import ErrorInfo, RunBudget, RunRecord
+from orchestrator_client.contract.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,15 @@ class OpenRun:
     budget: RunBudget | None = None
     answers: GivenAnswers = NOTHING_TOLD
     """What the run need not ask."""
+    depth: int = 0
+    """Runs above it."""
+    above: str = ""
+    """The first of them; empty for a run that a client submitted."""
+
+    @property
+    def root(self) -> str:
+        """The run whose budget pays, and in whose folder its steps work."""
+        return self.above or self.run
 
     def inputs(self) -> dict[str, Json]:
         """The inputs, parsed anew: what one step does to them no other step sees."""
@@ -159,6 +169,26 @@ class Promoted:
     queue: str
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The instance that waited for a run, and has become ready with its end."""
+
+    run: str
+    instance: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRun:
+    """A run that a step has started, as it is now."""
+
+    record: RunRecord
+    usage: Usage
+    """Of its steps, and of the runs that they have started."""
+    steps: int
+    """Instances that have ended."""
+
+
 class Repair(StrEnum):
     """What `sweep` found due."""
 
@@ -255,3 +285,5 @@ class Leave:
     """It comes back when somebody has answered, or the deadline has passed."""
     number: int = 0
     """Of the question, among those of its instance, counted from 1."""
+    child: str = ""
+    """It comes back when this run has ended, or the wait is over."""

@@ -35,8 +35,8 @@ from orchestrator_worker.context.places import Place, place_of
 from orchestrator_worker.context.runs import Runs
 from orchestrator_worker.context.scope import in_order_of_reference, scope_of
 from orchestrator_worker.lifecycle import Final, Standing
-from orchestrator_worker.records import Arrival, Due, Leave, OpenRun, Parking, Ready, Repair, Settlement
-from orchestrator_worker.steps.base import Fail, Readmit, Want
+from orchestrator_worker.records import Arrival, Caller, Due, Leave, OpenRun, Parking, Ready, Repair, Settlement
+from orchestrator_worker.steps.base import Descend, Fail, Readmit, Want
 from orchestrator_worker.store import Store
 
 logger = logging.getLogger(__name__)
@@ -115,11 +115,17 @@ class Scheduler:
     def start(self, run_id: str) -> None:
         """Open the run's chord and publish its entry steps."""
         run, graph = self._runs.open(run_id)
-        if self._store.start_run(run_id, graph.entries, self._canvas.size_key(run_id)) == "started":
+        became, caller = self._store.start_run(run_id, graph.entries, self._canvas.size_key(run_id))
+        self._call_back(caller)
+        if became == "started":
             self._publish(run, graph, [Ready(step, 1) for step, _ in graph.entries])
 
     def conclude(self, attempt: Attempt, want: Want) -> Verdict:
         """Act on what an attempt wants: let it leave for now, or settle it; and publish what became ready."""
+        if isinstance(want, Fail) and want.abandons:
+            self._store.cancel(want.abandons)
+        if isinstance(want, Descend) and want.starts is not None and not self._start_child(want.starts):
+            want = Fail(StepCancelled(f"its run ended before {want.child} could start"))
         match lifecycle.decide(attempt.step, attempt.standing, want):
             case Leave() as leave:
                 call = want.call if isinstance(want, Readmit) else None
@@ -184,11 +190,26 @@ class Scheduler:
         outputs, problem = self._outputs(run, graph)
         error = self._error_of(record, problem)
         state = lifecycle.final_state(record, failed=record.failed > 0 or error is not None)
-        if self._store.close_run(run_id, state, outputs, error if state is RunState.FAILED else None) != "closed":
+        error = error if state is RunState.FAILED else None
+        became, caller = self._store.close_run(run_id, state, outputs, error)
+        self._call_back(caller)
+        if became != "closed":
             return None
         return self._store.record(run_id)
 
     # --- inside ------------------------------------------------------------------------------------------------
+
+    def _start_child(self, submission: Submission) -> bool:
+        """Record the run that a step starts, and announce it; False if the step may not start any (any more)."""
+        recorded = self._store.start_child(submission)
+        if recorded:
+            self._canvas.publish_start(submission.run)
+        return recorded is not None
+
+    def _call_back(self, caller: Caller | None) -> None:
+        """Send the message of the step that waited for a run which has ended."""
+        if caller is not None:
+            self._publish(*self._runs.open(caller.run), [Ready(caller.instance, caller.attempt)])
 
     def _attempt(self, run_id: str, instance: str, number: int, worker: str = "") -> Attempt | None:
         """An attempt that is none of this process's; None if what it was about is gone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +65,11 @@ def show(run_id: str, values: bool, output: str | None, url: str | None) -> None
     """
     with client_of(url) as client:
         document = client.run(run_id).document(values=values)
+        below = [] if output else list(_below(client, run_id))
     if output:
         click.echo(json_text(_as_json(document, values)))
     else:
-        _show(document, values)
+        _show(document, values, below)
 
 
 @click.command()
@@ -148,8 +150,16 @@ def _as_json(document: RunDocument, values: bool) -> dict[str, Any]:
     return document.model_dump(mode="json", exclude=None if values else {"steps": {"__all__": {"value"}}})
 
 
-def _show(document: RunDocument, values: bool) -> None:
-    """Show the document to a person: the steps, what they left if asked for, and how the run stands.
+def _below(client: Client, run_id: str, level: int = 1) -> Iterator[str]:
+    """A line for each run that the steps of a run have started, with those that these have started below it."""
+    for child in client.run(run_id).children():
+        place = f"{'  ' * level}{printable(child.parent_instance)}: run {child.run} of {printable(child.pipeline)}"
+        yield f"{place}, {child.state}"
+        yield from _below(client, child.run, level + 1)
+
+
+def _show(document: RunDocument, values: bool, below: list[str]) -> None:
+    """Show the document to a person: the steps, what they left if asked for, the runs below, and how the run stands.
 
     Values are cut to the width of the screen; `-o json` has them whole.
     """
@@ -162,4 +172,6 @@ def _show(document: RunDocument, values: bool) -> None:
     for step in document.steps.values():
         if values and step.value is not None:
             screen.print(f"  {printable(step.id)}: {shown(step.value, screen.width)}", soft_wrap=True)
+    for line in below:
+        screen.print(line, soft_wrap=True)
     show_ending(document, sys.stdout)

@@ -95,6 +95,10 @@ class AsyncRun:
         """As `Run.why`."""
         return await asyncio.to_thread(self._run.why, step)
 
+    async def children(self) -> list[RunRecord]:
+        """As `Run.children`."""
+        return await asyncio.to_thread(self._run.children)
+
     async def questions(self) -> list[AskedQuestion]:
         """As `Run.questions`."""
         return await asyncio.to_thread(self._run.questions)

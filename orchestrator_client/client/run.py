@@ -103,6 +103,10 @@ class Run:
         """
         return explain(facts_of(self._stores, self.id), step)
 
+    def children(self) -> list[RunRecord]:
+        """The runs that its steps have started for other pipelines, oldest first; `client.run(child.run)` has each."""
+        return self._store.children(self.id)
+
     def questions(self) -> list[AskedQuestion]:
         """What the run asks and nobody has answered yet, oldest first."""
         return self._questions.standing([self.id])

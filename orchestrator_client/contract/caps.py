@@ -54,6 +54,9 @@ TIMEOUT_SECONDS = 24 * 3600
 ATTEMPTS = 100
 """Most attempts that a plan may ask for."""
 
+PIPELINE_DEPTH = 8
+"""Pipelines that run each other, one within the other, below the one that a client submits."""
+
 DELTAS = 100_000
 """Pieces of text that a run's stream keeps; the oldest go first."""
 

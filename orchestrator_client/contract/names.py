@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import time
@@ -41,6 +42,12 @@ def slug(pipeline: str) -> str:
 def new_run_id(pipeline: str) -> str:
     """`<slug>_<seconds since 1970>_<8 hex digits>`."""
     return f"{slug(pipeline)}_{int(time.time())}_{secrets.token_hex(4)}"
+
+
+def child_run_id(pipeline: str, parent: str, instance: str, number: int) -> str:
+    """The id of the run that a step starts, the `number`th of that step: whoever starts it again meets the same run."""
+    digest = hashlib.sha256(f"{parent}\n{instance}\n{number}".encode()).hexdigest()
+    return f"{slug(pipeline)}_{digest[:20]}"
 
 
 def celery_url(redis_url: str) -> str:
@@ -175,6 +182,11 @@ class RunKeys:
         """Hash: instance -> number, `asked ms`, `deadline ms` and JSON of its last question; `instance!` -> number,
         `at ms` and JSON of its last answer. See `question`."""
         return f"orc:{{{self.run}}}:questions"
+
+    @property
+    def children(self) -> str:
+        """Hash: run that a step has started -> that instance. See `family.lua`."""
+        return f"orc:{{{self.run}}}:children"
 
     @property
     def deltas(self) -> str:

@@ -160,6 +160,8 @@ class Step(Record):
     """What `on_error` says, by priority."""
     loop: Loop | None = None
     """For a control step that runs a body."""
+    child: str = ""
+    """For a control step that runs another pipeline: which of the plan's children."""
     line: int = 0
     """Line in the file, for messages; 0 where there is none."""
 
@@ -218,6 +220,9 @@ class Plan(Record):
     channels: dict[str, Channel] | None = None
     """Graphs only: the state. Its inputs are channels too."""
     metadata: dict[str, Json] = Field(default_factory=dict)
+    children: dict[str, Plan] = Field(default_factory=dict)
+    """The pipelines that its steps run, and those that these run, by the names that steps know them by. They have no
+    children of their own: all are here."""
 
     @cached_property
     def hash(self) -> str:
@@ -241,8 +246,8 @@ class Plan(Record):
         return step
 
     def all_steps(self) -> Iterator[Step]:
-        """Every step, those in the bodies of loops too."""
-        waiting = list(reversed(self.steps))
+        """Every step, those in the bodies of loops and of the pipelines that it runs too."""
+        waiting = [step for plan in (*reversed(self.children.values()), self) for step in reversed(plan.steps)]
         while waiting:
             step = waiting.pop()
             yield step
@@ -301,6 +306,10 @@ class Plan(Record):
     @classmethod
     def from_json(cls, text: str | bytes) -> Plan:
         return cls.model_validate_json(text)
+
+    def child(self, name: str) -> Plan:
+        """One of its children, as the plan of a run."""
+        return self.children[name].model_copy(update={"children": self.children})
 
     def bind(self, given: Mapping[str, Json]) -> dict[str, Json]:
         """The inputs of a run: what the caller gave, coerced to the declared types, and the defaults of the rest.

@@ -138,6 +138,18 @@ class RunBudget(Record):
     on_breach: OnBreach = OnBreach.FAIL
 
 
+class Parent(Record):
+    """Whose step starts a run."""
+
+    run: str
+    instance: str
+    attempt: int
+    depth: int
+    """Runs above the one that is started."""
+    root: str
+    """The first of them: whose budget pays, and in whose folder all of them work."""
+
+
 class Submission(Record):
     """What a client records when it submits a run: written once, never changed."""
 
@@ -153,6 +165,7 @@ class Submission(Record):
     """Whether its models' text is streamed."""
     answers: GivenAnswers = NOTHING_TOLD
     """What it need not ask."""
+    parent: Parent | None = None
     idempotency_key: str | None = None
 
 
@@ -180,6 +193,13 @@ class RunRecord(Record):
     """The instance whose failure stopped the run; empty while nothing has."""
     error: ErrorInfo | None = None
     outputs: dict[str, Json] | None = None
+    parent: str = ""
+    """The run whose step started it; empty for one that a client submitted."""
+    parent_instance: str = ""
+    depth: int = 0
+    """Runs above it."""
+    root: str = ""
+    """The first of them; empty for one that a client submitted."""
 
     @classmethod
     def from_hash(cls, run: str, stored: Mapping[str, str]) -> RunRecord:

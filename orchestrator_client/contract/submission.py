@@ -53,6 +53,7 @@ def submit_command(submission: Submission, ttl_seconds: int) -> Command:
             submission.budget.model_dump_json() if submission.budget else "",
             "1" if submission.deltas else "",
             answers,
+            *((p.run, p.instance, p.attempt, p.depth, p.root) if (p := submission.parent) else ("", "", 0, 0, "")),
         ],
     )
 

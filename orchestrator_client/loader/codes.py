@@ -95,6 +95,8 @@ class Code(StrEnum):
     """No such tool."""
     UNCHECKED_TOOL = "unchecked-tool"
     """Warning: a tool that only workers can know."""
+    UNKNOWN_PIPELINE = "unknown-pipeline"
+    """A pipeline that a step runs and that is not there, or is known only during the run."""
     UNKNOWN_ACTION = "unknown-action"
     """No such action, or none of this tool."""
     PROSE_ACTION = "prose-action"

@@ -81,6 +81,7 @@ STEP_KEYS = (
             "action",
             "parameters",
             "inputs",
+            "pipeline",
             "dependencies",
             "depends_on",
         }
@@ -107,8 +108,10 @@ STEP_LATER: Mapping[str, str] = {
 }
 """Step keys of the dialect that are refused, and what each stands for."""
 
-STEP_TYPES = frozenset({"loop", "parallel_map"})
-STEP_TYPES_LATER = frozenset({"workflow", "sub_pipeline", "subgraph"})
+STEP_TYPES_OF_PIPELINES = frozenset({"workflow", "sub_pipeline", "subgraph"})
+"""Types of a step that runs another pipeline."""
+
+STEP_TYPES = frozenset({"loop", "parallel_map"}) | STEP_TYPES_OF_PIPELINES
 """What `type` of a step may say; other words have no effect."""
 
 POLICIES: Mapping[str, str] = {"fail": "fail", "continue": "continue", "skip": "skip", "retry": "continue"}
@@ -132,7 +135,7 @@ BACKOFFS: Mapping[str, float] = {
 """Ways to wait, to the factor of the plan's record."""
 
 TOOLS_LATER = frozenset(
-    {"pipeline-executor", "mcp-server", "image-generation", "visualization", "image-analysis", "pdf-compiler"}
+    {"mcp-server", "image-generation", "visualization", "image-analysis", "pdf-compiler"}
     | {"multi-model-routing", "audio-processing", "video-processing"}
     | {"fact-checker", "markdown-to-html", "database"}
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import PurePath
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.loader import declarations, dialect, edges, ids, loops, model, policy, recovery, steps
+from orchestrator_client.loader.children import Family
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.references import Scope
@@ -16,8 +18,10 @@ SMALLEST = "steps: [{id: hello, tool: terminal, action: execute, parameters: {co
 """The smallest plan that does something."""
 
 
-def read(root: Node | None, problems: Problems) -> Plan:
+def read(root: Node | None, problems: Problems, family: Family | None = None, given: Collection[str] = ()) -> Plan:
     """The plan that a file describes.
+
+    `family`: of a pipeline that another one runs, which gives it the inputs `given`.
 
     Raises:
         PlanInvalid: the file has errors, those found earlier included.
@@ -28,7 +32,7 @@ def read(root: Node | None, problems: Problems) -> Plan:
     elif not isinstance(root, Mapping):
         problems.error(Code.WRONG_TYPE, f"expected a mapping at the top, found {kind_of(root)}", root.place)
     else:
-        return _plan(root, problems)
+        return _plan(root, problems, family or Family.of(problems.file, read), given)
     problems.raise_if_any()
     raise AssertionError("a file without a mapping has a problem")
 
@@ -37,7 +41,7 @@ NAMESPACES = "namespaces"
 """Where the metadata of a plan keep the sections that templates read by name."""
 
 
-def _plan(root: Mapping, problems: Problems) -> Plan:
+def _plan(root: Mapping, problems: Problems, family: Family, given: Collection[str]) -> Plan:
     """Read every section before anything is raised, so that one pass shows all that is wrong."""
     root = _unwrapped(root)
     _check_keys(root, problems)
@@ -45,9 +49,10 @@ def _plan(root: Mapping, problems: Problems) -> Plan:
     nodes = _step_nodes(root, problems)
     spaces = declarations.namespaces(root, inputs, problems)
     bodies = dict(loops.bodies_of(nodes))
-    scope = Scope(ids.ids_of(nodes, problems), inputs, namespaces=spaces.keys(), bodies=bodies)
-    _warn_of_hidden_inputs(scope, problems)
-    defaults = _defaults(root, scope, len(nodes) + len(bodies), problems)
+    known = {*inputs, *given}
+    scope = Scope(ids.ids_of(nodes, problems), known, namespaces=spaces.keys(), bodies=bodies)
+    _warn_of_hidden_inputs(scope, inputs, problems)
+    defaults = _defaults(root, scope, len(nodes) + len(bodies), family, problems)
     plan = Plan(
         id=_id(root, problems),
         name=_text(root, "name", problems),
@@ -60,7 +65,7 @@ def _plan(root: Mapping, problems: Problems) -> Plan:
     )
     edges.check(plan, problems)
     problems.raise_if_any()
-    return plan
+    return plan.model_copy(update={"children": family.plans}) if family.is_root and family.plans else plan
 
 
 def _unwrapped(root: Mapping) -> Mapping:
@@ -106,20 +111,21 @@ def _step_nodes(root: Mapping, problems: Problems) -> list[Node]:
     return []
 
 
-def _defaults(root: Mapping, scope: Scope, count: int, problems: Problems) -> steps.Defaults:
+def _defaults(root: Mapping, scope: Scope, count: int, family: Family, problems: Problems) -> steps.Defaults:
     """What every step inherits; of the metadata, `default_timeout` is the one entry that has a meaning."""
     metadata = root.get("metadata")
     timeout = metadata.get("default_timeout") if isinstance(metadata, Mapping) else None
     return steps.Defaults(
         model=model.named(root.get("model"), problems),
         timeout_seconds=policy.timeout_seconds(timeout, problems),
+        family=family,
         handlers=recovery.shared(root.get("global_error_handlers"), scope.steps, count, problems),
     )
 
 
-def _warn_of_hidden_inputs(scope: Scope, problems: Problems) -> None:
+def _warn_of_hidden_inputs(scope: Scope, inputs: Collection[str], problems: Problems) -> None:
     """A bare name means the step, so an input of that name needs its namespace."""
-    for name in scope.inputs:
+    for name in inputs:
         if name in scope.steps:
             at = scope.steps[name]
             remedy = f"read the input as inputs.{name}"

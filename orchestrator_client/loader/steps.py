@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from orchestrator_client.contract import caps
+from orchestrator_client.contract.catalog.pipelines import SUB_PIPELINE
 from orchestrator_client.contract.plan import Handler, Loop, LoopKind, Step, StepKind
 from orchestrator_client.loader import (
     bindings,
+    children,
     dialect,
     ids,
     jumps,
@@ -21,6 +23,7 @@ from orchestrator_client.loader import (
     tags,
     uses,
 )
+from orchestrator_client.loader.children import Family
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.ids import check_id
 from orchestrator_client.loader.problems import Place, Problems, quoted
@@ -52,6 +55,8 @@ class Defaults:
     model: model.Named = model.NOBODY
     timeout_seconds: float | None = None
     handlers: tuple[Handler, ...] = ()
+    family: Family | None = None
+    """The file, and the pipelines that it runs; None outside of files."""
 
 
 @dataclass(slots=True)
@@ -142,9 +147,17 @@ class _Reader:
         """A step that does something. One that is refused is there all the same, so that others may name it."""
         settings = _parameters(self._node, self._problems)
         lacks_use = is_refused and not {"tool", "action"} & self._node.entries.keys()
-        use = None if lacks_use else uses.of(self._node, settings, self._problems)
+        if _is_type(self._node, dialect.STEP_TYPES_OF_PIPELINES):
+            use: uses.Use | None = uses.Use(StepKind.CONTROL, SUB_PIPELINE)
+            settings = children.settings_of(self._node)
+        else:
+            use = None if lacks_use else uses.of(self._node, settings, self._problems)
+            children.refuse_beside_tool(self._node, self._problems)
         if use is not None and (action := self._node.get("action")) is not None:
             settings = _with_task(settings, action, use)
+        child = ""
+        if use is not None and use.uses == SUB_PIPELINE:
+            settings, child = children.taken(settings, defaults.family, self._scope.inputs, self._problems)
         _check_tags(settings, use, self._problems)
         asked = model.read(self._node, settings, use, defaults.model, self._problems)
         if use is not None and not is_refused and isinstance(self._node.get("parameters"), Mapping | None):
@@ -158,6 +171,7 @@ class _Reader:
             parameters={key: plain(entry.value) for key, entry in asked.settings.entries.items()},
             model=asked.model.text,
             provider=asked.model.provider,
+            child=child,
             line=self._node.line,
         )
         asking = [entry.value for key, entry in settings.entries.items() if key != "model"]
@@ -292,22 +306,19 @@ def _check_tags(settings: Mapping, use: uses.Use | None, problems: Problems) -> 
 
 def _check_keys(step: Mapping, problems: Problems) -> bool:
     """Whether the step is refused for a key that comes in a later release."""
-    later = [key for key in step.entries if key in dialect.STEP_LATER or (key == "type" and _is_type(step, _LATER))]
+    later = [key for key in step.entries if key in dialect.STEP_LATER]
     for key in later:
-        meaning = f" ({dialect.STEP_LATER[key]})" if key in dialect.STEP_LATER else ""
-        problems.error(Code.NOT_YET, f"{quoted(key)}{meaning} in a step is not in this release", step.place_of(key))
+        message = f"{quoted(key)} ({dialect.STEP_LATER[key]}) in a step is not in this release"
+        problems.error(Code.NOT_YET, message, step.place_of(key))
     for key in step.entries.keys() - _LABELS:
         if key not in _ASKING:
             tags.refuse(step.entries[key].value, f"in {quoted(key)}", problems)
         if key not in _UNDERSTOOD:
             remedy = problems.did_you_mean(key, _UNDERSTOOD)
             problems.error(Code.UNKNOWN_KEY, f"unknown key {quoted(key)} in a step", step.place_of(key), remedy)
-        elif key in dialect.STEP_INERT or (key == "type" and not _is_type(step, dialect.STEP_TYPES | _LATER)):
+        elif key in dialect.STEP_INERT or (key == "type" and not _is_type(step, dialect.STEP_TYPES)):
             problems.warn(Code.NO_EFFECT, f"{quoted(key)} of a step has no effect", step.place_of(key))
     return bool(later)
-
-
-_LATER = dialect.STEP_TYPES_LATER
 
 
 def _is_type(step: Mapping, types: frozenset[str]) -> bool:

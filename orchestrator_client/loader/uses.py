@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator_client.contract import catalog, template
+from orchestrator_client.contract.catalog.pipelines import CONTROLS
 from orchestrator_client.contract.plan import StepKind
 from orchestrator_client.loader import dialect, foreign, tags
 from orchestrator_client.loader.codes import Code
@@ -32,6 +33,8 @@ class Use:
         """What its parameters are checked against; None where only a worker knows them."""
         if self.kind is StepKind.MODEL:
             return catalog.MODEL_ACTIONS[self.uses]
+        if self.kind is StepKind.CONTROL:
+            return CONTROLS[self.uses].parameters
         return catalog.TOOLS[self.uses].parameters if self.uses in catalog.TOOLS else None
 
 
@@ -102,6 +105,8 @@ def _tool(
     if tool in catalog.TOOLS or foreign.named(tool):
         return Use(StepKind.TOOL, tool)
     name = dialect.canonical_tool(tool)
+    if f"{name}.execute" in CONTROLS:
+        return Use(StepKind.CONTROL, f"{name}.execute")
     if name in dialect.tools():
         chosen = _chosen(name, action, parameters, action_at if action else at, problems)
         return Use(StepKind.TOOL, f"{name}.{chosen}") if chosen else None

@@ -47,10 +47,25 @@ class RunStore(Store):
     def cancel(self, run: str) -> RunState:
         """Wish the run's end; returns the state in which the wish met it. An ended run stays as it is."""
         keys = names.RunKeys(run)
-        state = self._run_script("cancel", [keys.record, keys.events, names.TIMETABLE], RETENTION_SECONDS, run)
+        state = self._run_script(
+            "cancel", [keys.record, keys.events, names.TIMETABLE], RETENTION_SECONDS, run, package=SHARED_SCRIPTS
+        )
         if state is None:
             raise RunNotFound(run)
         return RunState(text_of(state))
+
+    @clearly
+    def children(self, run: str) -> list[RunRecord]:
+        """The runs that its steps have started, oldest first."""
+        ids = [text_of(child) for child in self._redis.hkeys(names.RunKeys(run).children)]
+        with self._redis.pipeline(transaction=False) as pipe:
+            for child in ids:
+                pipe.hgetall(names.RunKeys(child).record)
+            records = pipe.execute()
+        found = [
+            RunRecord.from_hash(child, texts_of(stored)) for child, stored in zip(ids, records, strict=True) if stored
+        ]
+        return sorted(found, key=lambda record: (record.submitted_ms, record.run))
 
     @clearly
     def ask_for_deltas(self, run: str) -> None:

@@ -1,13 +1,14 @@
 -- needs: instances gates waiting budgets admission
 -- End an attempt without an outcome: the instance comes back as its next attempt, at once, after a wait, or when the
--- steps that it has asked for have ended, or its question has been answered.
+-- steps that it has asked for have ended, its question has been answered, or the run that it has started has ended.
 -- KEYS 1 record (hash)  2 instances (hash)  3 events (stream)  4 orc:timetable (zset)  5 memos (hash)  6 the chord's growth (string)
 --      7 arrivals (hash)  8 questions (hash)
 -- ARGV 1 ttl (s)  2 run  3 instance  4 attempt  5 wait (ms; 0: at once)  6 attempts to excuse  7 event data (JSON; empty: no event, its gate tells)
 --      8 how its call ended (JSON, see admission.lua; empty: nobody knows)  9 memo (JSON; empty: as it was)
 --      10 look again after (ms)  11 scopes of it that it knows to have ended (-1: it waits for none)
 --      12 question (JSON; empty: none), to which the wait is the deadline  13 its number
---      14… steps asked for: instance, queue, what it is (JSON, kept as the memo `instance?`; empty if the plan says), …
+--      14 run that it waits for (empty: none), at most for the wait
+--      15… steps asked for: instance, queue, what it is (JSON, kept as the memo `instance?`; empty if the plan says), …
 --      without a queue: a scope, and what its steps are to know
 -- Reply: {'parked', next attempt} it waits · {'ready', next attempt} to be published now, as are the steps it asked for
 --      · {'halted'} the run takes no more attempts; settle it · {'refused'} not this attempt's to say
@@ -23,7 +24,7 @@ if wish == 'cancel' or halt ~= '' then return { 'halted' } end
 
 leave(run, instance, ARGV[8], now, ttl_s)
 local wait_ms, seen, member, asked = tonumber(ARGV[5]), tonumber(ARGV[11]), run .. '|' .. instance, 0
-for i = 14, #ARGV, 3 do
+for i = 15, #ARGV, 3 do
   if ARGV[i + 2] ~= '' then redis.call('HSET', KEYS[5], ARGV[i] .. (ARGV[i + 1] ~= '' and '?' or ''), ARGV[i + 2]) end
   if ARGV[i + 1] ~= '' then
     make_ready(run, ARGV[i], { attempt = 1, dead = '0', excused = 0, queue = ARGV[i + 1] }, now, tonumber(ARGV[10]))
@@ -49,8 +50,15 @@ if asks then
   local answer = redis.call('HGET', KEYS[8], instance .. '!')
   called = answer and answer:match('^%d+') == number
 end
+local child = ARGV[14]
+if child ~= '' then
+  -- A run that ended before this has called nobody back.
+  local state = redis.call('HGET', keys_of(child).record, 'state')
+  called = state ~= 'submitted' and state ~= 'running'
+end
 open.attempt, open.excused, open.since, open.token = attempt + 1, open.excused + tonumber(ARGV[6]), now, ''
-open.state = not called and (wait_ms > 0 or asked > 0 or seen >= 0 or asks) and 'parked' or 'ready'
+open.state = not called and (wait_ms > 0 or asked > 0 or seen >= 0 or asks or child ~= '') and 'parked' or 'ready'
+if open.state == 'parked' then open.token = child end
 put_instance(KEYS[2], instance, open)
 if ARGV[7] ~= '' then event(KEYS[3], ttl_s, told, now, instance, attempt, ARGV[7]) end
 if asked > 0 then

@@ -1,5 +1,6 @@
--- needs: instances gates waiting budgets admission
--- Record how an attempt ended, count its arrival at each successor, and grow the chord by those that became ready.
+-- needs: instances family gates waiting budgets admission
+-- Record how an attempt ended, count its arrival at each successor, and grow the chord by those that became ready. What
+-- halts its run wishes the end of all that the run has started.
 -- KEYS 1 record (hash)  2 instances (hash)  3 values (hash)  4 receipts (hash)  5 arrivals (hash)  6 events (stream)
 --      7 orc:timetable (zset)  8 the chord's growth (string)  9 key of a large value (string)
 -- ARGV 1 ttl (s)  2 run  3 instance  4 attempt  5 receipt (JSON)  6 event kind  7 event data (JSON)
@@ -47,6 +48,7 @@ if ARGV[10] == '1' and halt == '' then
   halt = instance
   redis.call('HSET', KEYS[1], 'halt', instance)
   redis.call('ZADD', KEYS[7], now, run .. '|')
+  cancel_children(run, now, ttl_s)
 end
 
 -- Back to the instance that asked: it is open already, so the chord does not grow by it.

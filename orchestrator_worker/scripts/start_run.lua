@@ -1,17 +1,21 @@
+-- needs: instances family
 -- Open a run's chord: its entry steps become ready.
 -- KEYS 1 record (hash)  2 instances (hash)  3 events (stream)  4 orc:timetable (zset)  5 the chord's size (string)
 -- ARGV 1 ttl (s)  2 run  3 look again after (ms)  4… instance, queue, …
--- Reply: 'started' · 'cancelled' (before it began) · the run's state if it was started before · false: no such run
+-- Reply: {'started'} · {'cancelled'} before it began · {'cancelled', parent, its instance, attempt} that one is ready now
+--      · {the run's state} if it was started before · false: no such run
 local ttl_s, run = ARGV[1], ARGV[2]
-local state, wish = unpack(redis.call('HMGET', KEYS[1], 'state', 'wish'))
-if state ~= 'submitted' then return state end
+local state, wish, parent, starter = unpack(redis.call('HMGET', KEYS[1], 'state', 'wish', 'parent', 'parent_instance'))
+if not state then return false end
+if state ~= 'submitted' then return { state } end
 
 local now = now_ms()
 if wish == 'cancel' then
   redis.call('HSET', KEYS[1], 'state', 'cancelled', 'ended_ms', now)
   event(KEYS[3], ttl_s, 'run_closed', now, '', 0, '{"state":"cancelled"}')
   redis.call('ZREM', KEYS[4], run .. '|')
-  return 'cancelled'
+  local attempt = call_parent(run, parent, starter, now, ARGV[3])
+  return attempt and { 'cancelled', parent, starter, attempt } or { 'cancelled' }
 end
 
 local entries = (#ARGV - 3) / 2
@@ -23,4 +27,4 @@ for i = 4, #ARGV, 2 do
 end
 keep(KEYS[2], ttl_s)
 event(KEYS[3], ttl_s, 'run_started', now, '', 0, '{}')
-return 'started'
+return { 'started' }

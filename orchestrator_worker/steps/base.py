@@ -9,6 +9,7 @@ from typing import Protocol
 from orchestrator_client.contract.errors import OrchestratorError
 from orchestrator_client.contract.plan import Json, Step
 from orchestrator_client.contract.question import Answer, Question
+from orchestrator_client.contract.run import ErrorInfo, Submission
 from orchestrator_client.contract.usage import Usage
 from orchestrator_worker.records import Admitted, Asked, Report
 
@@ -70,6 +71,31 @@ class Expand:
 
 
 @dataclass(frozen=True, slots=True)
+class Descend:
+    """The step has another pipeline run, and comes back when that run has ended."""
+
+    child: str
+    """The run."""
+    memo: Json
+    starts: Submission | None = None
+    """The run, where it is still to be started."""
+    wait_seconds: float = 0.0
+    """It waits no longer than this; 0: for as long as it takes."""
+    then: Output | None = None
+    """The step does not wait: it leaves this as soon as the run is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The step begins anew after a wait, at no cost of an attempt."""
+
+    memo: Json
+    wait_seconds: float
+    error: ErrorInfo
+    """Why."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """The step has a question, and comes back with its answer. Until then it is in no queue and in no worker."""
 
@@ -122,9 +148,11 @@ class Fail:
     """What the next attempt is to know; None: what this one knew."""
     other_model: Json = None
     """The memo with which another model is asked once this one has no attempt left; None where there is no other."""
+    abandons: str = ""
+    """A run that the step has started and waits for no longer: it is cancelled."""
 
 
-Want = Output | Turn | Expand | Wait | Readmit | Skip | Route | Fail
+Want = Output | Turn | Expand | Descend | Again | Wait | Readmit | Skip | Route | Fail
 
 
 class StepPerformer(Protocol):

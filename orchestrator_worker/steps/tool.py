@@ -26,8 +26,16 @@ ReportTo = Callable[[str, str, int], OnProgress]
 class ToolStep:
     """Performs tool steps, and the routers of a graph, whose function is user code too."""
 
-    def __init__(self, config: Settings, calls: Calls, report_to: ReportTo | None = None) -> None:
-        self._config, self._calls, self._report_to = config, calls, report_to
+    def __init__(
+        self,
+        config: Settings,
+        calls: Calls,
+        report_to: ReportTo | None = None,
+        root_of: Callable[[str], str] = lambda run: run,
+    ) -> None:
+        """`root_of` gives the run in whose folder a run works: itself, or the first of those above it."""
+        self._config, self._calls = config, calls
+        self._report_to, self._root_of = report_to, root_of
 
     def perform(self, call: Call) -> Want:
         uses = "python.call" if call.step.uses == ROUTER else call.step.uses
@@ -59,7 +67,7 @@ class ToolStep:
             run=call.run,
             instance=call.instance,
             attempt=call.attempt,
-            folder=self._folder(call.run),
+            folder=self._folder(self._root_of(call.run)),
             allowed=self._config.allow_paths,
             timeout_seconds=call.step.timeout_seconds,
             answers=call.answers,

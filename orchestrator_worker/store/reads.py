@@ -12,7 +12,8 @@ from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.contract.question import NOTHING_TOLD, AskedQuestion, GivenAnswers
 from orchestrator_client.contract.run import OpenInstance, Receipt, RunBudget, RunRecord
 from orchestrator_client.contract.submission import load_plan
-from orchestrator_worker.records import OpenRun
+from orchestrator_client.contract.usage import NO_USAGE
+from orchestrator_worker.records import ChildRun, OpenRun
 from orchestrator_worker.store.connection import Part, text
 
 
@@ -23,9 +24,9 @@ class Reads(Part):
         """The unchanging part of a run's record."""
         key, fields = (
             names.RunKeys(run).record,
-            ["plan_hash", "inputs", "submitted_ms", "tags", "tenant", "budget", "answers"],
+            ["plan_hash", "inputs", "submitted_ms", "tags", "tenant", "budget", "answers", "depth", "root"],
         )
-        plan_hash, inputs, submitted, tags, tenant, budget, answers = self._on.patiently(
+        plan_hash, inputs, submitted, tags, tenant, budget, answers, depth, root = self._on.patiently(
             lambda: self._on.redis.hmget(key, fields)
         )
         if plan_hash is None:
@@ -39,6 +40,8 @@ class Reads(Part):
             text(tenant or b""),
             RunBudget.model_validate_json(budget) if budget else None,
             GivenAnswers.model_validate_json(answers) if answers else NOTHING_TOLD,
+            int(depth or 0),
+            text(root or b""),
         )
 
     def plan(self, run: str) -> Plan:
@@ -54,6 +57,21 @@ class Reads(Part):
         if not stored:
             raise RunNotFound(run)
         return RunRecord.from_hash(run, {text(key): text(value) for key, value in stored.items()})
+
+    def child(self, run: str) -> ChildRun | None:
+        """A run that a step has started; None where it is not in the store (any more)."""
+        keys = names.RunKeys(run)
+
+        def read() -> list[Any]:
+            with self._on.redis.pipeline(transaction=False) as pipe:
+                return list(pipe.hgetall(keys.record).hvals(keys.receipts).execute())
+
+        stored, receipts = self._on.patiently(read)
+        if not stored:
+            return None
+        ended = [Receipt.from_stored(text(receipt)) for receipt in receipts]
+        record = RunRecord.from_hash(run, {text(key): text(value) for key, value in stored.items()})
+        return ChildRun(record, sum((each.usage for each in ended if each.usage), NO_USAGE), len(ended))
 
     def carried(self, run: str) -> dict[str, Json] | None:
         """What `carry` kept; None for a run that no canvas waits for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import RunNotFound
@@ -15,6 +16,7 @@ from orchestrator_client.contract.submission import accepted, submit_command
 from orchestrator_worker.records import (
     Admitted,
     Arrival,
+    Caller,
     Claim,
     Due,
     Leave,
@@ -47,14 +49,32 @@ class Verbs(Values):
 
     def submit(self, submission: Submission) -> bool:
         """Record a run; False if it was recorded before."""
-        command = submit_command(submission, self._on.ttl_seconds)
-        arguments = (source("submit"), len(command.keys), *command.keys, *command.args)
-        return accepted(int(self._on.patiently(lambda: self._on.redis.eval(*arguments))), submission)
+        return accepted(self._submit(submission), submission)
 
-    def start_run(self, run: str, entries: Iterable[tuple[str, str]], size_key: str) -> str:
+    def start_child(self, submission: Submission) -> bool | None:
+        """Record the run that a step starts; False if it was recorded before, None if the step may not start any."""
+        reply = self._submit(submission)
+        return None if reply < 0 else reply == 1
+
+    def _submit(self, submission: Submission) -> int:
+        command = submit_command(submission, self._on.ttl_seconds)
+        return int(self._shared("submit", command.keys, command.args))
+
+    def cancel(self, run: str) -> None:
+        """Wish the end of a run, and of all that it has started."""
+        keys = names.RunKeys(run)
+        self._shared("cancel", [keys.record, keys.events, names.TIMETABLE], [self._on.ttl_seconds, run])
+
+    def _shared(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """The reply of a script that the client has too."""
+        arguments = (source(script), len(keys), *keys, *args)
+        return self._on.patiently(lambda: self._on.redis.eval(*arguments))
+
+    def start_run(self, run: str, entries: Iterable[tuple[str, str]], size_key: str) -> tuple[str, Caller | None]:
         """Open a run: its entry instances, each with its queue, become ready.
 
-        Returns `started`, `cancelled`, or the state of a run that was started before.
+        Returns `started`, `cancelled`, or the state of a run that was started before; and who waited for a run that
+        was cancelled before it began.
         """
         keys = names.RunKeys(run)
         flat = [part for entry in entries for part in entry]
@@ -65,7 +85,7 @@ class Verbs(Values):
         )
         if reply is None:
             raise RunNotFound(run)
-        return text(reply)
+        return text(reply[0]), _caller(reply)
 
     def claim(
         self,
@@ -188,6 +208,8 @@ class Verbs(Values):
         wait_ms = ms(leave.wait_seconds)
         data: dict[str, Json] = {"reason": leave.reason} | ({"delay_ms": wait_ms} if wait_ms else {})
         data |= {"error": leave.error.model_dump()} if leave.error else {}
+        if leave.child:
+            data["run"] = leave.child
         if leave.asked and leave.seen is None:
             data["asked"] = [asked.instance for asked in leave.asked]
         if leave.question is not None:
@@ -219,6 +241,7 @@ class Verbs(Values):
                 -1 if leave.seen is None else leave.seen,
                 leave.question.model_dump_json(exclude_defaults=True) if leave.question else "",
                 leave.number,
+                leave.child,
                 *asked,
             ],
         )
@@ -254,22 +277,29 @@ class Verbs(Values):
         rows = [reply[first : first + 6] for first in range(0, len(reply), 6)]
         return [Due(Repair(text(r[0])), text(r[1]), text(r[2]), int(r[3]), text(r[4]), int(r[5])) for r in rows]
 
-    def close_run(self, run: str, state: RunState, outputs: Mapping[str, Json], error: ErrorInfo | None) -> str:
-        """End a run: `closed`, `open` (something still is), or `ended` (it was before)."""
+    def close_run(
+        self, run: str, state: RunState, outputs: Mapping[str, Json], error: ErrorInfo | None
+    ) -> tuple[str, Caller | None]:
+        """End a run: `closed`, `open` (something still is), or `ended` (it was before); and who waited for it."""
         keys = names.RunKeys(run)
         failure = error.model_dump_json() if error else ""
         data = {"state": state} | ({"error": error.model_dump()} if error else {})
         reply = self._on.run(
             "close_run",
             [keys.record, keys.events, names.TIMETABLE],
-            [self._on.ttl_seconds, run, state, json.dumps(outputs), failure, json.dumps(data)],
+            [self._on.ttl_seconds, run, state, json.dumps(outputs), failure, json.dumps(data), self._on.hint_ms],
         )
-        return text(reply)
+        return text(reply[0]), _caller(reply)
 
     def carry(self, run: str, canvas: Mapping[str, Json]) -> None:
         """Keep what a canvas of somebody else's expects of this run's task, until the run closes."""
         stored = json.dumps(canvas)
         self._on.patiently(lambda: self._on.redis.hset(names.RunKeys(run).record, "canvas", stored))
+
+
+def _caller(reply: Sequence[Any]) -> Caller | None:
+    """Who waited for a run that has ended, and is ready now."""
+    return Caller(text(reply[1]), text(reply[2]), int(reply[3])) if len(reply) > 1 else None
 
 
 def _flat(arrival: Arrival) -> tuple[str, int, str, str, int]:

@@ -191,7 +191,7 @@ STEPS = [
 ]
 
 LATER = [
-    *("type: workflow", "type: subgraph", "steps: []", "dynamic_routing: {}", "loop_var: x"),
+    *("steps: []", "dynamic_routing: {}", "loop_var: x"),
     *("goto: '<AUTO>which?</AUTO>'", "on_success: '<AUTO>which?</AUTO>'"),
 ]
 
@@ -250,7 +250,7 @@ class TestRefused:
         assert (problem.code, problem.line, problem.step) == ("not-yet", 2, "a")
         assert problem.column > 8
 
-    @pytest.mark.parametrize("tool", ["visualization", "pipeline-executor", "database"])
+    @pytest.mark.parametrize("tool", ["visualization", "database"])
     def test_tools_that_come_later(self, tool: str) -> None:
         (problem,) = problems_of(step(f"tool: {tool}"))
         assert (problem.code, problem.message) == ("not-yet", f"tool '{tool}' is not in this release")

@@ -4,7 +4,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-SHARED = ("instances",)
+SHARED = ("instances", "family")
 """Parts that scripts of every package may need."""
 
 _NEEDS = re.compile(r"-- needs: (.*)\n")

@@ -15,7 +15,8 @@ end
 local function keys_of(run)
   local key = 'orc:{' .. run .. '}'
   return { record = key, instances = key .. ':instances', values = key .. ':values', receipts = key .. ':receipts',
-    arrivals = key .. ':arrivals', events = key .. ':events', calls = key .. ':calls', memos = key .. ':memos' }
+    arrivals = key .. ':arrivals', events = key .. ':events', calls = key .. ':calls', memos = key .. ':memos',
+    children = key .. ':children' }
 end
 
 -- An instance whose message is now to be sent; sweep looks again whether it arrived.
