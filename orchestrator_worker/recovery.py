@@ -15,6 +15,11 @@ from orchestrator_client.contract.template import references
 PATTERN_CHARACTERS = 200
 """Longest pattern that is tried as a regular expression; a longer one must be found as it stands."""
 
+KEPT_CHARACTERS = 10_000
+"""Of an error's message, for the handlers that come later."""
+SAID, SAID_CHARACTERS = 10, 500
+"""Failures of handlers that a message tells, the last ones, and how much of each."""
+
 ALIASES = {
     "TimeoutError": ("StepTimeout",),
     "ConnectionError": ("ModelFailed", "ToolFailed"),
@@ -38,11 +43,7 @@ class Fault:
     def of(cls, error: OrchestratorError) -> Self:
         ours = [kind.__name__ for kind in type(error).__mro__]
         theirs = [name for name, meant in ALIASES.items() if set(ours) & set(meant)]
-        return cls((*ours, *theirs), str(error))
-
-    @property
-    def info(self) -> ErrorInfo:
-        return ErrorInfo(type=self.names[0], message=self.message)
+        return cls((*ours, *theirs), str(error)[:KEPT_CHARACTERS])
 
     @property
     def hopeless(self) -> bool:
@@ -120,7 +121,7 @@ def next_turn(step: Step, error: OrchestratorError, known: Recovery | None) -> R
     if known is not None and isinstance(error, HandlerFailed):
         failed = step.handlers[known.handler]
         is_over = known.calls[known.handler] >= most_turns(failed) and not failed.proceed
-        fault, said = known.fault, (*said, str(error))
+        fault, said = known.fault, (*said, str(error)[:SAID_CHARACTERS])[-SAID:]
     calls, original = dict(known.calls) if known else {}, known.original if known else fault
     for place, handler in _fitting(step, fault):
         if is_over or not _acts(handler):

@@ -13,6 +13,7 @@ from orchestrator_client.loader import (
     dialect,
     ids,
     jumps,
+    keys,
     loops,
     model,
     parameters,
@@ -29,20 +30,8 @@ from orchestrator_client.loader.text.nodes import Entry, Mapping, Node, Scalar, 
 
 __all__ = ["Defaults", "Level", "check_id", "read", "read_all"]
 
-_LABELS = frozenset({"description", "name", "metadata"})
-"""Keys that nothing ever renders."""
-_ASKING = frozenset(
-    {"model", "parameters", "inputs", "condition", "if", "action", "tool", "on_error", "error_handlers"}
-    | {"fallback_value", "fallback_data", "for_each", "foreach", "items", "create_parallel_queue", "parallel_queue"}
-    | {"while", "while_condition", "loop_condition", "until", "action_loop", "steps"}
-    | dialect.STEP_JUMP_KEYS.keys()
-    | dialect.STEP_INERT
-)
-"""Keys in which a tag may stand, or which see to their tags themselves."""
 _ERRORS = frozenset({"error", "error_type", "error_message", "failed_step"})
 """Names that what handles a failure may read."""
-
-_UNDERSTOOD = dialect.STEP_KEYS | dialect.STEP_LOOP_KEYS | dialect.STEP_INERT | dialect.STEP_LATER.keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +119,7 @@ def _found(node: Node, scope: Scope, defaults: Defaults, problems: Problems) -> 
     problems = problems.within(written.text[: caps.ID_CHARACTERS])
     is_loop = loops.is_loop(node)
     bindings.plain_names(node, (*scope.loops, *loops.names_of(node)) if is_loop else scope.loops)
-    refused = _check_keys(node, problems)
+    refused = keys.check(node, problems)
     if written.text in scope.handlers:
         scope = replace(scope, bound=scope.bound | _ERRORS)
         if is_loop:
@@ -325,32 +314,6 @@ def _check_tags(settings: Mapping, use: uses.Use | None, problems: Problems) -> 
             tags.refuse(entry.value, f"in {quoted(key)}", problems)
         else:
             tags.check(entry.value, problems)
-
-
-def _check_keys(step: Mapping, problems: Problems) -> bool:
-    """Whether the step is refused for a key that comes in a later release."""
-    later = [key for key in step.entries if key in dialect.STEP_LATER or (key == "type" and _is_type(step, _LATER))]
-    for key in later:
-        meaning = f" ({dialect.STEP_LATER[key]})" if key in dialect.STEP_LATER else ""
-        problems.error(Code.NOT_YET, f"{quoted(key)}{meaning} in a step is not in this release", step.place_of(key))
-    for key in step.entries.keys() - _LABELS:
-        if key not in _ASKING:
-            tags.refuse(step.entries[key].value, f"in {quoted(key)}", problems)
-        if key not in _UNDERSTOOD:
-            remedy = problems.did_you_mean(key, _UNDERSTOOD)
-            problems.error(Code.UNKNOWN_KEY, f"unknown key {quoted(key)} in a step", step.place_of(key), remedy)
-        elif key in dialect.STEP_INERT or (key == "type" and not _is_type(step, dialect.STEP_TYPES | _LATER)):
-            problems.warn(Code.NO_EFFECT, f"{quoted(key)} of a step has no effect", step.place_of(key))
-    return bool(later)
-
-
-_LATER = dialect.STEP_TYPES_LATER
-
-
-def _is_type(step: Mapping, types: frozenset[str]) -> bool:
-    """Whether `type` says one of these."""
-    node = step.get("type")
-    return isinstance(node, Scalar) and node.text in types
 
 
 def _parameters(step: Mapping, problems: Problems) -> Mapping:
