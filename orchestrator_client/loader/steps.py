@@ -262,10 +262,11 @@ class _Reader:
         if shape.inline:
             return {} if shape.kind is LoopKind.MAP else {self._id: self._node.place}
         found = ids.ids_of(shape.body, self._problems)
-        around = self._scope.bound | dialect.BINDINGS | {self._id}
+        around = self._scope.bound | dialect.BINDINGS | {self._id, shape.variable}
         for name, at in found.items():
             if name in around - dialect.RESERVED_IDS:
-                what = "a name that the loop binds" if name in dialect.BINDINGS else "the id of a loop around it"
+                is_bound = name in dialect.BINDINGS or name == shape.variable
+                what = "a name that the loop binds" if is_bound else "the id of a loop around it"
                 remedy = f"rename it, for example {name}_step"
                 self._problems.error(Code.RESERVED_ID, f"step id {quoted(name)} is {what}", at, remedy)
         return found

@@ -28,8 +28,7 @@ def scope_of(
     `values` are those of the steps it reads, by id; `fetch` reads what a loop left, when a template asks for it.
     """
     inputs = run.inputs()
-    own = {step: bound[step] for step in values if step in bound} if bound else {}
-    views = {step: view_of(_with(own.get(step), value), fetch) for step, value in values.items()}
+    views = {step: view_of(_with(bound, step, value), fetch) for step, value in values.items()}
     environment = settings().environment
     constants = {**_constants(run, plan), "env": environment}
     spaces = plan.metadata.get(NAMESPACES)
@@ -41,11 +40,12 @@ def scope_of(
     return {**scope, **(bound or {}), **views, "steps": views}
 
 
-def _with(bindings: Mapping[str, Any] | None, value: Json) -> Json:
+def _with(bound: Mapping[str, Any] | None, step: str, value: Json) -> Json:
     """What a step left. With what a loop binds under the same name: a step that is a loop of itself reads both."""
-    if bindings is None:
+    own = bound.get(step) if bound else None
+    if not isinstance(own, dict) or own.get("loop_id") != step:
         return value
-    return {**(value if isinstance(value, dict) else {"result": value}), **bindings}
+    return {**(value if isinstance(value, dict) else {"result": value}), **own}
 
 
 def _constants(run: OpenRun, plan: Plan) -> dict[str, Any]:
