@@ -93,7 +93,8 @@ def queues_of(plan: Plan) -> set[str]:
     others = [str(model) for step in steps for model in step.parameters.get("fallback_models") or ()]
     default = load_project().default_model or os.environ.get("ORCHESTRATOR_DEFAULT_MODEL", "")
     models = [*(step.model or default for step in steps if step.kind is StepKind.MODEL), *others]
-    if any("{" in model or model == AUTO for model in models) or "<AUTO" in plan.to_json():
+    asks = any(handler.asks and not handler.step for step in steps for handler in step.handlers)
+    if asks or any("{" in model or model == AUTO for model in models) or "<AUTO" in plan.to_json():
         return queues | model_queues()
     return queues | {names.model_queue(provider_of(model)) for model in models if model}
 

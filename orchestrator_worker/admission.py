@@ -13,6 +13,7 @@ from orchestrator_worker.context.places import asks_model, place_of
 from orchestrator_worker.context.sight import Sight
 from orchestrator_worker.limits import Asking
 from orchestrator_worker.records import OpenRun, Ready
+from orchestrator_worker.recovery import Recovery
 from orchestrator_worker.steps.base import Call
 from orchestrator_worker.steps.conversation import Memo
 from orchestrator_worker.steps.model import ModelStep
@@ -49,7 +50,11 @@ class Admission:
         wanted = (instance for place in places.values() for instance in place.reads().values())
         values = self._store.values(run.run, list(dict.fromkeys(wanted)))
         begun = {one.instance for one in models if one.attempt > 1}
-        kept = begun | {scope.name for place in places.values() for scope in place.scopes}
+        kept = (
+            begun
+            | {Recovery.kept_at(instance) for instance in begun}
+            | {scope.name for place in places.values() for scope in place.scopes}
+        )
         kept |= {AskedStep.kept_at(one.instance) for one, place in places.items() if place.step is None}
         memos = self._store.memos(run.run, sorted(kept)) if kept else {}
         turns = [name for instance in begun & memos.keys() for name in Memo.of(memos[instance]).asked]
@@ -71,7 +76,15 @@ def _call(sight: Sight, ready: Ready, memos: Mapping[str, Json], returned: Mappi
     memo = memos.get(ready.instance)
     if sight.place.step is None:
         return AskedStep.of_memo(memos[AskedStep.kept_at(ready.instance)]).call(sight.run.run, ready, memo, returned)
+    if sight.place.step.on_call or _is_handled(sight.place.step, memos.get(Recovery.kept_at(ready.instance))):
+        return None
     return None if sight.jumped_over() else sight.call(ready, memo, returned)
+
+
+def _is_handled(step: Step, stored: Json) -> bool:
+    """Whether the attempt first looks after what handles a failure; it asks its gate itself if it comes to a call."""
+    recovery = Recovery.of(stored)
+    return recovery is not None and (recovery.falls_back or step.handlers[recovery.handler].asks)
 
 
 def queue_of(graph: Graph, instance: str) -> str:
@@ -85,7 +98,7 @@ def step_of(graph: Graph, instance: str) -> Step:
     if place.step is not None:
         return place.step
     kind = StepKind.MODEL if asks_model(instance) else StepKind.TOOL
-    return Step(id=instance, kind=kind, uses="of a model", provider=AUTO_PROVIDER)
+    return Step(id=instance, kind=kind, uses="asked for", provider=AUTO_PROVIDER)
 
 
 def is_model(graph: Graph, instance: str) -> bool:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from orchestrator_client.contract.errors import OrchestratorError, RunNotFound, StoreUnavailable, ToolFailed
-from orchestrator_client.contract.plan import Json, Loop, StepKind
+from orchestrator_client.contract.plan import Json, Loop, LoopKind, StepKind
 from orchestrator_client.contract.run import Outcome
 from orchestrator_worker.context.asked import AskedStep
-from orchestrator_worker.context.places import place_of, scope_name, state_memo
+from orchestrator_worker.context.handling import Handling
+from orchestrator_worker.context.places import pass_bindings, place_of, scope_name, state_memo
 from orchestrator_worker.context.runs import Runs
 from orchestrator_worker.context.sight import Sight, Unanswered
 from orchestrator_worker.context.ways import sent_to
@@ -19,6 +20,7 @@ from orchestrator_worker.lifecycle import Standing
 from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.process.deltas import Deltas
 from orchestrator_worker.records import NOTHING_SENT, Claim, Ready, Refusal
+from orchestrator_worker.recovery import Recovery
 from orchestrator_worker.scheduler import Attempt, Ended, Left, Scheduler, Verdict
 from orchestrator_worker.steps import subpipeline
 from orchestrator_worker.steps.base import Call, Fail, Output, Skip, StepPerformer, Turn, Want
@@ -55,12 +57,17 @@ class Executor:
             return Left()
         place = place_of(graph, instance)
         reads = place.reads()
-        scopes = [*place.memos(), *([AskedStep.kept_at(instance)] if place.step is None else [])]
+        scopes = [*place.memos()]
+        if place.step is None:
+            scopes.append(AskedStep.kept_at(instance))
+        elif place.step.handlers and number > 1:
+            scopes.append(Recovery.kept_at(instance))
         token = secrets.token_hex(4)
         claim = self._store.claim(run_id, instance, number, token, self._worker, list(reads.values()), scopes)
         if isinstance(claim, Refusal):
             return self._refused(run_id, instance, claim)
-        standing = Standing(number, claim.excused, claim.started_ms, self._worker, claim.dead)
+        recovery = Recovery.of(claim.scopes.get(Recovery.kept_at(instance)))
+        standing = Standing(number, claim.excused, claim.started_ms, self._worker, claim.dead, recovery=recovery)
         attempt = Attempt.at(run, graph, place, standing, claim.scopes.get(AskedStep.kept_at(instance)))
         return self._scheduler.conclude(attempt, self._perform(attempt, claim))
 
@@ -85,6 +92,12 @@ class Executor:
         if reason := sight.jumped_over():
             return Skip(reason)
         step = attempt.step
+        if step.on_call:
+            return Skip("it handles failures of other steps, and runs for those alone")
+        if (recovery := attempt.standing.recovery) is not None:
+            want = Handling(sight, step, recovery).want(claim.memo)
+            if want is not None:
+                return want
         try:
             if step.loop is not None:
                 return self._loop(attempt, claim, sight)
@@ -140,12 +153,13 @@ class Executor:
 
         def names(last_pass: int | None) -> Mapping[str, Any]:
             if last_pass is None:
-                return {**sight.names(), "iteration": 0, "index": 0}
+                # What a map runs over is decided outside of it.
+                is_map = step.loop is not None and step.loop.kind is LoopKind.MAP
+                return sight.names() if is_map else sight.names({}, pass_bindings(step, 0))
             scope = scope_name(step, attempt.instance, last_pass)
             left = self._store.values(attempt.run.run, [f"{scope}.{inner}" for inner in body.steps])
             latest = {instance.removeprefix(f"{scope}."): value for instance, value in left.items()}
-            passed = last_pass + 1
-            return {**sight.names(latest), "iteration": passed, "index": passed, "loop_state": {"iteration": passed}}
+            return sight.names(latest, pass_bindings(step, last_pass + 1))
 
         rendered = sight.rendered
         call = LoopCall(attempt.instance, step, body, claim.memo, claim.ended, claim.failed, names, rendered)

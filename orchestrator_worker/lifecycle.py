@@ -9,6 +9,7 @@ from typing import assert_never
 
 from orchestrator_client.contract import caps, catalog
 from orchestrator_client.contract.errors import (
+    HandlerFailed,
     ModelFailed,
     OrchestratorError,
     StepCancelled,
@@ -21,6 +22,7 @@ from orchestrator_client.contract.run import ErrorInfo, Outcome, Receipt, RunRec
 from orchestrator_worker import recovery
 from orchestrator_worker.compiler import Successor
 from orchestrator_worker.records import NOTHING_SENT, Leave, Report
+from orchestrator_worker.recovery import Fault, Recovery
 from orchestrator_worker.steps.base import Again, Descend, Expand, Fail, Output, Readmit, Route, Skip, Turn, Wait, Want
 from orchestrator_worker.steps.waiting import Waited
 
@@ -62,6 +64,8 @@ class Standing:
     """Nothing alive leads to its instance."""
     asked_for: bool = False
     """Another step asked for it, and answers for what becomes of it."""
+    recovery: Recovery | None = None
+    """What was done about failures of its attempts so far; None where nothing was."""
 
     @property
     def tries(self) -> int:
@@ -83,6 +87,8 @@ def decide(step: Step, at: Standing, want: Want) -> Leave | Final:
         case Output():
             kept = ("usage", "model", "warnings", "selection", "cached")
             update = {name: getattr(want, name) for name in kept}
+            if at.recovery is not None:
+                return _recovered(step, receipt.model_copy(update=update), want.value, at.recovery, want.report)
             return Final(receipt.model_copy(update=update), want.value, report=want.report)
         case Turn():
             return Leave(want.reason, excused=1, report=want.report, memo=want.memo, asked=want.asked)
@@ -119,21 +125,20 @@ def _after_failure(step: Step, at: Standing, receipt: Receipt, failure: Fail) ->
         cancelled = receipt.model_copy(update={"outcome": Outcome.CANCELLED, "reason": str(failure.error)})
         return Final(cancelled, failed_value(error, failure.value), alive=False, report=failure.report)
     left = Leave(f"attempt {at.number} failed", error=error, report=failure.report, memo=failure.memo)
-    if is_weather(failure.error) and at.excused < caps.WEATHERS:
-        return replace(left, reason="limit", excused=1)
-    if may_try_again(step, at.tries, failure.error):
-        return replace(left, wait_seconds=backoff_seconds(step.retry, at.tries, failure.error))
-    if more := recovery.handled_tries(step, failure.error):
-        own = attempts_of(step) if isinstance(failure.error, StepError) and failure.error.retryable else 1
-        if at.tries < own + more:
-            return replace(left, wait_seconds=recovery.backoff_seconds(at.tries))
-    if failure.other_model is not None:
-        # The other model has all its tries before it.
-        return replace(left, reason="another model is asked", excused=at.tries, memo=failure.other_model)
-    if (handler := recovery.fallback_for(step, failure.error)) is not None:
-        return _recovered(receipt, failure, error, handler.fallback_value)
-    kept = {"outcome": Outcome.FAILED, "error": error, "usage": failure.usage, "model": failure.model}
-    failed = receipt.model_copy(update=kept)
+    if (again := _own_attempt(step, at, failure, left)) is not None:
+        return again
+    if (turn := recovery.next_turn(step, failure.error, at.recovery)) is not None:
+        handler = step.handlers[turn.handler]
+        # The first question is put at once; whoever tries again, or asks again, waits.
+        waits = not turn.falls_back and (not handler.asks or turn.calls[turn.handler] > 1)
+        return replace(left, wait_seconds=turn.wait_seconds if waits else 0.0, recovery=turn.to_json())
+    error = recovery.explained(failure.error, at.recovery)
+    kept = {"usage": failure.usage, "model": failure.model}
+    if (fallback := recovery.fallback_for(step, failure.error, at.recovery)) is not None:
+        known = at.recovery or Recovery(Fault.of(failure.error), Fault.of(failure.error), 0)
+        known = replace(known, falls_back=True)
+        return _recovered(step, receipt.model_copy(update=kept), fallback.fallback_value, known, failure.report)
+    failed = receipt.model_copy(update={**kept, "outcome": Outcome.FAILED, "error": error})
     return Final(
         failed,
         failed_value(error, failure.value),
@@ -144,13 +149,29 @@ def _after_failure(step: Step, at: Standing, receipt: Receipt, failure: Fail) ->
     )
 
 
-def _recovered(receipt: Receipt, failure: Fail, error: ErrorInfo, value: Json) -> Final:
-    """The step succeeds with the value that the plan falls back to, and says so."""
-    warning = f"it failed ({error.message}), and the plan's fallback value stands in its place"
-    kept = {"usage": failure.usage, "model": failure.model, "warnings": (warning,)}
-    left = {"result": value, "success": True, "error": None}
-    told = {"recovered_from_error": True, "original_error": error.message}
-    return Final(receipt.model_copy(update=kept), {**left, **told}, report=failure.report)
+def _own_attempt(step: Step, at: Standing, failure: Fail, left: Leave) -> Leave | None:
+    """The next attempt that the step has without any handler's help."""
+    if isinstance(failure.error, HandlerFailed):
+        return None
+    if is_weather(failure.error) and at.excused < caps.WEATHERS:
+        return replace(left, reason="limit", excused=1)
+    if may_try_again(step, at.tries, failure.error):
+        return replace(left, wait_seconds=backoff_seconds(step.retry, at.tries, failure.error))
+    if failure.other_model is not None:
+        # The other model has all its tries before it.
+        return replace(left, reason="another model is asked", excused=at.tries, memo=failure.other_model)
+    return None
+
+
+def _recovered(step: Step, receipt: Receipt, value: Json, known: Recovery, report: Report | None) -> Final:
+    """The step succeeds after a failure, and says what has saved it."""
+    by = "fallback_value" if known.falls_back else step.handlers[known.handler].label
+    warning = f"it failed ({known.original.message}), and {by} has saved it"
+    if known.falls_back:
+        warning = f"it failed ({known.original.message}), and the plan's fallback value stands in its place"
+        value = {"result": value, "success": True, "error": None}
+    warned = receipt.model_copy(update={"warnings": (*receipt.warnings, warning)})
+    return Final(warned, recovery.recovered(value, known, by), report=report)
 
 
 def is_weather(error: OrchestratorError) -> bool:
@@ -162,7 +183,7 @@ def attempts_of(step: Step) -> int:
     """How many attempts a step has: as its plan says, else by what it may do twice."""
     if step.retry.attempts is not None:
         return step.retry.attempts
-    repeatable = step.kind is StepKind.MODEL or catalog.idempotent(step.uses)
+    repeatable = bool(step.retry.errors) or step.kind is StepKind.MODEL or catalog.idempotent(step.uses)
     return catalog.ATTEMPTS_IF_REPEATABLE if repeatable else 1
 
 
@@ -170,6 +191,8 @@ def may_try_again(step: Step, tries: int, error: OrchestratorError) -> bool:
     """Whether the step has an attempt left that could go better."""
     if isinstance(error, WorkerLost):
         return tries < max(attempts_of(step), LOST_ATTEMPTS)
+    if step.retry.errors:
+        return Fault.of(error).is_named(step.retry.errors) and tries < attempts_of(step)
     asked_for = isinstance(error, ToolFailed) and step.retry.attempts is not None
     return isinstance(error, StepError) and (error.retryable or asked_for) and tries < attempts_of(step)
 
@@ -177,15 +200,17 @@ def may_try_again(step: Step, tries: int, error: OrchestratorError) -> bool:
 def backoff_seconds(
     retry: Retry, tries: int, error: OrchestratorError, jitter: Callable[[], float] = random.random
 ) -> float:
-    """The wait after so many tries: exponential, half of it random, at least what the other side asked for."""
+    """The wait after so many tries, half of it random unless the plan forbids it, and at least what the other side
+    asked for."""
     if isinstance(error, WorkerLost):
         return 0.0
     try:
-        full = min(retry.max_seconds, retry.initial_seconds * retry.factor ** (tries - 1))
+        grown = retry.initial_seconds * retry.factor ** (tries - 1) + retry.growth_seconds * (tries - 1)
+        full = min(retry.max_seconds, grown)
     except OverflowError:
         full = retry.max_seconds
     asked = getattr(error, "retry_after_seconds", None) or 0.0
-    return max(asked, full * (0.5 + 0.5 * jitter()))
+    return max(asked, full * (0.5 + 0.5 * jitter()) if retry.jitter else full)
 
 
 def skipped_value(reason: str) -> dict[str, Json]:

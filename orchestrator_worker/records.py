@@ -279,6 +279,8 @@ class Leave:
     """None: as it was."""
     asked: tuple[Asked, ...] = ()
     """It comes back when these steps have ended."""
+    recovery: Json = None
+    """How far the handling of its failures has come; None: as it was."""
     seen: int | None = None
     """It comes back when more of its scopes have ended than these; None where it has none."""
     question: Question | None = None

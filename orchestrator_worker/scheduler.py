@@ -35,7 +35,8 @@ from orchestrator_worker.context.places import Place, place_of
 from orchestrator_worker.context.runs import Runs
 from orchestrator_worker.context.scope import in_order_of_reference, scope_of
 from orchestrator_worker.lifecycle import Final, Standing
-from orchestrator_worker.records import Arrival, Caller, Due, Leave, OpenRun, Parking, Ready, Repair, Settlement
+from orchestrator_worker.records import Arrival, Asked, Caller, Due, Leave, OpenRun, Parking, Ready, Repair, Settlement
+from orchestrator_worker.recovery import Recovery
 from orchestrator_worker.steps.base import Descend, Fail, Readmit, Want
 from orchestrator_worker.store import Store
 
@@ -218,11 +219,15 @@ class Scheduler:
         place = place_of(graph, instance)
         if place.step is None and memo is None:
             return None
-        return Attempt.at(run, graph, place, Standing(number, excused, worker=worker), memo)
+        kept, is_handled = Recovery.kept_at(instance), place.step is not None and bool(place.step.handlers)
+        recovery = Recovery.of(self._store.memos(run_id, [kept]).get(kept)) if is_handled else None
+        return Attempt.at(run, graph, place, Standing(number, excused, worker=worker, recovery=recovery), memo)
 
     def _leave(self, attempt: Attempt, leave: Leave, call: str | None = None) -> Verdict:
         """`call` describes the call that the attempt asks its gate for, where that is known."""
         run, graph, instance = attempt.run, attempt.graph, attempt.instance
+        if leave.recovery is not None:
+            leave = replace(leave, asked=(*leave.asked, Asked(Recovery.kept_at(instance), "", leave.recovery)))
         parked, number = self._store.park(*attempt.key, leave, self._canvas.growth_key(run.run))
         started = [Ready(asked.instance, 1) for asked in leave.asked if asked.queue]
         match parked:

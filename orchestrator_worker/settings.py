@@ -17,6 +17,10 @@ def _paths(value: object) -> object:
     return [Path(part) for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
 
+def _words(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 class Settings(BaseSettings):
     """Each field is read from `ORCHESTRATOR_<FIELD>`."""
 
@@ -28,6 +32,8 @@ class Settings(BaseSettings):
     """Working folder of a run; `{run}` stands for its id."""
     allow_paths: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)] = ()
     """Further folders that file tools may use, separated by `:`."""
+    env_allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    """Variables of the workers' environment that templates read as `env.NAME`, separated by commas. Not for secrets."""
     default_model: str | None = None
     """Model of steps that name none."""
     lease_seconds: float = Field(default=8.0, ge=1.0)
@@ -50,6 +56,11 @@ class Settings(BaseSettings):
     def folder(self, run: str) -> Path:
         """Working folder of one run."""
         return Path(self.workdir.replace("{run}", run)).absolute()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that templates may read, as far as they are set."""
+        return {name: os.environ[name] for name in self.env_allow if name in os.environ}
 
 
 @cache

@@ -2,72 +2,56 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator_client.cli.faults import ExitCode
+from orchestrator_client.cli.jury import Jury
 from orchestrator_client.cli.options import json_option, plan_argument
 from orchestrator_client.cli.show.text import json_text, plural, printable
-from orchestrator_client.contract.errors import PlanInvalid, Problem
-
-if TYPE_CHECKING:
-    from orchestrator_client.contract.plan import Plan
+from orchestrator_client.cli.verdict import Verdict, judge
 
 SUFFIXES = (".yaml", ".yml")
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What was found in one file: errors and warnings, and its plan if there are no errors."""
-
-    file: str
-    plan: Plan | None = None
-    problems: list[Problem] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same for `--json`."""
-        return {
-            "file": self.file,
-            "valid": self.plan is not None,
-            "pipeline": self.plan.id if self.plan else None,
-            "steps": len(self.plan.steps) if self.plan else None,
-            "problems": [problem.as_dict() for problem in self.problems],
-        }
-
-    def lines(self) -> Iterator[str]:
-        """Every problem, then the verdict."""
-        yield from (printable(problem.render(self.file)) for problem in self.problems)
-        count = len(self.problems)
-        if self.plan is None:
-            yield f"{printable(self.file)}: invalid, {plural(count, 'error')}"
-        else:
-            warnings = f", {plural(count, 'warning')}" if count else ""
-            yield f"{printable(self.file)}: valid, {plural(len(self.plan.steps), 'step')}{warnings}"
 
 
 @click.command()
 @click.argument("paths", metavar="PLAN.yaml...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Write JSON, for other programs to read.")
-def validate(paths: tuple[Path, ...], as_json: bool) -> None:
+@click.option("-v", "--verbose", is_flag=True, help="Of several files too, show every problem.")
+def validate(paths: tuple[Path, ...], as_json: bool, verbose: bool) -> None:
     """Check plan files, or all in a folder, and show every problem. Runs nothing.
 
-    Problems stand as file:line:column, which editors and CI understand. Warnings leave a plan valid.
+    Problems stand as file:line:column, which editors and CI understand. Warnings leave a plan valid. Of several files
+    there is one line each, which says whether it runs, and else why not.
 
     \b
     orchestrator validate pipelines/ --json
     """
-    verdicts = [judge(file) for file in files_of(paths)]
-    if as_json:
-        click.echo(json_text([verdict.as_dict() for verdict in verdicts]))
-    else:
+    is_single = len(paths) == 1 and not paths[0].is_dir()
+    with Jury() as jury:
+        verdicts = [judge(paths[0])] if is_single else jury.verdicts(files_of(paths))
+        judged = []
         for verdict in verdicts:
-            click.echo("\n".join(verdict.lines()))
-    if any(verdict.plan is None for verdict in verdicts):
+            judged.append(verdict)
+            if not as_json:
+                click.echo("\n".join(verdict.lines()) if is_single or verbose else verdict.line())
+    if as_json:
+        click.echo(json_text([verdict.as_dict() for verdict in judged]))
+    elif not is_single:
+        click.echo(_summary(judged))
+    if not all(verdict.runs for verdict in judged):
         click.get_current_context().exit(ExitCode.INVALID)
+
+
+def _summary(judged: list[Verdict]) -> str:
+    """How many of the files are what."""
+    running = [verdict for verdict in judged if verdict.runs]
+    warned = sum(1 for verdict in running if verdict.problems)
+    refused = len(judged) - len(running)
+    return f"{plural(len(judged), 'file')}: {len(running)} run, {warned} of them with warnings; {refused} refused"
 
 
 @click.command()
@@ -98,19 +82,10 @@ def schema() -> None:
     click.echo(json_text(schema_of_plans()))
 
 
-def judge(file: Path) -> Verdict:
-    """Load one file and keep what was found."""
-    from orchestrator_client.loader import load
-
-    try:
-        loaded = load(file)
-    except PlanInvalid as error:
-        return Verdict(str(file), problems=error.problems)
-    return Verdict(str(file), loaded.plan, loaded.warnings)
-
-
 def files_of(paths: Iterable[Path]) -> Iterator[Path]:
     """The files that were named, and those in folders that were, in the order of their names.
+
+    Links to folders are not followed, and folders whose names begin with a dot are left out.
 
     Raises:
         click.BadParameter: a folder has no plan file in it.
@@ -119,7 +94,16 @@ def files_of(paths: Iterable[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+        found = sorted(_below(path))
         if not found:
             raise click.BadParameter(f"no .yaml or .yml file in '{printable(str(path))}'", param_hint="PLAN.yaml")
         yield from found
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Whatever is named like a plan in a folder and below; a folder that cannot be read stands for what is in it."""
+    unread: list[Path] = []
+    for at, folders, names in os.walk(folder, onerror=lambda error: unread.append(Path(error.filename))):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(at) / name for name in names if name.endswith(SUFFIXES))
+    yield from unread

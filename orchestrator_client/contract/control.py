@@ -68,14 +68,25 @@ class Handler(Record):
     action: str = ""
     """`retry`, or an instruction for a model; empty for none."""
     step: str = ""
-    """Id of a step of the plan that handles it."""
+    """Id of a step that handles it, of the same body or of one around it."""
     fallback_value: Json = None
     has_fallback: bool = False
     retry: bool = True
-    """Whether the step is tried again after the handler."""
+    """Whether the step is tried again after the handler; else the handler's result is the step's."""
     max_retries: int = 1
+    """How often `retry` tries again, and how often a step or a model is asked, which is once at least."""
     priority: int = 100
     """Smaller ones are asked first."""
     proceed: bool = False
     """Whether the next handler is asked when this one fails."""
     timeout_seconds: float | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is a step or an instruction, which takes a step of its own."""
+        return bool(self.step) or self.action not in ("", "retry")
+
+    @property
+    def label(self) -> str:
+        """What it is called in messages and in the value of a step that it has saved."""
+        return self.step or self.action[:80] or "fallback_value"

@@ -17,11 +17,13 @@
     │   └── TemplateTooLarge        it takes too long, nests too deep or writes too much
     └── StepError                   a step went wrong; `retryable` says whether another attempt may help
         ├── ParametersInvalid       the tool or model does not take these parameters
+        ├── UnknownAction           the step's action is words that name none
         ├── ToolFailed              the tool ran and reported failure, or raised
         ├── ModelFailed             the provider answered with an error, or not at all
         ├── CredentialMissing       the worker has no key for the provider
         ├── BudgetExceeded          a budget does not pay for the call
         ├── StepTimeout             the attempt took longer than the step allows
+        ├── HandlerFailed           what was to handle the step's failure failed itself
         ├── StepCancelled           the run was cancelled while the step ran
         ├── CycleTooLong            a cycle of a graph would go round more often than it may
         ├── ValueTooLarge           the step left more than the store accepts
@@ -208,6 +210,14 @@ class StepError(OrchestratorError):
 
 class ParametersInvalid(StepError):
     """The parameters do not fit; another attempt would meet the same refusal."""
+
+
+class UnknownAction(StepError):
+    """The step's action is words that name no action: only its error handlers can make something of it."""
+
+
+class HandlerFailed(StepError):
+    """A step or model that was to handle the failure of another one failed itself, or could not be asked."""
 
 
 class ToolFailed(StepError):

@@ -76,14 +76,19 @@ class Retry(Record):
     """How often an attempt is tried, and how long to wait between two.
 
     `attempts` counts all of them; None leaves it to the kind of step (3 for models and idempotent tools, else 1). The
-    wait before attempt n + 1 is `initial_seconds * factor ** (n - 1)`, at most `max_seconds`, of which a random half
-    is taken off so that steps which failed together do not come back together.
+    wait before attempt n + 1 is `initial_seconds * factor ** (n - 1) + growth_seconds * (n - 1)`, at most
+    `max_seconds`, of which a random half is taken off so that steps which failed together do not come back together.
     """
 
     attempts: int | None = None
     initial_seconds: float = 1.0
     factor: float = 2.0
+    growth_seconds: float = 0.0
     max_seconds: float = 60.0
+    jitter: bool = True
+    """False: every wait is as long as it is worked out."""
+    errors: tuple[str, ...] = ()
+    """Names of the error classes that are worth another attempt; empty: those that may pass by themselves."""
 
 
 class Loop(Record):
@@ -102,6 +107,8 @@ class Loop(Record):
     """All but maps: most passes; a number or a template of one. A graph that would go on after them fails."""
     name: str = ""
     """By which inner loops reach this one's bindings, as `$name.item`."""
+    variable: str = ""
+    """A further name of the item, beside `item`."""
     inline: bool = False
     """The body is the one step that was written as the loop: results are its values, with `status` beside them."""
     entry: str = ""
@@ -158,6 +165,8 @@ class Step(Record):
     """Reasons to skip it that lie in how other steps ended; those are among `after` and `reads`."""
     handlers: tuple[Handler, ...] = ()
     """What `on_error` says, by priority."""
+    on_call: bool = False
+    """It handles failures of other steps, runs for those alone, and is skipped in its own place."""
     loop: Loop | None = None
     """For a control step that runs a body."""
     child: str = ""

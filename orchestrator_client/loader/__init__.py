@@ -1,11 +1,11 @@
 """Turns what users write into plans.
 
-    source -> auto -> nodes -> document -> declarations, steps (loops, jumps, recovery, policy) -> edges
+    source -> auto -> nodes -> inclusion -> document -> declarations, steps (loops, jumps, recovery, policy) -> edges
 
 `source` gives text, `auto` keeps questions to a model out of the parser's sight, `nodes` places every value in it,
-`document` reads the whole and leaves inputs and outputs to `declarations` and steps to `steps`, which reads the bodies
-of loops in the same way. `dialect` says what the keys mean. Everything that is wrong is collected in `problems` and
-raised once.
+`inclusion` pastes the files in that it asks for, `document` reads the whole and leaves inputs and outputs to
+`declarations` and steps to `steps`, which reads the bodies of loops in the same way. `dialect` says what the keys mean.
+Everything that is wrong is collected in `problems` and raised once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from orchestrator_client.contract.plan import Plan
 from orchestrator_client.loader import document
 from orchestrator_client.loader.problems import Problems
 from orchestrator_client.loader.schema import schema
-from orchestrator_client.loader.text import source
+from orchestrator_client.loader.text import inclusion, source
 from orchestrator_client.loader.text.nodes import compose
 
 __all__ = ["Loaded", "load", "loads", "schema"]
@@ -48,5 +48,7 @@ def loads(text: str | bytes, file: str = "plan.yaml") -> Loaded:
         PlanInvalid: with every problem that was found, in the order of the file.
     """
     problems = Problems(file)
-    plan = document.read(compose(source.decode(text, problems), problems), problems)
+    root = compose(source.decode(text, problems), problems)
+    inclusion.paste(root, problems)
+    plan = document.read(root, problems)
     return Loaded(plan, problems.warnings)

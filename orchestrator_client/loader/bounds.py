@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator_client.contract import caps, template
-from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.plan import Json, LoopKind
 from orchestrator_client.loader import dialect, policy, tags
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems
@@ -67,6 +67,23 @@ def parallel(step: Mapping, default: int, problems: Problems) -> Json:
 def passes(step: Mapping, default: int, problems: Problems) -> Json:
     """Passes, at most."""
     return count(step, ("max_iterations",), default, "passes", caps.PASSES, problems)
+
+
+def variable(step: Mapping, kind: LoopKind, problems: Problems) -> str:
+    """The name that a map's items have beside `item`: its `loop_var`, if it has one."""
+    node = step.get("loop_var")
+    if node is None:
+        return ""
+    written = node.value if isinstance(node, Scalar) and isinstance(node.value, str) else ""
+    word = written.removeprefix("$")
+    if kind is not LoopKind.MAP:
+        problems.warn(Code.NO_EFFECT, "loop_var of a loop without items has no effect", node.place, "remove it")
+        return ""
+    if not word.isidentifier() or not word.isascii() or word in dialect.RESERVED_IDS - dialect.BINDINGS:
+        message = f"loop_var must be a name that no template has another use for, found {kind_of(node)}"
+        problems.error(Code.BAD_ID, message, node.place, "write a word such as file")
+        return ""
+    return word
 
 
 def name(step: Mapping, problems: Problems) -> str:

@@ -19,6 +19,8 @@ class Code(StrEnum):
     """Not UTF-8."""
     CONTROL_CHARACTER = "control-character"
     """A character that YAML does not allow in a file."""
+    INCLUSION = "inclusion"
+    """A file to be included that is not there, or may not be read."""
     SECRET = "secret"  # noqa: S105  # the name of a problem
     """A credential stands in the file."""
 

@@ -93,7 +93,15 @@ STEP_KEYS = (
 STEP_LOOP_KEYS = frozenset(
     {"for_each", "foreach", "items", "create_parallel_queue", "parallel_queue", "while", "while_condition"}
     | {"loop_condition", "until", "action_loop", "steps", "type", "max_parallel", "max_concurrent", "parallel"}
-    | {"max_iterations", "loop_name", "iteration_timeout", "break_on_error", "add_completion_task", "collect_results"}
+    | {
+        "max_iterations",
+        "loop_name",
+        "loop_var",
+        "iteration_timeout",
+        "break_on_error",
+        "add_completion_task",
+        "collect_results",
+    }
 )
 """Step keys that make a step a loop, give its body, or qualify it."""
 
@@ -104,7 +112,6 @@ STEP_INERT = frozenset({"produces", "location", "tags", "outputs"})
 
 STEP_LATER: Mapping[str, str] = {
     "dynamic_routing": "jumps that are found at run time",
-    "loop_var": "write item",
 }
 """Step keys of the dialect that are refused, and what each stands for."""
 
@@ -124,9 +131,9 @@ RETRY_KEYS: Mapping[str, str] = {
     **dict.fromkeys(("max_delay", "max_seconds"), "max_seconds"),
     **dict.fromkeys(("backoff", "backoff_strategy"), "strategy"),
     "jitter": "jitter",
-    "retry_on": "retry_on",
+    **dict.fromkeys(("retry_on", "retry_on_errors", "error_types"), "errors"),
 }
-"""Keys of the long form of `retry`, to the field of the plan's record, or to what is made into one."""
+"""Keys of the long form of `retry`, to the field of the plan's record, or to what is made into some."""
 
 BACKOFFS: Mapping[str, float] = {
     "exponential": 2.0,
@@ -134,15 +141,24 @@ BACKOFFS: Mapping[str, float] = {
 }
 """Ways to wait, to the factor of the plan's record."""
 
-TOOLS_LATER = frozenset(
-    {"mcp-server", "image-generation", "visualization", "image-analysis", "pdf-compiler"}
-    | {"multi-model-routing", "audio-processing", "video-processing"}
-    | {"fact-checker", "markdown-to-html", "database"}
-)
+TOOLS_LATER: Mapping[str, str] = {
+    "mcp-server": "",
+    "image-generation": "ask the provider's API with http.post, or call a function as python:package.module:function",
+    "image-analysis": "write action: generate with the picture's path under images",
+    "audio-processing": "write action: generate with the recording's path under files",
+    "video-processing": "write action: generate with its pictures under images, or its sound under files",
+    "pdf-compiler": "write the Markdown with filesystem.write, and run pandoc in a terminal step",
+    "markdown-to-html": "run pandoc in a terminal step, or call python:markdown:markdown",
+    "fact-checker": "search with web-search, and let a model judge: action: generate with the claim and what was found",
+    "database": "call a function of yours as python:package.module:function",
+}
+"""Tools of the dialect that are refused, and what does the same here."""
+
+IMPLIED_ACTIONS: Mapping[str, Mapping[str, str]] = {"headless-browser": {"url": "scrape", "query": "search"}}
+"""Tools whose parameters tell the action where a step does not: parameter to action."""
 
 ACTIONS_LATER = frozenset(
-    {"evaluate_condition", "control_flow"}
-    | {"loop_complete", "capture_result", "create_parallel_queue", "action_loop", "echo", "print"}
+    {"evaluate_condition", "control_flow"} | {"loop_complete", "capture_result", "create_parallel_queue", "action_loop"}
 )
 """Actions of steps without a tool."""
 
@@ -157,7 +173,7 @@ RESERVED_IDS = frozenset(
 
 RUN_NAMES = frozenset(
     {"execution", "timestamp", "current_timestamp", "current_date", "output_path", "pipeline_id", "execution_id"}
-    | {"parameters", "inputs", "steps", "null", "none", "true", "false"}
+    | {"parameters", "inputs", "steps", "env", "null", "none", "true", "false"}
 )
 """Names that templates may read beside steps and declared inputs."""
 

@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.plan import Json, Plan
-from orchestrator_client.loader import declarations, dialect, edges, ids, loops, model, policy, recovery, steps
+from orchestrator_client.loader import declarations, dialect, edges, ids, loops, model, policy, recovery, steps, uses
 from orchestrator_client.loader.children import Family
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
@@ -49,8 +49,9 @@ def _plan(root: Mapping, problems: Problems, family: Family, given: Collection[s
     nodes = _step_nodes(root, problems)
     spaces = declarations.namespaces(root, inputs, problems)
     bodies = dict(loops.bodies_of(nodes))
-    known = {*inputs, *given}
-    scope = Scope(ids.ids_of(nodes, problems), known, namespaces=spaces.keys(), bodies=bodies)
+    known = ids.ids_of(nodes, problems)
+    handlers = recovery.called(root) & (known.keys() | bodies.keys())
+    scope = Scope(known, {*inputs, *given}, namespaces=spaces.keys(), bodies=bodies, handlers=handlers)
     _warn_of_hidden_inputs(scope, inputs, problems)
     defaults = _defaults(root, scope, len(nodes) + len(bodies), family, problems)
     plan = Plan(
@@ -112,15 +113,28 @@ def _step_nodes(root: Mapping, problems: Problems) -> list[Node]:
 
 
 def _defaults(root: Mapping, scope: Scope, count: int, family: Family, problems: Problems) -> steps.Defaults:
-    """What every step inherits; of the metadata, `default_timeout` is the one entry that has a meaning."""
+    """What every step inherits. Of the metadata, `default_timeout` and `prose_actions` have a meaning."""
     metadata = root.get("metadata")
+    prose = metadata.get("prose_actions") if isinstance(metadata, Mapping) else None
     timeout = metadata.get("default_timeout") if isinstance(metadata, Mapping) else None
     return steps.Defaults(
         model=model.named(root.get("model"), problems),
         timeout_seconds=policy.timeout_seconds(timeout, problems),
         family=family,
         handlers=recovery.shared(root.get("global_error_handlers"), scope.steps, count, problems),
+        prose=_prose(prose, problems),
     )
+
+
+def _prose(node: Node | None, problems: Problems) -> uses.Prose:
+    """What becomes of actions that are words: a model is asked where the file says `prose_actions: model`."""
+    if node is None:
+        return uses.Prose.REFUSED
+    if isinstance(node, Scalar) and node.text == "model":
+        return uses.Prose.ASKED
+    message = f"prose_actions must be model, found {kind_of(node)}"
+    problems.error(Code.WRONG_VALUE, message, node.place, "write prose_actions: model, or remove it")
+    return uses.Prose.REFUSED
 
 
 def _warn_of_hidden_inputs(scope: Scope, inputs: Collection[str], problems: Problems) -> None:

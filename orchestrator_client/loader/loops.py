@@ -51,6 +51,7 @@ class Shape:
     max_parallel: Json = 1
     max_iterations: Json = _PASSES
     name: str = ""
+    variable: str = ""
     inline: bool = False
     in_order: bool = False
     """Each step of the body waits for the one before it."""
@@ -100,7 +101,10 @@ def shape_of(step: Mapping, problems: Problems) -> Shape | None:
         message = f"the step is a loop in {len(said)} ways: {', '.join(said)}"
         problems.error(Code.WRONG_VALUE, message, step.place_of(said[1]), "make it two steps, one within the other")
     shape = _shape(said[0], step, problems)
-    return shape and replace(shape, name=bounds.name(step, problems), timeout_seconds=_timeout(step, problems))
+    if shape is None:
+        return None
+    name, variable = bounds.name(step, problems), bounds.variable(step, shape.kind, problems)
+    return replace(shape, name=name, variable=variable, timeout_seconds=_timeout(step, problems))
 
 
 def _said(step: Mapping) -> list[str]:

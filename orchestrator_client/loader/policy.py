@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from itertools import islice
 
-from orchestrator_client.contract import caps, catalog, template
-from orchestrator_client.contract.plan import Handler, Json, OnFailure, Retry
+from orchestrator_client.contract import caps, template
+from orchestrator_client.contract.plan import Json, OnFailure, Retry
 from orchestrator_client.loader import dialect
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
@@ -28,8 +28,8 @@ def timeout_seconds(node: Node | None, problems: Problems) -> float | None:
     return value
 
 
-def retry(step: Mapping, problems: Problems) -> tuple[Retry, Handler | None]:
-    """How often the step is tried, and what tries it again where only some errors are worth it.
+def retry(step: Mapping, problems: Problems) -> Retry:
+    """How often the step is tried, for which errors, and how long it waits between.
 
     `retry: n` counts extra attempts, `max_retries: n` all of them.
     """
@@ -40,14 +40,14 @@ def retry(step: Mapping, problems: Problems) -> tuple[Retry, Handler | None]:
     key = written[0] if written else ""
     node = step.get(key)
     if isinstance(node, Mapping) and key != "max_retries":
-        return _retry_record(node, key, _factor(step.get("backoff_strategy"), problems), problems)
+        return _retry_record(node, key, _growth(step.get("backoff_strategy"), problems), problems)
     attempts = None
     if node is not None and key == "retry":
         extra = whole(node, key, "extra attempts", 0, caps.ATTEMPTS - 1, problems)
         attempts = None if extra is None else extra + 1
     elif node is not None:
         attempts = whole(node, key, "attempts", 1, caps.ATTEMPTS, problems)
-    return _made({"attempts": attempts, "factor": _factor(step.get("backoff_strategy"), problems)}), None
+    return _made({"attempts": attempts, **_growth(step.get("backoff_strategy"), problems)})
 
 
 def on_failure(step: Mapping, steps: Collection[str], problems: Problems) -> tuple[OnFailure, Scalar | None]:
@@ -78,10 +78,9 @@ def _goes_on(step: Mapping, problems: Problems) -> bool:
     return node.value
 
 
-def _retry_record(node: Mapping, what: str, factor: float | None, problems: Problems) -> tuple[Retry, Handler | None]:
-    """The long form of `retry`, in which the attempts are all of them. `factor` is the step's own."""
-    values: dict[str, float | None] = {"factor": factor}
-    only: tuple[str, ...] = ()
+def _retry_record(node: Mapping, what: str, growth: dict[str, Json], problems: Problems) -> Retry:
+    """The long form of `retry`, in which the attempts are all of them. `growth` is the step's own way to wait."""
+    values: dict[str, Json] = {**growth}
     for key, entry in node.entries.items():
         if is_null(entry.value):
             continue
@@ -95,50 +94,53 @@ def _retry_record(node: Mapping, what: str, factor: float | None, problems: Prob
             case "factor":
                 values["factor"] = number(entry.value, key, "times", 1, _LARGEST_FACTOR, problems)
             case "strategy":
-                values["factor"] = _factor(entry.value, problems)
+                values |= _growth(entry.value, problems)
             case "jitter":
-                _check_jitter(entry, problems)
-            case "retry_on":
-                only = texts(entry.value, key, problems)
+                values["jitter"] = _jitter(entry, problems)
+            case "errors":
+                values["errors"] = _errors(entry, problems)
             case field:
                 values[field] = number(entry.value, key, "seconds", 0, caps.TIMEOUT_SECONDS, problems)
-    record = _made(values)
-    if not only or ANY_ERROR in only:
-        return record, None
-    # Tried once, and again only by a handler that knows these errors.
-    extra = (record.attempts or catalog.ATTEMPTS_IF_REPEATABLE) - 1
-    handler = Handler(error_types=only, action="retry", max_retries=extra, priority=0) if extra else None
-    return record.model_copy(update={"attempts": 1}), handler
+    return _made(values)
 
 
-def _made(values: dict[str, float | None]) -> Retry:
-    """The record, with its own defaults for what is not said."""
-    known: dict[str, Json] = {field: value for field, value in values.items() if value is not None}
+def _made(values: dict[str, Json]) -> Retry:
+    """The record, with its own defaults for what is not said; waits that grow evenly grow by the first of them."""
+    known = {field: value for field, value in values.items() if value is not None}
+    if known.pop("linear", False):
+        known["growth_seconds"] = known.get("initial_seconds", Retry().initial_seconds)
     return Retry(**known)
 
 
-def _factor(node: Node | None, problems: Problems) -> float | None:
+def _growth(node: Node | None, problems: Problems) -> dict[str, Json]:
     """How the waits grow, from the name of a way to wait, or from the number itself."""
-    if node is None or _spelled(node) is not None:
-        return None if node is None else number(node, "backoff", "times", 1, _LARGEST_FACTOR, problems)
+    if node is None:
+        return {}
+    if _spelled(node) is not None:
+        return {"factor": number(node, "backoff", "times", 1, _LARGEST_FACTOR, problems)}
     written = node.text if isinstance(node, Scalar) else kind_of(node)
     name = written.strip().lower().removesuffix("_backoff")
     if name not in dialect.BACKOFFS:
         remedy = problems.did_you_mean(name, dialect.BACKOFFS) or f"write one of {', '.join(dialect.BACKOFFS)}"
         problems.error(Code.WRONG_VALUE, f"no way to wait {quoted(written)}", node.place, remedy)
-        return None
-    if name == "linear":
-        remedy = "write exponential, or a factor"
-        problems.warn(Code.NO_EFFECT, "linear waits do not grow", node.place, remedy)
-    return dialect.BACKOFFS[name]
+        return {}
+    return {"factor": dialect.BACKOFFS[name], "linear": name == "linear"}
 
 
-def _check_jitter(entry: Entry, problems: Problems) -> None:
-    """Waits are always drawn at random: half of each, so that steps do not come back together."""
+def _jitter(entry: Entry, problems: Problems) -> bool:
+    """Whether a part of each wait is left to chance; a number says how much in existing files, and is taken as yes."""
     node = entry.value
-    if isinstance(node, Scalar) and (node.value is True or (_spelled(node) or 0) > 0):
-        return
-    problems.warn(Code.NO_EFFECT, "jitter cannot be switched off", entry.key.place, "remove it")
+    if isinstance(node, Scalar) and (isinstance(node.value, bool) or _spelled(node) is not None):
+        return node.value if isinstance(node.value, bool) else bool(_spelled(node))
+    message = f"jitter must be true or false, found {kind_of(node)}"
+    problems.error(Code.WRONG_TYPE, message, entry.key.place)
+    return True
+
+
+def _errors(entry: Entry, problems: Problems) -> tuple[str, ...]:
+    """Errors that are worth another attempt; none where any is."""
+    names = texts(entry.value, entry.key.text, problems)
+    return () if ANY_ERROR in names else names
 
 
 def texts(node: Node, key: str, problems: Problems) -> tuple[str, ...]:

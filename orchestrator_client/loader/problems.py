@@ -92,6 +92,11 @@ class Problems:
         return len(self._errors) >= MOST
 
     @property
+    def errors(self) -> list[Problem]:
+        """Errors as they were found."""
+        return list(self._errors)
+
+    @property
     def warnings(self) -> list[Problem]:
         """Warnings in the order of the file."""
         return sorted(self._warnings, key=lambda problem: (problem.line, problem.column))

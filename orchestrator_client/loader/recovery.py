@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from orchestrator_client.contract.plan import Handler, InputType, Json, OnFailure, coerce
@@ -18,6 +18,9 @@ KEYS = frozenset(
 )
 INERT = frozenset({"log_level", "capture_error_context", "name", "description"})
 """Keys of a handler that say nothing: every failure is logged, with its context."""
+
+RETRY = "retry"
+"""The action of a handler that does nothing but try again."""
 
 _SECTIONS = ("on_error", "error_handlers")
 _FALLBACKS = ("fallback_value", "fallback_data")
@@ -40,6 +43,11 @@ class Recovery:
     """What the worker renders when it handles a failure."""
     policy: OnFailure | None = None
     """Where `on_error` says what belongs to `on_failure`: its meaning is clear."""
+
+    @property
+    def saves(self) -> bool:
+        """Whether a step that can only fail may end well all the same."""
+        return any(handler.asks or handler.has_fallback for handler in self.handlers)
 
 
 def read(step: Mapping, steps: Collection[str], also: tuple[Handler, ...], problems: Problems) -> Recovery:
@@ -64,6 +72,34 @@ def read(step: Mapping, steps: Collection[str], also: tuple[Handler, ...], probl
     return Recovery(ordered, tuple(texts), policy_word)
 
 
+def called(root: Node) -> frozenset[str]:
+    """All words in a file that may name a step which handles failures."""
+    return frozenset(_words(root))
+
+
+def _words(node: Node) -> Iterator[str]:
+    """The words below a node that stand where a handler may."""
+    if isinstance(node, Sequence):
+        for item in node.items:
+            yield from _words(item)
+    elif isinstance(node, Mapping):
+        for key, entry in node.entries.items():
+            if key in (*_SECTIONS, "global_error_handlers"):
+                yield from _handlers_in(entry.value)
+            else:
+                yield from _words(entry.value)
+
+
+def _handlers_in(section: Node) -> Iterator[str]:
+    """The steps that a section may name."""
+    items: Iterable[Node] = section.items if isinstance(section, Sequence) else (section,)
+    for item in items:
+        named = (
+            [item.get(key) for key in ("handler_task_id", "handler_action")] if isinstance(item, Mapping) else [item]
+        )
+        yield from (node.text.strip() for node in named if isinstance(node, Scalar))
+
+
 def shared(node: Node | None, steps: Collection[str], copies: int, problems: Problems) -> tuple[Handler, ...]:
     """The handlers of every step, of which the plan will hold so many copies."""
     if node is None:
@@ -84,13 +120,8 @@ def _section(node: Node, steps: Collection[str], texts: list[Node], problems: Pr
         problems.error(Code.TOO_LARGE, f"{len(items)} error handlers; {_MOST} are allowed", node.place)
         return
     for item in items:
-        handler = _one(item, steps, texts, problems)
-        if handler is None:
-            continue
-        if handler.step or handler.action not in ("", "retry"):
-            message = "an error handler that is a step or an instruction is not carried out; the step fails as it does"
-            problems.warn(Code.NO_EFFECT, message, item.place, "write fallback_value, or handler_action: retry")
-        yield handler
+        if (handler := _one(item, steps, texts, problems)) is not None:
+            yield handler
 
 
 def _one(node: Node, steps: Collection[str], texts: list[Node], problems: Problems) -> Handler | None:
@@ -102,9 +133,11 @@ def _one(node: Node, steps: Collection[str], texts: list[Node], problems: Proble
         problems.error(Code.WRONG_TYPE, message, node.place)
         return None
     text = node.value.strip()
+    # A text alone says what is done instead of the step; only the long form speaks of doing the step again.
     if text in steps:
-        return Handler(step=text)
-    return Handler(action=_action(node, steps, texts, problems))
+        return Handler(step=text, retry=False)
+    action = _action(node, steps, texts, problems)
+    return Handler(action=action, retry=action == RETRY)
 
 
 def _action(node: Scalar, steps: Collection[str], texts: list[Node], problems: Problems) -> str:
@@ -112,11 +145,11 @@ def _action(node: Scalar, steps: Collection[str], texts: list[Node], problems: P
     text = str(node.value).strip()
     tags.check(node, problems)
     texts.append(node)
-    if text.lower() == "retry":
-        return "retry"
+    if text.lower() == RETRY:
+        return RETRY
     if dialect.ID.fullmatch(text) and (near := problems.nearest(text, steps)) is not None:
         problems.error(Code.UNKNOWN_STEP, f"no step {quoted(text)}", node.place, f"did you mean '{near}'?")
-    return text
+    return tags.prose(text)
 
 
 def _record(node: Mapping, steps: Collection[str], texts: list[Node], problems: Problems) -> Handler | None:

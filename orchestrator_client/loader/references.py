@@ -15,7 +15,7 @@ from orchestrator_client.loader.problems import Place, Problems, quoted
 from orchestrator_client.loader.text.nodes import Node, Scalar, scalars_in
 
 _HYPHENATED = re.compile(r"[A-Za-z]\w*(?:-\w+)+")
-_INCLUSION = re.compile(r"\{\{\s*file:")
+_INCLUSION = re.compile(r"\{\{\s*file:[^}]*\{\{")
 
 
 class Visible(Mapping[str, Place]):
@@ -59,12 +59,15 @@ class Scope:
     loops: tuple[str, ...] = ()
     """Names of the loops around, by which `loops` holds their bindings; the outermost first."""
 
+    handlers: frozenset[str] = frozenset()
+    """Steps that handle failures of others, wherever those stand."""
     repeats: bool = False
     """The body is that of a loop of passes, in which a step that names itself means the pass before."""
 
-    def of_body(self, loop: str, name: str, own: Mapping[str, Place], repeats: bool) -> Scope:
-        """What the body of a loop may read, and the loop's own conditions with it."""
-        bound = self.bound | dialect.BINDINGS | {loop}
+    def of_body(self, loop: str, names: tuple[str, str], own: Mapping[str, Place], repeats: bool) -> Scope:
+        """What the body of a loop may read, and the loop's own conditions with it. `names`: its own, and its items'."""
+        name, variable = names
+        bound = self.bound | dialect.BINDINGS | {loop} | ({variable} if variable else set())
         steps = Visible(own, self.steps, bound)
         return replace(self, steps=steps, own=own, bound=bound, loops=(*self.loops, name), repeats=repeats)
 
@@ -95,7 +98,14 @@ def named_in_condition(scalar: Scalar, scope: Scope, problems: Problems) -> list
     except TemplateError as error:
         problems.error(Code.TEMPLATE, f"condition {quoted(scalar.text)}: {error}", scalar.place_of_line(error.line))
         return []
+    _refuse_calls(template.vain_calls(text, condition=True) if "(" in text else [], scalar, problems)
     return list(dict.fromkeys(_resolved(found, scalar, scope, problems)))
+
+
+def _refuse_calls(found: list[TemplateError], scalar: Scalar, problems: Problems) -> None:
+    """Add calls that can never work."""
+    for error in found:
+        problems.error(Code.TEMPLATE, _worded(error), scalar.place_of_line(error.line))
 
 
 def has_template(node: Node) -> bool:
@@ -111,7 +121,9 @@ def _in_text(scalar: Scalar, scope: Scope, problems: Problems) -> Iterator[str]:
         return
     if inclusion := _INCLUSION.search(text):
         line = text.count("\n", 0, inclusion.start()) + 1
-        dialect.not_yet(problems, "including a file in a template", scalar.place_of_line(line), "read it in a step")
+        remedy = "write the path out, or read the file in a step"
+        message = "the path of an included file cannot be a template"
+        problems.error(Code.INCLUSION, message, scalar.place_of_line(line), remedy)
         return
     try:
         found = template.references(text)
@@ -119,6 +131,7 @@ def _in_text(scalar: Scalar, scope: Scope, problems: Problems) -> Iterator[str]:
         for error in template.check(text):
             problems.error(Code.TEMPLATE, _worded(error), scalar.place_of_line(error.line))
         return
+    _refuse_calls(template.vain_calls(text) if "(" in text else [], scalar, problems)
     yield from _resolved(found, scalar, scope, problems)
 
 

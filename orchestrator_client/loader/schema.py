@@ -149,7 +149,7 @@ def _model_fields() -> dict[str, Json]:
 def _retry() -> Json:
     """The long form of `retry`."""
     limits: dict[str, Json] = {"attempts": _whole(1, caps.ATTEMPTS), "jitter": _ANYTHING}
-    limits |= {"strategy": {"type": ["string", "number"]}, "retry_on": {"type": ["array", "string"]}}
+    limits |= {"strategy": {"type": ["string", "number"]}, "errors": {"type": ["array", "string"]}}
     return {
         "type": "object",
         "additionalProperties": False,

@@ -15,6 +15,7 @@ from orchestrator_client.loader import (
     dialect,
     ids,
     jumps,
+    keys,
     loops,
     model,
     parameters,
@@ -32,20 +33,8 @@ from orchestrator_client.loader.text.nodes import Entry, Mapping, Node, Scalar, 
 
 __all__ = ["Defaults", "Level", "check_id", "read", "read_all"]
 
-_LABELS = frozenset({"description", "name", "metadata"})
-"""Keys that nothing ever renders."""
-_ASKING = frozenset(
-    {"model", "parameters", "inputs", "condition", "if", "action", "tool", "on_error", "error_handlers"}
-    | {"fallback_value", "fallback_data", "for_each", "foreach", "items", "create_parallel_queue", "parallel_queue"}
-    | {"while", "while_condition", "loop_condition", "until", "action_loop", "steps"}
-    | dialect.STEP_JUMP_KEYS.keys()
-    | dialect.STEP_INERT
-)
-"""Keys in which a tag may stand, or which see to their tags themselves."""
-_ERRORS = frozenset({"error", "error_type", "error_message"})
+_ERRORS = frozenset({"error", "error_type", "error_message", "failed_step"})
 """Names that what handles a failure may read."""
-
-_UNDERSTOOD = dialect.STEP_KEYS | dialect.STEP_LOOP_KEYS | dialect.STEP_INERT | dialect.STEP_LATER.keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +46,8 @@ class Defaults:
     handlers: tuple[Handler, ...] = ()
     family: Family | None = None
     """The file, and the pipelines that it runs; None outside of files."""
+    prose: uses.Prose = uses.Prose.REFUSED
+    """What becomes of actions in words."""
 
 
 @dataclass(slots=True)
@@ -109,6 +100,8 @@ def read_all(
     if in_order:
         steps = steps[:1] + [_behind(before, step) for before, step in pairwise(steps)]
     wishes = [wish for one in found.values() for wish in one.wishes]
+    led_to = {wish.target for wish in wishes}
+    steps = [_on_call(step) if step.id in scope.handlers - led_to else step for step in steps]
     waits = dict.fromkeys(name for one in found.values() for name in one.waits)
     reads = dict.fromkeys(name for one in found.values() for name in one.reads)
     return Level(jumps.compiled(tuple(steps), wishes, problems), list(waits), list(reads))
@@ -119,6 +112,11 @@ def _behind(before: Step, step: Step) -> Step:
     return step.model_copy(update={"after": tuple(dict.fromkeys([*step.after, before.id]))})
 
 
+def _on_call(step: Step) -> Step:
+    """A step that runs only where another one's failure leads to it."""
+    return step.model_copy(update={"on_call": True})
+
+
 def _found(node: Node, scope: Scope, defaults: Defaults, problems: Problems) -> _Found | None:
     """One step, whether it is a loop or not; None where it has no id."""
     if not isinstance(node, Mapping) or not isinstance(written := node.get("id"), Scalar):
@@ -126,7 +124,12 @@ def _found(node: Node, scope: Scope, defaults: Defaults, problems: Problems) -> 
     problems = problems.within(written.text[: caps.ID_CHARACTERS])
     is_loop = loops.is_loop(node)
     bindings.plain_names(node, (*scope.loops, *loops.names_of(node)) if is_loop else scope.loops)
-    refused = _check_keys(node, problems)
+    refused = keys.check(node, problems)
+    if written.text in scope.handlers:
+        scope = replace(scope, bound=scope.bound | _ERRORS)
+        if is_loop:
+            message, remedy = "a loop cannot handle a failure", "name a step that is none in on_error"
+            problems.error(Code.NOT_YET, f"{message} in this release", written.place, remedy)
     if not is_loop:
         loops.refuse_companions(node, problems)
         return _Reader(node, scope, problems).work(defaults, refused)
@@ -146,12 +149,16 @@ class _Reader:
     def work(self, defaults: Defaults, is_refused: bool) -> _Found:
         """A step that does something. One that is refused is there all the same, so that others may name it."""
         settings = _parameters(self._node, self._problems)
+        handled = self._handled(defaults)
         lacks_use = is_refused and not {"tool", "action"} & self._node.entries.keys()
-        if _is_type(self._node, dialect.STEP_TYPES_OF_PIPELINES):
+        prose = defaults.prose
+        if prose is uses.Prose.REFUSED and handled.saves:
+            prose = uses.Prose.FAILS
+        if keys.is_type(self._node, dialect.STEP_TYPES_OF_PIPELINES):
             use: uses.Use | None = uses.Use(StepKind.CONTROL, SUB_PIPELINE)
             settings = children.settings_of(self._node)
         else:
-            use = None if lacks_use else uses.of(self._node, settings, self._problems)
+            use = None if lacks_use else uses.of(self._node, settings, prose, self._problems)
             children.refuse_beside_tool(self._node, self._problems)
         if use is not None and (action := self._node.get("action")) is not None:
             settings = _with_task(settings, action, use)
@@ -159,6 +166,8 @@ class _Reader:
         if use is not None and use.uses == SUB_PIPELINE:
             settings, child = children.taken(settings, defaults.family, self._scope.inputs, self._problems)
         _check_tags(settings, use, self._problems)
+        if self._id in self._scope.handlers:
+            tags.refuse(settings, "in a step that handles failures", self._problems)
         asked = model.read(self._node, settings, use, defaults.model, self._problems)
         if use is not None and not is_refused and isinstance(self._node.get("parameters"), Mapping | None):
             parameters.check(asked.settings, use, self._problems)
@@ -175,7 +184,7 @@ class _Reader:
             line=self._node.line,
         )
         asking = [entry.value for key, entry in settings.entries.items() if key != "model"]
-        return self._finished(step, reads, Level(), asking, defaults)
+        return self._finished(step, reads, Level(), asking, defaults, handled)
 
     def refused(self) -> _Found:
         """A step of which nothing can be said but that it is there."""
@@ -184,7 +193,8 @@ class _Reader:
     def loop(self, shape: loops.Shape, defaults: Defaults) -> _Found:
         """A step that runs a body."""
         self._warn_of_vain_keys(shape)
-        inner = self._scope.of_body(self._id, shape.name, self._ids(shape), shape.kind is not LoopKind.MAP)
+        names = (shape.name, shape.variable)
+        inner = self._scope.of_body(self._id, names, self._ids(shape), shape.kind is not LoopKind.MAP)
         inherited = replace(defaults, timeout_seconds=shape.timeout_seconds or defaults.timeout_seconds)
         is_too_deep = len(self._scope.loops) >= loops.LEVELS
         if is_too_deep:
@@ -206,22 +216,33 @@ class _Reader:
             max_parallel=shape.max_parallel,
             max_iterations=shape.max_iterations,
             name=shape.name,
+            variable=shape.variable,
             inline=shape.inline,
         )
         step = Step(id=self._id, kind=StepKind.CONTROL, uses=shape.uses, loop=loop, line=self._node.line)
         asking = [node for node in (shape.items, shape.condition) if node is not None]
-        return self._finished(step, reads, body, asking, defaults)
+        return self._finished(step, reads, body, asking, defaults, self._handled(defaults))
 
-    def _finished(self, step: Step, reads: list[str], body: Level, asking: list[Node], defaults: Defaults) -> _Found:
+    def _handled(self, defaults: Defaults) -> recovery.Recovery:
+        """What is done about the step's failures."""
+        also = tuple(handler for handler in defaults.handlers if handler.step != self._id)
+        return recovery.read(self._node, self._scope.steps, also, self._problems)
+
+    def _finished(
+        self,
+        step: Step,
+        reads: list[str],
+        body: Level,
+        asking: list[Node],
+        defaults: Defaults,
+        handled: recovery.Recovery,
+    ) -> _Found:
         """The step with all that any step may say, and with its edges. `asking` is where tags may stand in it."""
         node, scope, problems = self._node, self._scope, self._problems
         condition = _condition(node, problems)
         if condition is not None and isinstance(condition.value, str):
             reads += named_in_condition(condition, scope, problems)
             asking = [*asking, condition]
-        retry, again = policy.retry(node, problems)
-        also = [handler for handler in defaults.handlers if handler.step != self._id]
-        handled = recovery.read(node, scope.steps, (*([again] if again else []), *also), problems)
         failing = replace(scope, bound=scope.bound | _ERRORS)
         reads += [name for text in handled.texts for name in named(text, failing, problems) if name != self._id]
         on_failure, jump = policy.on_failure(node, scope.own or scope.steps, problems)
@@ -241,7 +262,7 @@ class _Reader:
                 "condition": condition.value if condition else None,
                 "timeout_seconds": policy.timeout_seconds(node.get("timeout"), problems)
                 or (None if step.loop else defaults.timeout_seconds),
-                "retry": retry,
+                "retry": policy.retry(node, problems),
                 "on_failure": on_failure,
                 "handlers": handled.handlers,
             }
@@ -255,10 +276,11 @@ class _Reader:
         if shape.inline:
             return {} if shape.kind is LoopKind.MAP else {self._id: self._node.place}
         found = ids.ids_of(shape.body, self._problems)
-        around = self._scope.bound | dialect.BINDINGS | {self._id}
+        around = self._scope.bound | dialect.BINDINGS | {self._id, shape.variable}
         for name, at in found.items():
             if name in around - dialect.RESERVED_IDS:
-                what = "a name that the loop binds" if name in dialect.BINDINGS else "the id of a loop around it"
+                is_bound = name in dialect.BINDINGS or name == shape.variable
+                what = "a name that the loop binds" if is_bound else "the id of a loop around it"
                 remedy = f"rename it, for example {name}_step"
                 self._problems.error(Code.RESERVED_ID, f"step id {quoted(name)} is {what}", at, remedy)
         return found
@@ -277,10 +299,15 @@ _COUNTS = ("max_parallel", "max_concurrent", "max_iterations")
 
 
 def _with_task(settings: Mapping, action: Node, use: uses.Use) -> Mapping:
-    """The parameters with what an AUTO tag in the place of the action asks for."""
-    if not isinstance(action, Scalar) or not tags.in_text(action.text):
-        return settings
+    """The parameters with what an action in words, or an AUTO tag in its place, asks for."""
     at = action.place
+    if use.words is not None:
+        name, words = use.words
+        return Mapping(
+            *settings.place, {name: Entry(Scalar(*at, name, name), Scalar(*at, words, words)), **settings.entries}
+        )
+    if not isinstance(action, Scalar) or not use.asks:
+        return settings
     task = tags.prose(str(action.value))
     entries = {
         **settings.entries,
@@ -302,29 +329,6 @@ def _check_tags(settings: Mapping, use: uses.Use | None, problems: Problems) -> 
             tags.refuse(entry.value, f"in {quoted(key)}", problems)
         else:
             tags.check(entry.value, problems)
-
-
-def _check_keys(step: Mapping, problems: Problems) -> bool:
-    """Whether the step is refused for a key that comes in a later release."""
-    later = [key for key in step.entries if key in dialect.STEP_LATER]
-    for key in later:
-        message = f"{quoted(key)} ({dialect.STEP_LATER[key]}) in a step is not in this release"
-        problems.error(Code.NOT_YET, message, step.place_of(key))
-    for key in step.entries.keys() - _LABELS:
-        if key not in _ASKING:
-            tags.refuse(step.entries[key].value, f"in {quoted(key)}", problems)
-        if key not in _UNDERSTOOD:
-            remedy = problems.did_you_mean(key, _UNDERSTOOD)
-            problems.error(Code.UNKNOWN_KEY, f"unknown key {quoted(key)} in a step", step.place_of(key), remedy)
-        elif key in dialect.STEP_INERT or (key == "type" and not _is_type(step, dialect.STEP_TYPES)):
-            problems.warn(Code.NO_EFFECT, f"{quoted(key)} of a step has no effect", step.place_of(key))
-    return bool(later)
-
-
-def _is_type(step: Mapping, types: frozenset[str]) -> bool:
-    """Whether `type` says one of these."""
-    node = step.get("type")
-    return isinstance(node, Scalar) and node.text in types
 
 
 def _parameters(step: Mapping, problems: Problems) -> Mapping:

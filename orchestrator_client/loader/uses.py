@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from enum import StrEnum
 
 from orchestrator_client.contract import catalog, template
 from orchestrator_client.contract.catalog.pipelines import CONTROLS
@@ -12,6 +14,8 @@ from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems, quoted
 from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, kind_of
 
+_ECHO = re.compile(r"(echo|print|display|show|output)\s+(.+)", re.IGNORECASE | re.DOTALL)
+"""Words after which an action says what it hands on."""
 ASKED = "generate"
 """The model action of a step whose action is an AUTO tag."""
 
@@ -27,6 +31,10 @@ class Use:
     uses: str
     offers: tuple[str, ...] = ()
     """Tools that a model is given with its task."""
+    words: tuple[str, str] | None = None
+    """A parameter that the action itself states, and its value."""
+    asks: bool = False
+    """The action is what the model is asked."""
 
     @property
     def record(self) -> type[catalog.Parameters] | None:
@@ -49,11 +57,23 @@ def tool_named(text: str) -> str | None:
     return f"{name}.{wanted}" if wanted in actions else None
 
 
-def of(step: Mapping, parameters: Mapping, problems: Problems) -> Use | None:
+class Prose(StrEnum):
+    """What becomes of an action that is words and names none."""
+
+    REFUSED = "refused"
+    ASKED = "asked"
+    """A model does what it says."""
+    FAILS = "fails"
+    """The step fails, and its error handlers say what then."""
+
+
+def of(step: Mapping, parameters: Mapping, prose: Prose, problems: Problems) -> Use | None:
     """What a step uses, or None with the reason added."""
     tool, action = (_word(step, key, problems) for key in ("tool", "action"))
     if action is not None and tags.in_text(action):
         return _asked(tool, step, parameters, problems)
+    if action is not None and prose is not Prose.REFUSED and _is_prose(tool, action, parameters):
+        return _prose(tool, action, step, parameters, prose, problems)
     if tool is not None:
         return _tool(tool, action, parameters, step.place_of("tool"), step.place_of("action"), problems)
     if action is not None:
@@ -84,16 +104,38 @@ def _asked(tool: str | None, step: Mapping, parameters: Mapping, problems: Probl
     tags.check(step.get("action"), problems)
     if "prompt" in parameters.entries:
         at = parameters.place_of("prompt")
-        problems.warn(Code.TWO_SPELLINGS, "both an <AUTO> action and a prompt", at, "the action is used")
+        problems.warn(Code.TWO_SPELLINGS, "both an action in words and a prompt", at, "the action is used")
     if tool is None:
-        return Use(StepKind.MODEL, ASKED)
+        return Use(StepKind.MODEL, ASKED, asks=True)
     name = dialect.canonical_tool(tool)
     offered = [f"{name}.{action}" for action in catalog.actions_of(name)]
     if tool in catalog.TOOLS or foreign.named(tool):
         offered = [tool]
     if not offered:
         return _tool(tool, None, parameters, step.place_of("tool"), step.place_of("action"), problems)
-    return Use(StepKind.MODEL, ASKED, tuple(offered))
+    return Use(StepKind.MODEL, ASKED, tuple(offered), asks=True)
+
+
+def _is_prose(tool: str | None, action: str, parameters: Mapping) -> bool:
+    """Whether an action names none, of the tool or at all."""
+    if template.is_template(action) and _ECHO.match(action) is None:
+        return tool is None
+    trial = Problems("")
+    at = parameters.place
+    used = _action(action, parameters, at, trial) if tool is None else _tool(tool, action, parameters, at, at, trial)
+    return used is None and any(problem.code == Code.UNKNOWN_ACTION for problem in trial.errors)
+
+
+def _prose(
+    tool: str | None, action: str, step: Mapping, parameters: Mapping, prose: Prose, problems: Problems
+) -> Use | None:
+    """A step whose action is words that name none."""
+    at = step.place_of("action")
+    if prose is Prose.ASKED:
+        return _asked(tool, step, parameters, problems)
+    message, remedy = f"no action {quoted(action)}: the step fails, and its error handlers decide", "name a tool"
+    problems.warn(Code.PROSE_ACTION, message, at, remedy)
+    return Use(StepKind.TOOL, catalog.UNKNOWN, words=("action", action))
 
 
 def _tool(
@@ -113,11 +155,11 @@ def _tool(
     if action and foreign.named(f"{tool}.{action}"):
         return Use(StepKind.TOOL, f"{tool}.{action}")
     if name in dialect.TOOLS_LATER:
-        dialect.not_yet(problems, f"tool {quoted(tool)}", at)
+        dialect.not_yet(problems, f"tool {quoted(tool)}", at, dialect.TOOLS_LATER[name])
     elif foreign.may_be_plugin(tool, at, problems):
         return Use(StepKind.TOOL, tool)
     else:
-        known = sorted(dialect.tools() | dialect.TOOLS_LATER)
+        known = sorted(dialect.tools() | dialect.TOOLS_LATER.keys())
         remedy = problems.did_you_mean(name, known) or f"tools: {', '.join(sorted(dialect.tools()))}"
         problems.error(Code.UNKNOWN_TOOL, f"no tool {quoted(tool)}", at, remedy)
     return None
@@ -129,8 +171,10 @@ def _chosen(tool: str, action: str | None, parameters: Mapping, at: Place, probl
     wanted = None if action is None else _canonical_action(action, actions)
     if wanted in actions:
         return wanted
-    among_parameters = parameters.get("action")
-    if wanted in (None, _DUMMY_ACTION) and among_parameters is not None:
+    among_parameters, written = parameters.get("action"), action
+    if among_parameters is None and isinstance(operation := parameters.get("operation"), Scalar):
+        among_parameters = operation
+    if among_parameters is not None and (wanted in (None, _DUMMY_ACTION) or " " in (wanted or "")):
         action, wanted, at = _inner(among_parameters, actions)
         if wanted in actions:
             return wanted
@@ -139,8 +183,21 @@ def _chosen(tool: str, action: str | None, parameters: Mapping, at: Place, probl
             message = f"{quoted(tool)} has no action {quoted(action or '')}; {only} is done"
             problems.warn(Code.PROSE_ACTION, message, at, f"write action: {only}")
         return only
+    implied = {} if written else dialect.IMPLIED_ACTIONS.get(tool, {})
+    if (found := next((implied[key] for key in implied if key in parameters.entries), None)) is not None:
+        return found
+    if (first := _first_word(written, actions)) is not None:
+        message = f"{quoted(tool)} has no action {quoted(written or '')}; {first} is done"
+        problems.warn(Code.PROSE_ACTION, message, at, f"write action: {first}")
+        return first
     _refuse_action(tool, action, wanted, actions, at, problems)
     return None
+
+
+def _first_word(written: str | None, actions: list[str]) -> str | None:
+    """The action that a sentence begins with: `Write the report` is `write`."""
+    word, _, rest = (written or "").strip().partition(" ")
+    return name if rest and (name := _canonical_action(word, actions)) in actions else None
 
 
 def _refuse_action(
@@ -163,6 +220,11 @@ def _inner(node: Node, actions: list[str]) -> tuple[str, str, Place]:
     return written, _canonical_action(written, actions), node.place
 
 
+def _unquoted(text: str) -> str:
+    """A text without the quotation marks around it."""
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
 def _canonical_action(written: str, actions: list[str]) -> str:
     """An action's name regardless of case, hyphens and underscores."""
     name = written.strip().lower()
@@ -179,8 +241,10 @@ def _action(action: str, parameters: Mapping, at: Place, problems: Problems) -> 
         return _tool(name, None, parameters, at, at, problems)
     if tool := catalog.TOOL_ACTIONS.get(name.replace("-", "_")):
         return Use(StepKind.TOOL, tool)
+    if said := _ECHO.match(action):
+        return Use(StepKind.TOOL, "text.echo", words=("text", _unquoted(said[2].strip())))
     if name.replace("-", "_") in dialect.ACTIONS_LATER or dialect.canonical_tool(name) in dialect.TOOLS_LATER:
-        dialect.not_yet(problems, f"action {quoted(action)}", at)
+        dialect.not_yet(problems, f"action {quoted(action)}", at, dialect.TOOLS_LATER.get(name, ""))
         return None
     known = [*catalog.MODEL_ACTIONS, *catalog.ACTION_ALIASES, *sorted(dialect.tools())]
     remedy = problems.did_you_mean(name, known) or "name a tool, or use generate_text with the text as its prompt"

@@ -1,4 +1,4 @@
-"""A step that another one asked for at run time: no plan has it, a memo says what it is."""
+"""A step that another one asked for at run time: no plan has its instance, a memo says what it is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from orchestrator_client.contract.plan import Json, OnFailure, Step, StepKind
+from orchestrator_client.contract.plan import Json, OnFailure, Retry, Step, StepKind
 from orchestrator_worker.records import Ready
 from orchestrator_worker.steps.base import Call
 
@@ -18,13 +18,17 @@ class AskedStep:
     by: str
     """The instance that asked, and gets the result."""
     turn: int
-    """Which turn of its conversation that was, counted from 1; 0 for what it asks before it starts."""
+    """Which turn of its conversation that was, counted from 1; 0 for what it asks before it starts; for what handles a
+    failure of it, see `places.HANDLERS`."""
     of: int
     """Steps asked for in that turn."""
     uses: str
     arguments: dict[str, Json]
     """Literal: what a model writes is never a template."""
     kind: StepKind = StepKind.TOOL
+    timeout_seconds: float | None = None
+    attempts: int | None = None
+    """None leaves them to what it uses."""
 
     def memo(self) -> dict[str, Json]:
         return asdict(self)
@@ -49,5 +53,11 @@ class AskedStep:
 
     def step(self, instance: str) -> Step:
         return Step(
-            id=instance, kind=self.kind, uses=self.uses, parameters=self.arguments, on_failure=OnFailure.CONTINUE
+            id=instance,
+            kind=self.kind,
+            uses=self.uses,
+            parameters=self.arguments,
+            on_failure=OnFailure.CONTINUE,
+            timeout_seconds=self.timeout_seconds,
+            retry=Retry(attempts=self.attempts),
         )

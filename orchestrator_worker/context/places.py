@@ -1,22 +1,27 @@
 """Where an instance stands: which step of which body, in which scopes, and whose values it can see. Pure.
 
 An instance's name is its path: `draft`; `translate[2].validate`, of item 2 of a map; `refine#3.draft`, of pass 3 of a
-loop (both count from 0); and `ask#1.2`, the second tool that a model asked for in turn 1.
+loop (both count from 0); `ask#1.2`, the second tool that a model asked for in turn 1; and `fetch#10001.1`, what handles
+its first failure.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator_client.contract.plan import Channel, Json, LoopKind, Step
 from orchestrator_worker.compiler import Graph
 from orchestrator_worker.context.auto import TURN
 
+HANDLERS, MODEL_HANDLERS = 10_000, 20_000
+"""Turns from here on ask for what handles a failure, the former of a tool, the latter of a model: a conversation has no
+so many."""
+
 _PART = re.compile(r"([A-Za-z][\w-]*)(?:\[(\d+)\]|#(\d+))?")
-_ASKED = re.compile(r"#\d+\.\d+$")
+_ASKED = re.compile(r"#(\d+)\.\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,12 @@ class Place:
         names = self.step.reads if self.step else ()
         return {name: instance for name in names if (instance := self.resolved(name)) is not None}
 
+    def neighbor(self, name: str) -> Place | None:
+        """The same place with another step in it, of this body or of one around it."""
+        if name in self.graph.steps:
+            return replace(self, step=self.graph.steps[name])
+        return self.outer.neighbor(name) if self.outer else None
+
     def resolved(self, name: str) -> str | None:
         """The instance that a step's name means here: its own body's first, then those around it.
 
@@ -114,8 +125,9 @@ def place_of(graph: Graph, instance: str) -> Place:
 
 
 def asks_model(instance: str) -> bool:
-    """Whether an instance that no plan has asks a model, for a value that its step leaves to one; else a tool's."""
-    return re.search(rf"#{TURN}\.\d+$", instance) is not None
+    """Whether an instance that no plan has calls a model, for a value left to one or for a failure; else a tool."""
+    found = _ASKED.search(instance)
+    return found is not None and (int(found[1]) == TURN or int(found[1]) > MODEL_HANDLERS)
 
 
 def state_memo(region: str) -> str:
@@ -140,6 +152,12 @@ def bindings(place: Place, memos: Mapping[str, Json]) -> dict[str, Any]:
     return {**bound, "loops": loops} if loops else {}
 
 
+def pass_bindings(loop: Step, index: int) -> dict[str, Any]:
+    """What the conditions of a loop see of the pass that they are about, also under the loop's own name."""
+    own = dict(_bound(Scope(loop, scope_name(loop, loop.id, index), index), {}))
+    return {**own, loop.id: own}
+
+
 def _bound(scope: Scope, memo: Mapping[str, Json]) -> Iterator[tuple[str, Any]]:
     index, length = scope.index, memo.get("length")
     yield from (("index", index), ("position", index + 1), ("iteration", index), ("is_first", index == 0))
@@ -148,6 +166,8 @@ def _bound(scope: Scope, memo: Mapping[str, Json]) -> Iterator[tuple[str, Any]]:
     yield "loop", {"index": index + 1, "index0": index, "first": index == 0}
     if length is not None:
         last = index + 1 == length
+        if scope.loop.loop is not None and scope.loop.loop.variable:
+            yield scope.loop.loop.variable, memo["item"]
         yield from (("item", memo["item"]), ("length", length), ("remaining", length - index - 1))
         yield from (("is_last", last), ("has_next", not last))
     else:

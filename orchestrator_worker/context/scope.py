@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.contract.template import Fetch, references, render, view_of
 from orchestrator_worker.records import OpenRun
+from orchestrator_worker.settings import settings
 
 NAMESPACES = "namespaces"
 """Where a plan's metadata keeps what its file says under `config`, `variables`, `data` and `env`."""
@@ -27,13 +28,24 @@ def scope_of(
     `values` are those of the steps it reads, by id; `fetch` reads what a loop left, when a template asks for it.
     """
     inputs = run.inputs()
-    views = {step: view_of(value, fetch) for step, value in values.items()}
-    constants = _constants(run, plan)
+    views = {step: view_of(_with(bound, step, value), fetch) for step, value in values.items()}
+    environment = settings().environment
+    constants = {**_constants(run, plan), "env": environment}
     spaces = plan.metadata.get(NAMESPACES)
     named = render(spaces, {**constants, **inputs}) if spaces else {}
+    if isinstance(of_file := named.get("env"), dict):
+        constants["env"] = {**of_file, **environment}
     scope = {**named, **constants, **inputs, "parameters": inputs, "inputs": inputs}
     scope.setdefault("output_path", f"outputs/{plan.id}")
     return {**scope, **(bound or {}), **views, "steps": views}
+
+
+def _with(bound: Mapping[str, Any] | None, step: str, value: Json) -> Json:
+    """What a step left. With what a loop binds under the same name: a step that is a loop of itself reads both."""
+    own = bound.get(step) if bound else None
+    if not isinstance(own, dict) or own.get("loop_id") != step:
+        return value
+    return {**(value if isinstance(value, dict) else {"result": value}), **own}
 
 
 def _constants(run: OpenRun, plan: Plan) -> dict[str, Any]:

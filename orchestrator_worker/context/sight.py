@@ -34,10 +34,14 @@ class Sight:
     scopes: Mapping[str, Json] = field(default_factory=dict)
     """What the scopes around it know."""
 
-    def names(self, extra: Mapping[str, Json] | None = None) -> dict[str, Any]:
-        """The names that templates may use; `extra` are values of further steps, by id."""
+    def names(
+        self, extra: Mapping[str, Json] | None = None, also_bound: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The names that templates may use; `extra` are values of further steps, by id, and `also_bound` are names that
+        hide those which the loops around bind."""
         seen = self.own_values()
         bound = self._state_names(seen) if self.place.channels is not None else bindings(self.place, self.scopes)
+        bound |= also_bound or {}
         return scope_of(self.run, self.place.graph.plan, {**seen, **(extra or {})}, self.fetch, bound)
 
     def own_values(self) -> dict[str, Json]:

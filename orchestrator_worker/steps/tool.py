@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed
+from orchestrator_client.contract.catalog import UNKNOWN
+from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed, UnknownAction
 from orchestrator_client.contract.interrupt import Interrupt, answering
 from orchestrator_client.contract.plan import END, Json, Step
 from orchestrator_client.contract.question import Question
@@ -38,6 +39,9 @@ class ToolStep:
         self._report_to, self._root_of = report_to, root_of
 
     def perform(self, call: Call) -> Want:
+        if call.step.uses == UNKNOWN:
+            words = call.parameters.get("action")
+            return Fail(UnknownAction(f"there is no action {words!r}; write tool and action, or generate_text"))
         uses = "python.call" if call.step.uses == ROUTER else call.step.uses
         result = self.invoke(uses, call)
         if isinstance(result, Question):

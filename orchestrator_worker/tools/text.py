@@ -8,7 +8,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 
-from orchestrator_client.contract.catalog.data import CalculateParameters, TextParameters
+from orchestrator_client.contract.catalog.data import CalculateParameters, EchoParameters, TextParameters
 from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_worker.tools.base import ToolContext, ToolResult
 
@@ -130,3 +130,8 @@ _FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "round": _rounded,
     "sqrt": math.sqrt,
 }
+
+
+def echo(_context: ToolContext, parameters: EchoParameters) -> ToolResult:
+    """Hand on a text, or any other value, as it is."""
+    return ToolResult(parameters.text)

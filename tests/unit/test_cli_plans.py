@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from orchestrator_client.cli import main
+from orchestrator_client.cli import jury, main
 
 GOOD = """\
 id: good
@@ -66,6 +67,57 @@ def test_a_folder_means_all_plans_in_it(folder: Path) -> None:
     assert {name: verdict["valid"] for name, verdict in verdicts.items()} == {"good.yaml": True, "bad.yml": False}
     assert (verdicts["good.yaml"]["pipeline"], verdicts["good.yaml"]["steps"]) == ("good", 4)
     assert {"code", "message", "line", "column", "remedy"} <= verdicts["bad.yml"]["problems"][0].keys()
+
+
+def test_a_folder_has_one_line_a_file_whatever_is_in_it(folder: Path) -> None:
+    (folder / "warned.yaml").write_text(f"{GOOD}context: {{}}\n")
+    (folder / "binary.yaml").write_bytes(b"\x00\xff\xfe" * 1000)
+    (folder / "zero.yaml").symlink_to("/dev/zero")
+    (folder / "self.yaml").symlink_to("self.yaml")
+    (folder / "loop").symlink_to(folder)
+    (folder / ".git").mkdir()
+    (folder / ".git" / "hidden.yaml").write_text(BAD)
+    os.mkfifo(folder / "pipe.yml")
+    code, out, _ = run("validate", folder)
+    said = [line.removeprefix(f"{folder}/") for line in out.splitlines()]
+    assert code == 2
+    assert [line.partition(":")[0] for line in said] == [
+        *("binary.yaml", "good.yaml", "pipe.yml", "self.yaml", "sub/bad.yml", "warned.yaml", "zero.yaml", "7 files")
+    ]
+    assert said[1] == "good.yaml: runs"
+    assert "pipe.yml: refused, not a regular file but a FIFO" in said
+    assert any(line.startswith("sub/bad.yml:3:") and line.endswith("(and 1 more error)") for line in said)
+    assert "warned.yaml: runs with 1 warning" in said
+    assert said[-1] == "7 files: 2 run, 1 of them with warnings; 5 refused"
+
+
+def test_every_problem_of_a_folder_where_asked_for(folder: Path) -> None:
+    _, out, _ = run("validate", "-v", folder)
+    assert f"{folder / 'sub' / 'bad.yml'}:4:" in out
+    assert f"{folder / 'good.yaml'}: valid, 4 steps" in out
+
+
+@pytest.mark.parametrize(
+    ("stumble", "words"),
+    [
+        ("import time; time.sleep(60)", "takes longer than 0.5 seconds"),
+        ("import os; os._exit(1)", "ends the process"),
+        ("raise RuntimeError('oh')", "it cannot be judged: RuntimeError: oh"),
+        ("bytearray(4 * 1024 ** 3)", "it cannot be judged: MemoryError"),
+    ],
+)
+def test_a_file_that_takes_the_judge_along_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, stumble: str, words: str
+) -> None:
+    """The judge is told to stumble over one file; the one behind it is judged all the same."""
+    patch = f"if 'bad' in str(file):\n  {stumble}\n return judge(file)"
+    served = f"import orchestrator_client.cli.jury as j\njudge = j.judge\ndef stumbling(file):\n {patch}\n"
+    monkeypatch.setattr(jury, "_SERVE", f"{served}j.judge = stumbling\nj.serve()")
+    if "0.5" in words:
+        monkeypatch.setattr(jury, "SECONDS", 0.5)
+    code, out, _ = run("validate", folder / "sub" / "bad.yml", folder / "sub" / "bad.yml")
+    assert code == 2
+    assert [words in line for line in out.splitlines()] == [True, True, False]
 
 
 def test_all_problems_are_shown_however_many(tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ class TestRefused:
         (problem,) = problems_of(step(f"tool: {tool}"))
         assert (problem.code, problem.message) == ("not-yet", f"tool '{tool}' is not in this release")
 
-    @pytest.mark.parametrize("action", ["evaluate_condition", "loop_complete", "echo"])
+    @pytest.mark.parametrize("action", ["evaluate_condition", "loop_complete"])
     def test_actions_that_come_later(self, action: str) -> None:
         (problem,) = problems_of(step(f"action: {action}"))
         assert problem.code == "not-yet"

@@ -25,20 +25,18 @@ class TestRetry:
             ("retry_config: {max_retries: 3}, backoff_strategy: fixed", Retry(attempts=3, factor=1)),
             ("retry_config: {initial_delay: 1, backoff_multiplier: 5, max_delay: 7}", Retry(factor=5, max_seconds=7)),
             ("retry: {retry_on: ['*'], attempts: 2}", Retry(attempts=2)),
+            ("retry: {jitter: false}", Retry(jitter=False)),
+            ("retry: 3, backoff_strategy: linear", Retry(attempts=4, factor=1, growth_seconds=1)),
+            ("retry: {backoff: linear, delay: 5}", Retry(factor=1, growth_seconds=5, initial_seconds=5)),
+            (
+                "retry_config: {max_retries: 4, delay: 2, retry_on: [TimeoutError]}",
+                Retry(attempts=4, initial_seconds=2, errors=("TimeoutError",)),
+            ),
         ],
     )
     def test_spellings(self, written: str, retry: Retry) -> None:
         step = step_of(f"{TERMINAL}, {written}")
         assert (step.retry, step.handlers) == (retry, ())
-
-    def test_only_some_errors_are_tried_again(self) -> None:
-        step = step_of(f"{TERMINAL}, retry_config: {{max_retries: 4, delay: 2, retry_on: [TimeoutError]}}")
-        assert step.retry == Retry(attempts=1, initial_seconds=2)
-        assert step.handlers == (Handler(error_types=("TimeoutError",), action="retry", max_retries=3, priority=0),)
-
-    @pytest.mark.parametrize("written", ["retry: {jitter: false}", "backoff_strategy: linear"])
-    def test_what_cannot_be_had_is_warned_of(self, written: str) -> None:
-        assert codes(loads(f"steps: [{{id: x, {TERMINAL}, {written}}}]")) == ["no-effect"]
 
     def test_of_two_spellings_the_first_is_used_with_a_warning(self) -> None:
         loaded = loads(f"steps: [{{id: x, {TERMINAL}, retry: 1, max_retries: 5}}]")
@@ -49,8 +47,8 @@ class TestHandlers:
     @pytest.mark.parametrize(
         ("written", "handler"),
         [
-            ("on_error: first", Handler(step="first")),
-            ("on_error: Say that it failed", Handler(action="Say that it failed")),
+            ("on_error: first", Handler(step="first", retry=False)),
+            ("on_error: Say that it failed", Handler(action="Say that it failed", retry=False)),
             ("on_error: retry", Handler(action="retry")),
             ("on_error: {handler_task_id: first}", Handler(step="first")),
             ("on_error: {handler_action: first}", Handler(step="first")),
@@ -121,9 +119,38 @@ class TestHandlers:
         )
         assert (step.after, step.reads) == (("first",), ("first",))
 
-    def test_one_word_that_is_no_step_is_warned_of(self) -> None:
-        loaded = loads(f"steps: [{{id: x, {TERMINAL}, on_error: debug-compilation}}]")
-        assert codes(loaded) == ["no-effect"]
+    def test_one_word_that_is_no_step_is_an_instruction(self) -> None:
+        step = step_of(f"{TERMINAL}, on_error: debug-compilation")
+        assert step.handlers == (Handler(action="debug-compilation", retry=False),)
+
+    def test_steps_that_handle_failures_run_for_those_alone(self) -> None:
+        plan = plan_of(f"""
+            steps:
+              - {{id: a, {TERMINAL}, on_error: clean}}
+              - {{id: b, {TERMINAL}, on_error: {{handler_task_id: jumped}}, on_false: jumped, condition: "false"}}
+              - id: each
+                for_each: [1]
+                steps:
+                  - {{id: leaf, {TERMINAL}, on_error: [{{handler_action: inner}}, {{handler_action: outer}}]}}
+                  - {{id: inner, action: echo, parameters: {{text: "{{{{ error }}}} of {{{{ failed_step }}}}"}}}}
+              - {{id: clean, {TERMINAL}}}
+              - {{id: outer, {TERMINAL}}}
+              - {{id: jumped, {TERMINAL}}}
+        """)
+        body = plan.step_by_id["each"].loop
+        assert body is not None
+        assert [step.id for step in (*plan.steps, *body.steps) if step.on_call] == ["clean", "outer", "inner"]
+
+    @pytest.mark.parametrize(
+        ("handler", "message"),
+        [
+            (f"{{id: h, for_each: [1], steps: [{{id: i, {TERMINAL}}}]}}", "a loop cannot handle a failure"),
+            ("{id: h, action: echo, parameters: {text: <AUTO>what?</AUTO>}}", "in a step that handles failures"),
+        ],
+    )
+    def test_what_cannot_handle_a_failure_is_refused(self, handler: str, message: str) -> None:
+        with pytest.raises(PlanInvalid, match=message):
+            loads(f"steps: [{{id: x, {TERMINAL}, on_error: h}}, {handler}]")
 
     def test_keys_that_say_nothing_are_warned_of(self) -> None:
         keys = "fallback_value: 1, log_level: error, capture_error_context: true"

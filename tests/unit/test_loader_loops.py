@@ -309,3 +309,35 @@ class TestDepth:
 def test_the_reference_names_every_key_and_binding() -> None:
     assert sorted(first_column(table("Loops", "key"))) == sorted(dialect.STEP_LOOP_KEYS)
     assert sorted(first_column(table("Loops", "binding"))) == sorted(dialect.BINDINGS)
+
+
+class TestNameOfTheItem:
+    def test_is_known_in_the_body(self) -> None:
+        loaded = loads(
+            "steps: [{id: x, for_each: [1], loop_var: file, steps: [{id: a, action: echo, parameters:"
+            " {text: '{{ file }}{{ $file }}'}}]}]"
+        )
+        loop = loaded.plan.steps[0].loop
+        assert loop is not None
+        assert (loop.variable, loop.steps[0].parameters, loaded.warnings) == (
+            "file",
+            {"text": "{{ file }}{{ file }}"},
+            [],
+        )
+
+    @pytest.mark.parametrize(
+        ("keys", "message"),
+        [
+            ("loop_var: not-a-name", "loop_var must be a name"),
+            ("loop_var: steps", "loop_var must be a name"),
+            ("loop_var: [a]", "loop_var must be a name"),
+            ("loop_var: a", "step id 'a' is a name that the loop binds"),
+        ],
+    )
+    def test_must_be_one(self, keys: str, message: str) -> None:
+        with pytest.raises(PlanInvalid, match=message):
+            loads(f"steps: [{{id: x, for_each: [1], {keys}, steps: [{{id: a, {TERMINAL}}}]}}]")
+
+    def test_of_passes_has_no_effect(self) -> None:
+        loaded = loads(f"steps: [{{id: x, while: 'true', loop_var: n, steps: [{{id: a, {TERMINAL}}}]}}]")
+        assert "no-effect" in [warning.code for warning in loaded.warnings]

@@ -12,6 +12,7 @@ from orchestrator_client.contract.template import render
 from orchestrator_worker.context import scope
 from orchestrator_worker.context.scope import in_order_of_reference
 from orchestrator_worker.records import OpenRun
+from orchestrator_worker.settings import settings
 
 NOON_MS = 1_767_268_800_500
 """2026-01-01T12:00:00.500 UTC."""
@@ -114,3 +115,16 @@ def test_each_step_has_inputs_of_its_own() -> None:
 )
 def test_outputs_stand_behind_those_that_they_read(outputs: dict[str, Json], order: list[str]) -> None:
     assert in_order_of_reference(outputs) == order
+
+
+def test_only_allowed_variables_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = OpenRun("weekly_1", "hash", b'{"n": 3}', NOON_MS)
+    monkeypatch.setenv("ORCHESTRATOR_ENV_ALLOW", "REGION, NOWHERE_SET")
+    monkeypatch.setenv("REGION", "eu")
+    settings.cache_clear()
+    plan = Plan(id="p", steps=(), metadata={"namespaces": {"env": {"REGION": "us", "stage": "{{ n }}"}}})
+    try:
+        assert scope_of(run, plan, {})["env"] == {"REGION": "eu", "stage": 3}
+        assert scope_of(run, Plan(id="p", steps=()), {})["env"] == {"REGION": "eu"}
+    finally:
+        settings.cache_clear()

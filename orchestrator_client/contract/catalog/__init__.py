@@ -25,6 +25,7 @@ __all__ = [
     "TOOLS",
     "TOOL_ACTIONS",
     "TOOL_ALIASES",
+    "UNKNOWN",
     "Category",
     "Level",
     "Parameters",
@@ -46,8 +47,15 @@ TOOL_ALIASES: Mapping[str, str] = {
     "validate": "validation",
 }
 
-TOOL_ACTIONS: Mapping[str, str] = {"count_words": "text.count_words", "calculate": "text.calculate"}
+TOOL_ACTIONS: Mapping[str, str] = {
+    "count_words": "text.count_words",
+    "calculate": "text.calculate",
+    **dict.fromkeys(("echo", "print", "display", "show", "output"), "text.echo"),
+}
 """Actions that existing files name without a tool, to the tool's registry name."""
+
+UNKNOWN = "unknown"
+"""What a step uses whose action is words that name none: it fails, so that its error handlers have their turn."""
 
 PYTHON_PREFIX = "python:"
 """`tool: python:package.module:function` calls the function with the step's parameters as keyword arguments."""

@@ -47,6 +47,18 @@ class DelegationParameters(Parameters):
     quality_weight: float = Field(default=0.5, ge=0)
 
 
+class RoutingParameters(Parameters):
+    requests: Json = Field(
+        default=None, validation_alias=AliasChoices("request", "requests", "tasks", "task", "prompt", "text")
+    )
+    """What is to be answered: a text or a mapping, or a list of them."""
+    models: list[str] = Field(default_factory=list)
+    strategy: str = Field(default="balanced", validation_alias=AliasChoices("strategy", "routing_strategy"))
+    max_tokens: int = Field(default=1000, gt=0)
+    """Of each answer."""
+    max_usd: float | None = Field(default=None, ge=0, validation_alias=AliasChoices("max_usd", "max_cost"))
+
+
 class OptimizationParameters(Parameters):
     prompt: str
     model: str = ""
@@ -77,6 +89,11 @@ TOOLS: Mapping[str, ToolSpec] = {
         "task-delegation",
         Category.LLM,
         ("execute", DelegationParameters, "Choose among the models that are offered", READS),
+    ),
+    **specs(
+        "multi-model-routing",
+        Category.LLM,
+        ("execute", RoutingParameters, "Choose among the project's models", READS),
     ),
     **specs(
         "prompt-optimization",

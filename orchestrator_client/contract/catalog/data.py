@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field, field_validator
 
-from orchestrator_client.contract.catalog.spec import READS, Category, Parameters, ToolSpec, specs
+from orchestrator_client.contract.catalog.spec import READS, REPEATS, Category, Parameters, ToolSpec, specs
 from orchestrator_client.contract.record import Json
 
 
@@ -73,6 +73,29 @@ class TextParameters(Parameters):
     text: Json = Field(validation_alias=AliasChoices("text", "content"))
 
 
+class ChartParameters(Parameters):
+    data: Json
+    """Rows, as for `data-processing`."""
+    chart_types: Json = Field(default="auto", validation_alias=AliasChoices("chart_types", "chart_type", "type"))
+    title: str = ""
+    x: str | None = Field(default=None, validation_alias=AliasChoices("x", "x_column", "x_axis"))
+    y: Json = Field(default=None, validation_alias=AliasChoices("y", "y_column", "y_axis"))
+    output_dir: str = "charts"
+    format: Literal["png", "svg"] = "png"
+
+
+class DashboardParameters(ChartParameters):
+    data: Json = None
+    charts: Json = None
+    """Paths of pictures, or the step that has drawn them."""
+    layout: str = "grid"
+    output_dir: str = "."
+
+
+class EchoParameters(Parameters):
+    text: Json = Field(default="", validation_alias=AliasChoices("text", "message", "content"))
+
+
 class CalculateParameters(Parameters):
     expression: str
     variables: dict[str, int | float] = Field(default_factory=dict)
@@ -97,9 +120,16 @@ TOOLS: Mapping[str, ToolSpec] = {
         ("validate", ValidationParameters, "Validate data against a JSON Schema", READS),
     ),
     **specs(
+        "visualization",
+        Category.DATA,
+        ("create_charts", ChartParameters, "Draw rows as charts", REPEATS),
+        ("create_dashboard", DashboardParameters, "Put charts on one page", REPEATS),
+    ),
+    **specs(
         "text",
         Category.DATA,
         ("count_words", TextParameters, "Count words, characters and lines", READS),
+        ("echo", EchoParameters, "Hand on a text", READS),
         ("calculate", CalculateParameters, "Work out an arithmetic expression", READS),
     ),
 }

@@ -20,7 +20,7 @@ from jinja2.exceptions import TemplateError as JinjaError
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import TemplateError, TemplateSyntax, TemplateTooLarge
 from orchestrator_client.contract.plan import Json
-from orchestrator_client.contract.template import sandbox
+from orchestrator_client.contract.template import calls, sandbox
 from orchestrator_client.contract.template.guards import BUDGET, Budget, text_bytes
 from orchestrator_client.contract.template.loops import Fetch, view_of
 from orchestrator_client.contract.template.rewriter import Rewriter
@@ -39,6 +39,7 @@ __all__ = [
     "references",
     "references_of_condition",
     "render",
+    "vain_calls",
     "view_of",
 ]
 
@@ -78,6 +79,14 @@ def check(text: str) -> list[TemplateError]:
     except TemplateError as error:
         return [error]
     return sandbox.judge(tree)
+
+
+def vain_calls(text: str, condition: bool = False) -> list[TemplateError]:
+    """Calls in a template, or in a condition, that can never work; in one that does not parse, none."""
+    try:
+        return list(calls.vain_calls(_condition_tree(text.strip()) if condition else _parsed(text)))
+    except TemplateError:
+        return []
 
 
 def references(value: Json) -> list[Reference]:

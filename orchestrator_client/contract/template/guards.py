@@ -349,6 +349,9 @@ _METHODS: Mapping[type, frozenset[str]] = {
 }
 """What templates may call. None of them changes its value."""
 
+METHODS: frozenset[str] = frozenset().union(*_METHODS.values())
+"""Names of all of them."""
+
 
 class Method:
     """A method that a template took from a value: callable, and nothing else."""

@@ -43,7 +43,7 @@ LOOPS = 10
 _NAME = re.compile(r"\$?\w+")
 """A name as existing pipelines write it: `$item` is `item`."""
 
-_LOOP_FIELDS = frozenset(
+LOOP_FIELDS = frozenset(
     ("cycle changed depth depth0 first index index0 last length nextitem previtem revindex revindex0").split()  # noqa: SIM905  # one to a line would fill the page
 )
 _REFUSED: dict[type[nodes.Node], str] = {
@@ -154,7 +154,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         if method := guards.method_of(plain, name):
             return method
         if isinstance(plain, LoopContext):
-            if name in _LOOP_FIELDS:
+            if name in LOOP_FIELDS:
                 return getattr(plain, name)
         elif isinstance(plain, tuple) and name in getattr(plain, "_fields", ()):
             return getattr(plain, name)

@@ -36,15 +36,18 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\ud
 """What YAML does not allow in a file, and a carriage return that ends no line."""
 
 
-def read(path: Path) -> bytes:
-    """The bytes of a plan file. A FIFO, device or directory is refused, never waited for.
+def read(path: Path, most: int = caps.PLAN_BYTES) -> bytes:
+    """The bytes of a plan file, or of one that it includes. A FIFO, device or directory is refused, never waited for.
 
     Raises:
-        PlanInvalid: the file cannot be read, is not a regular file, or is larger than `caps.PLAN_BYTES`.
+        PlanInvalid: the file cannot be read, is not a regular file, or has more than `most` bytes.
     """
-    with _opened(path) as file:
-        data = file.read(caps.PLAN_BYTES + 1)
-    _check_size(len(data), str(path))
+    try:
+        with _opened(path) as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise _refused(path, Code.UNREADABLE, f"cannot read the file: {error.strerror}") from error
+    _check_size(len(data), str(path), most)
     return data
 
 
@@ -112,10 +115,10 @@ def _opened(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _check_size(size: int, file: str) -> None:
+def _check_size(size: int, file: str, most: int = caps.PLAN_BYTES) -> None:
     """Refuse before parsing, which takes a hundred times as long as reading."""
-    if size > caps.PLAN_BYTES:
-        raise PlanInvalid([Problem(Code.TOO_LARGE.value, f"the plan is larger than {caps.PLAN_BYTES:,} bytes")], file)
+    if size > most:
+        raise PlanInvalid([Problem(Code.TOO_LARGE.value, f"the plan is larger than {most:,} bytes")], file)
 
 
 def _refused(path: Path, code: Code, message: str) -> PlanInvalid:
