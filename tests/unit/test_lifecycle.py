@@ -23,6 +23,7 @@ from orchestrator_client.contract.errors import (
     WorkerLost,
 )
 from orchestrator_client.contract.plan import END, OnFailure, Retry, Step, StepKind
+from orchestrator_client.contract.question import Question, QuestionKind
 from orchestrator_client.contract.run import ErrorInfo, Outcome, RunRecord, RunState, Wish
 from orchestrator_client.contract.usage import Usage
 from orchestrator_worker.compiler import Successor
@@ -39,8 +40,9 @@ from orchestrator_worker.lifecycle import (
     skipped_value,
 )
 from orchestrator_worker.records import Asked, Leave, Report
-from orchestrator_worker.steps.base import Fail, Output, Readmit, Route, Skip, Turn, Want
+from orchestrator_worker.steps.base import Again, Descend, Fail, Output, Readmit, Route, Skip, Turn, Wait, Want
 
+ASKED = Question(kind=QuestionKind.INPUT, prompt="?", timeout_seconds=9.0)
 USAGE = Usage(input_tokens=3)
 CALLED = Report("ok", seconds=1.0)
 MEMO = {"model": 0}
@@ -373,3 +375,18 @@ def test_a_skipped_step_has_no_result() -> None:
 def test_the_state_in_which_a_run_closes(failed: bool, halt: str, wish: Wish, state: RunState) -> None:
     record = RunRecord(run="r", pipeline="p", plan_hash="h", state=RunState.RUNNING, wish=wish, halt=halt)
     assert final_state(record, failed) is state
+
+
+def test_a_question_waits_until_its_deadline_and_costs_no_try() -> None:
+    memo = {"answers": [], "number": 2, "expired": False}
+    left = Leave("question", 9.0, excused=1, memo=memo, question=ASKED, number=2)
+    assert end_of(Wait(ASKED, number=2)) == left
+
+
+def test_a_step_whose_pipeline_runs_waits_for_that_run() -> None:
+    assert end_of(Descend("r_2", MEMO, wait_seconds=5.0)) == Leave(
+        "sub-pipeline", 5.0, excused=1, memo=MEMO, child="r_2"
+    )
+    assert final(Descend("r_2", MEMO, then=Output("started"))).value == "started"
+    again = ErrorInfo(type="ToolFailed", message="it failed")
+    assert end_of(Again(MEMO, 2.0, again)) == Leave("its pipeline failed", 2.0, excused=1, error=again, memo=MEMO)

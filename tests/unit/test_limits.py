@@ -115,6 +115,8 @@ class TestBudgets:
         of_all = {"run": {"usd": "2", "on_breach": "pause"}}
         own = run(budget=RunBudget(usd=Decimal("0.5"), on_breach=OnBreach.CHEAPER))
         assert described(of=own, budgets=of_all)["budgets"] == [{"id": "run:r_1", "cap": 500_000_000, "on": "cheaper"}]
+        below = run(budget=RunBudget(usd=Decimal("0.5")), depth=2, above="r_0")
+        assert [budget["id"] for budget in described(of=below)["budgets"]] == ["run:r_0"]
         assert described(budgets=of_all)["budgets"] == [{"id": "run:r_1", "cap": 2_000_000_000, "on": "pause"}]
 
     def test_a_run_is_charged_to_its_tags_and_its_tenant(self) -> None:
