@@ -111,6 +111,16 @@ class TestCycles:
         code, text = problem_of(made.add_edge("c", "d").add_edge(["c", "b"], "a"))
         assert (code, "the join of 'c', 'b' leads into a cycle that one of them is in" in text) == ("cycle", True)
 
+    def test_a_join_with_a_cycle_that_leads_there_by_another_edge_too(self) -> None:
+        code, text = problem_of(rounds().add_edge(["a", "b"], "c"))
+        assert (code, "'a' leads to 'c' by a join and by another edge" in text) == ("cycle", True)
+
+    def test_a_join_of_a_cycle_with_a_node_outside(self) -> None:
+        made = routed(graph(("a", "b"), ("c", "d"), start="c").add_edge("c", "a").add_edge("a", "b"), "b", "a")
+        plan = made.add_edge(["a", "c"], "d").compile()
+        assert plan.step_by_id["d"].after == ("a__cycle", "c")
+        assert Way(target="d", sources=("a",)) in plan.step_by_id["a__cycle"].loop.ways  # type: ignore[union-attr]
+
     @pytest.mark.parametrize("most", [0, 100_001])
     def test_bounds_have_bounds(self, most: int) -> None:
         assert problem_of(rounds(max_iterations=most))[0] == "out-of-range"
