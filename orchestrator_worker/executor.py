@@ -56,16 +56,19 @@ class Executor:
         except RunNotFound:
             return Left()
         place = place_of(graph, instance)
-        reads = place.reads()
-        scopes = [*place.memos()]
+        reads, scopes = list(place.reads().values()), place.memos()
+        late = number > 1 and place.reads_once
         if place.step is None:
             scopes.append(AskedStep.kept_at(instance))
         elif place.step.handlers and number > 1:
             scopes.append(Recovery.kept_at(instance))
         token = secrets.token_hex(4)
-        claim = self._store.claim(run_id, instance, number, token, self._worker, list(reads.values()), scopes)
+        claim = self._store.claim(run_id, instance, number, token, self._worker, [] if late else reads, scopes)
         if isinstance(claim, Refusal):
             return self._refused(run_id, instance, claim)
+        if late and claim.memo is None:
+            # The attempts before ended before they had begun.
+            claim = replace(claim, values=self._store.values(run_id, reads))
         recovery = Recovery.of(claim.scopes.get(Recovery.kept_at(instance)))
         standing = Standing(number, claim.excused, claim.started_ms, self._worker, claim.dead, recovery=recovery)
         attempt = Attempt.at(run, graph, place, standing, claim.scopes.get(AskedStep.kept_at(instance)))
@@ -89,7 +92,7 @@ class Executor:
 
     def _resolve_and_perform(self, attempt: Attempt, claim: Claim) -> Want:
         sight = Sight(attempt.run, attempt.place, self._store, claim.values, claim.scopes)
-        if reason := sight.jumped_over():
+        if claim.memo is None and (reason := sight.jumped_over()):
             return Skip(reason)
         step = attempt.step
         if step.on_call:
@@ -147,7 +150,6 @@ class Executor:
         step, body = attempt.step, attempt.place.graph.bodies[attempt.step.id]
         if claim.memo is None and not sight.holds(step.condition, sight.names()):
             return Skip("its condition is false")
-
         if step.loop is not None and attempt.graph.plan.channels is not None:
             return self._regions.perform(self._region(attempt, claim, sight, step.loop))
 

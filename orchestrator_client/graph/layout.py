@@ -41,6 +41,7 @@ class Layout:
             layout.levels[path].steps[node] = None
         for edge in edges:
             layout._lay(edge, problems)
+        layout._refuse_mixed_ways_out(problems)
         return layout
 
     def target_of(self, source: str, target: str) -> str:
@@ -66,6 +67,19 @@ class Layout:
         if not back:
             sources = tuple(dict.fromkeys(self._standing(source, within) for source in edge.sources))
             self.levels[within].edges.append(Edge(sources, target, edge.join))
+
+    def _refuse_mixed_ways_out(self, problems: Problems) -> None:
+        """A cycle says where it leads, not by which edge: so a join with it cannot be told from another edge."""
+        led: dict[tuple[str, str], list[Edge]] = {}
+        for edge in (edge for level in self.levels.values() for edge in level.edges):
+            for source in edge.sources:
+                if source in self.cycles.found:
+                    led.setdefault((source, edge.target), []).append(edge)
+        for (source, target), edges in led.items():
+            if len(edges) > 1 and any(edge.join for edge in edges):
+                entry = self.cycles.found[source].entry
+                message = f"the cycle at {quoted(entry)} leads to {quoted(target)} by a join and by another edge"
+                problems.error(Code.CYCLE, message, remedy="put a node between, so that each edge has its own target")
 
     def _landing(self, sources: tuple[str, ...], target: str) -> tuple[Path, str, bool]:
         """The body in which an edge ends, the step there that it leads to, and whether it leads back to the entry."""

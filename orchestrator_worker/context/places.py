@@ -68,12 +68,17 @@ class Place:
         inner = (scope.loop.loop.channels for scope in reversed(self.scopes) if scope.loop.loop)
         return next((channels for channels in inner if channels is not None), self.graph.plan.channels)
 
+    @property
+    def reads_once(self) -> bool:
+        """Whether only its first attempt reads what other steps left: that of a loop whose memo has the rest."""
+        return self.step is not None and self.step.loop is not None and not _in_passes(self.step)
+
     def memos(self) -> list[str]:
         """The memos of the scopes around it, and in a graph those with the state at their start, and at its own."""
         named = [scope.name for scope in self.scopes]
         if self.graph.plan.channels is not None:
             named += [state_memo(self.scopes[-1].instance)] if self.scopes else []
-            named += [state_memo(self.instance)] if self.step is not None and self.step.loop is not None else []
+            named += [state_memo(self.instance)] if self.step is not None and _is_graph(self.step) else []
         return named
 
     def reads(self) -> dict[str, str]:
@@ -176,6 +181,10 @@ def _bound(scope: Scope, memo: Mapping[str, Json]) -> Iterator[tuple[str, Any]]:
 
 def _is_map(step: Step) -> bool:
     return step.loop is not None and step.loop.kind in (LoopKind.MAP, LoopKind.SENDS)
+
+
+def _is_graph(step: Step) -> bool:
+    return step.loop is not None and step.loop.kind is LoopKind.GRAPH
 
 
 def _in_passes(step: Step) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import CycleTooLong, ParametersInvalid, ToolFailed
 from orchestrator_client.contract.plan import Json, Loop, LoopKind, Step
+from orchestrator_client.contract.template import references
 from orchestrator_worker.compiler import Graph
 from orchestrator_worker.context.channels import Channels, Update, applied, shortened, updates_of
 from orchestrator_worker.context.places import scope_name, state_memo
@@ -125,7 +126,7 @@ def _items(call: RegionCall) -> Want:
         progress = Progress(total=len(items))
         told = ({"item": item, "length": len(items)} for item in items)
         memos = [Asked(_scope(call, index), "", item) for index, item in enumerate(told)]
-        memos.append(_state(call, _mapping(call)))
+        memos.append(_state(call, _mapping(call) if _look_at_state(call, items) else {}))
     if call.ended >= progress.total:
         return Output(_value(call, progress.total, _updates_of_items(call, progress.total)))
     until = max(progress.started, min(progress.total, call.ended + int(call.loop.max_parallel)))
@@ -140,6 +141,13 @@ def _sent(call: RegionCall) -> list[Json]:
             f"node '{call.step.id}' was sent to {len(items):,} times; at most {caps.ITEMS:,} are taken"
         )
     return items
+
+
+def _look_at_state(call: RegionCall, items: Sequence[Json]) -> bool:
+    """Whether any item sees more than what it was sent. A large state that none looks at is not read for each."""
+    (step,) = call.body.order
+    named = {reference.name for reference in references([step.parameters, step.condition])}
+    return not named <= {"state"} or any("input" not in item for item in items)
 
 
 def _updates_of_items(call: RegionCall, total: int) -> list[Update]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 from tests.command_line import ROOT, Shell
 from tests.integration.predecessor import Models
@@ -40,3 +44,20 @@ def test_translate_each(shell: Shell) -> None:
     outputs = json.loads((shell.folder / "result.json").read_text())["outputs"]
     assert outputs["files"] == [f"{folder}/{language}.txt" for language in ("french", "german", "spanish")]
     assert outputs["page"] == f"{folder}/index.md"
+
+
+def test_the_briefing(tmp_path: Path) -> None:
+    """A fleet of its own: sends, a sub-graph, a cycle, and an interrupt that its script answers."""
+    for name in ("briefing.py", "briefing_graph.py"):
+        shutil.copyfile(ROOT / "examples" / name, tmp_path / name)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ORCHESTRATOR_WORKDIR": str(tmp_path)}
+    command = [sys.executable, "briefing_graph.py"]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90)
+    assert ended.returncode == 0, ended.stderr
+    assert "question_answered approve" in ended.stdout
+    assert "step_succeeded research[2].research#0.note" in ended.stdout
+    assert "step_succeeded write__cycle#2.write" in ended.stdout
+    assert "write__cycle#3" not in ended.stdout
+    draft = "Redis has 5 letters; Celery has 6 letters; Flower has 6 letters"
+    assert ended.stdout.endswith(f"{draft}\n")
+    assert [path.read_text() for path in tmp_path.rglob("briefing.txt")] == [draft]

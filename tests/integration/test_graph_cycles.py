@@ -163,3 +163,22 @@ def test_a_graph_may_be_sent_to_and_stand_in_a_cycle(fleet: InProcessFleet) -> N
     one_round = ["in0", "own=first keys=own,trace"] * 2
     assert document.outputs["state"]["trace"] == ["draft0", *one_round, "c5", "draft6", *one_round, "c11"]
     assert document.steps["draft__cycle#1.work[1].work#0.first"].status == "completed"
+
+
+def test_what_was_sent_is_read_once_however_often_the_node_is_called_back(
+    fleet: InProcessFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a fan of n items would read n times what was sent to all of them."""
+    read: list[tuple[str, list[str]]] = []
+    claim = type(fleet.engine.store).claim
+
+    def watched(
+        store: Any, run: str, instance: str, number: int, token: str, worker: str, reads: Any, *rest: Any
+    ) -> Any:
+        read.append((instance, list(reads)))
+        return claim(store, run, instance, number, token, worker, reads, *rest)
+
+    monkeypatch.setattr(type(fleet.engine.store), "claim", watched)
+    document = run(fleet, fan(nodes.each_word, max_parallel=1).compile(), words=["a", "b", "c"])
+    assert document.error is None
+    assert [reads for instance, reads in read if instance == "work"] == [["a", "a__route"], [], [], []]

@@ -162,12 +162,9 @@ class Interpreter:
         into = {part: {part_of[s] for e in between if part_of[self.edges[e][1]] is part for s in self.edges[e][0]}
                 for part in parts}  # fmt: skip
         order = [part for part in parts if not into[part]]
-        for part in order:
-            order += [
-                one
-                for one in parts
-                if part in into[one] and one not in order and into[one] <= {*order[: order.index(part) + 1]}
-            ]
+        for number, part in enumerate(order):
+            behind = [one for one in parts if part in into[one] and one not in order]
+            order += [one for one in behind if into[one] <= {*order[: number + 1]}]
         return order
 
 

@@ -10,6 +10,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from orchestrator_client.contract.errors import PlanInvalid
+from orchestrator_client.contract.plan import Plan
 from tests.conftest import RedisServer
 from tests.fleet import InProcessFleet
 from tests.integration.loops import finish
@@ -27,16 +28,23 @@ def engine(_redis_session: RedisServer, tmp_path_factory: pytest.TempPathFactory
     fleet.close()
 
 
+def compiled(drawn: Drawn) -> Plan | None:
+    """The plan; None where a cycle has two entries or no end, which nothing else of a drawn graph can be wrong with."""
+    try:
+        return drawn.graph().compile()
+    except PlanInvalid as invalid:
+        if {problem.code for problem in invalid.problems} != {"cycle"}:
+            raise
+        return None
+
+
 @settings(examples, max_examples=150)
 @given(drawn=graphs(), seed=SEEDS, given_seed=st.integers(0, 99))
 def test_a_graph_ends_in_the_state_that_it_says(
     engine: InProcessFleet, drawn: Drawn, seed: int | None, given_seed: int
 ) -> None:
-    try:
-        plan = drawn.graph().compile()
-    except PlanInvalid as invalid:
-        codes = {problem.code for problem in invalid.problems}
-        assert codes == {"cycle"}
+    plan = compiled(drawn)
+    if plan is None:
         event("refused")
         return
     engine.redis.flushall()

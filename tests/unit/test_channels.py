@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator_client.contract.errors import ToolFailed
-from orchestrator_client.contract.plan import Channel, Json, Plan, Step, StepKind
+from orchestrator_client.contract.plan import Channel, Json, Loop, LoopKind, Plan, Step, StepKind
 from orchestrator_worker.compiler import compile_plan
 from orchestrator_worker.context import channels
 from orchestrator_worker.context.channels import reduce_channel
@@ -159,3 +159,40 @@ def test_a_reducer_that_works_in_place_leaves_inputs_and_values_as_they_were() -
     inputs, values = {"a": [0]}, {"n": left({"a": [1]}), "m": left({"a": [2]})}
     assert fold(made, inputs, values) == {"a": [0, 1, 2]}
     assert inputs == {"a": [0]}
+
+
+# --- updates of many passes ------------------------------------------------------------------------------------------
+
+OF_EACH = {name: Channel(reducer=name) for name in ("last", "add", "append", "merge")} | {
+    "own": Channel(reducer=f"{HERE}:keep_longest", default="")
+}
+
+
+@pytest.mark.parametrize(
+    ("channel", "given", "kept"),
+    [
+        ("last", [1, None, 2], [2]),
+        ("add", [1, 2, 3], [6]),
+        ("add", [[1], [2]], [[1, 2]]),
+        ("add", ["a", "b"], ["ab"]),
+        ("add", [0.1, 0.2, 0.3], [0.1, 0.2, 0.3]),
+        ("add", [1, True, 2], [1, True, 2]),
+        ("append", [1, 2], [1, 2]),
+        ("merge", [{"a": 1}, {"b": 2}, {"a": 3}], [{"a": 3, "b": 2}]),
+        ("own", ["a", "bb"], ["a", "bb"]),
+        ("of no channel", [1], []),
+    ],
+)
+def test_updates_are_combined_where_that_changes_nothing(channel: str, given: list[Json], kept: list[Json]) -> None:
+    updates = [(channel, update) for update in given]
+    short = channels.shortened(OF_EACH, updates)
+    assert short == [(channel, update) for update in kept]
+    if kept:
+        assert channels.applied(OF_EACH, {}, short) == channels.applied(OF_EACH, {}, updates)
+
+
+def test_a_cycle_leaves_the_updates_of_its_passes() -> None:
+    loop = Loop(kind=LoopKind.GRAPH, steps=())
+    made = graph(node("c", uses="graph", loop=loop), node("n", "c"), log=Channel(reducer="append"))
+    values = {"c": {"updates": [["log", 1], ["log", 2]]}, "n": left({"log": 3})}
+    assert fold(made, {}, values) == {"log": [1, 2, 3]}

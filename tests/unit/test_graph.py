@@ -244,6 +244,7 @@ class Bad(TypedDict):
     both: Annotated[list[str], "append", "add"]
 
 
+OUT_OF_A_ROUTER = behind(review).add_conditional_edges("a", choose, ["b"]).add_edge("a__route", "b")
 READS_C = tool("terminal.execute", command="{{ steps.c.x }}")
 
 
@@ -281,6 +282,8 @@ class TestMistakes:
             (behind(review, condition="{{ x | nope }}"), "template", "nope"),
             (chain("a", "b").add_edge(START, "b"), "two-starts", "follows both START and 'a'"),
             (behind(READS_C).add_node("c", review).add_edge("a", "c"), "not-upstream", "may not have run"),
+            (OUT_OF_A_ROUTER, "unknown-step", "is a router"),
+            (chain("a").set_cycle("a", max_iterations=3), "cycle", "no cycle begins at 'a'"),
             (StateGraph(dict).add_node("a", review).set_entry_point("a"), "bad-state", "TypedDict"),
         ],
     )  # fmt: skip
