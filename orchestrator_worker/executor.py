@@ -63,7 +63,8 @@ class Executor:
         elif place.step.handlers and number > 1:
             scopes.append(Recovery.kept_at(instance))
         token = secrets.token_hex(4)
-        claim = self._store.claim(run_id, instance, number, token, self._worker, list(reads.values()), scopes)
+        names = place.graph.names(place.step) if place.step else ()
+        claim = self._store.claim(run_id, instance, number, token, self._worker, list(reads.values()), scopes, names)
         if isinstance(claim, Refusal):
             return self._refused(run_id, instance, claim)
         recovery = Recovery.of(claim.scopes.get(Recovery.kept_at(instance)))
@@ -88,7 +89,7 @@ class Executor:
             return Fail(ToolFailed(f"{step.uses} raised {type(error).__name__}: {error}"))
 
     def _resolve_and_perform(self, attempt: Attempt, claim: Claim) -> Want:
-        sight = Sight(attempt.run, attempt.place, self._store, claim.values, claim.scopes)
+        sight = Sight(attempt.run, attempt.place, self._store, claim.values, claim.scopes, claim.variables)
         if reason := sight.jumped_over():
             return Skip(reason)
         step = attempt.step

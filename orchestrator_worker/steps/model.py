@@ -27,6 +27,7 @@ from orchestrator_worker.limits import (
     LONGEST_CACHE_SECONDS,
     LONGEST_REPLY_TOKENS,
     Prepared,
+    digest_of,
     input_tokens,
 )
 from orchestrator_worker.providers.base import (
@@ -187,7 +188,7 @@ class ModelStep:
             reply=reply,
             usage=reply.usage.model_copy(update={"cost_usd": cost}),
             model=model,
-            report=report_of(reply, cost, time.monotonic() - began, bool(planned.prepared.cache_seconds)),
+            report=report_of(reply, cost, time.monotonic() - began, _is_as_described(planned.prepared, call)),
             offers=planned.offers,
             schema=planned.schema,
             selection=planned.prepared.selection,
@@ -220,7 +221,7 @@ class ModelStep:
     def _from_cache(self, call: Call, planned: _Planned) -> Want:
         """The answer that another call of the same request got."""
         stored = self._cached(call.admitted.digest) if call.admitted else None
-        if not isinstance(stored, Mapping):
+        if not isinstance(stored, Mapping) or not _is_as_described(planned.prepared, call):
             return Readmit(self._describe(planned.prepared, call))
         calls = tuple(ToolCall(**asked) for asked in stored["calls"])
         reply = ModelReply(**{**stored, "calls": calls})
@@ -271,6 +272,12 @@ def _prepared(request: ModelRequest, parameters: GenerateParameters, memo: Memo)
         selection=f"asked because {memo.models[memo.model - 1]} had failed" if memo.model else memo.selection,
         cache_seconds=_cache_seconds(parameters),
     )
+
+
+def _is_as_described(prepared: Prepared, call: Call) -> bool:
+    """Whether the call's answer is one for the cache: a variable may have been set since the call was let through, and
+    then it is another request."""
+    return bool(prepared.cache_seconds and call.admitted and call.admitted.digest == digest_of(prepared))
 
 
 def _seconds(call: Call) -> float:

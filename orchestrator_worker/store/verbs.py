@@ -96,9 +96,10 @@ class Verbs(Values):
         worker: str,
         reads: Sequence[str],
         scopes: Sequence[str] = (),
+        variables: Sequence[str] = (),
     ) -> Claim | Refusal:
-        """Start an attempt, taking its lease, and read the values of the instances that it reads, and what the scopes
-        around it are to know."""
+        """Start an attempt, taking its lease, and read the values of the instances that it reads, what the scopes
+        around it are to know, and those of the names that were set."""
         keys = names.RunKeys(run)
         reply = self._on.run(
             "claim",
@@ -123,13 +124,15 @@ class Verbs(Values):
                 json.dumps({"worker": worker}),
                 self._on.hint_ms,
                 len(scopes),
+                len(variables),
                 *scopes,
+                *variables,
                 *reads,
             ],
         )
         if text(reply[0]) != "go":
             return Refusal(text(reply[0]))
-        _, now, dead, excused, call, memo, deltas, ended, failed, *found = reply
+        _, now, dead, excused, call, memo, deltas, ended, failed, seen, *found = reply
         known = dict(zip(scopes, found, strict=False))
         return Claim(
             started_ms=int(now),
@@ -141,6 +144,7 @@ class Verbs(Values):
             deltas=deltas == b"1",
             ended=int(ended or 0),
             failed=int(failed or 0),
+            variables=self._seen(run, seen),
             scopes={scope: json.loads(stored) for scope, stored in known.items() if stored},
         )
 

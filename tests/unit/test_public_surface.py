@@ -16,7 +16,7 @@ from orchestrator_worker.store import Store
 ROOT = Path(__file__).parents[2]
 WORKER_SCRIPTS = sorted((ROOT / "orchestrator_worker/scripts").glob("*.lua"))
 CLIENT_SCRIPTS = sorted((ROOT / "orchestrator_client").rglob("scripts/*.lua"))
-PARTS = {"admission", "budgets", "family", "gates", "instances", "waiting"}
+PARTS = {"admission", "budgets", "family", "gates", "instances", "variables", "waiting"}
 """What several scripts need in front of them; of themselves they do nothing."""
 WORKER_VERBS = [script for script in WORKER_SCRIPTS if script.stem not in PARTS]
 VERBS = [script for script in (*WORKER_VERBS, *CLIENT_SCRIPTS) if script.stem not in PARTS | {"clock"}]
@@ -50,6 +50,10 @@ EXPORTED = {
     "Send",
     "StateGraph",
     "StoreUnavailable",
+    "Variable",
+    "VariableScope",
+    "VariableType",
+    "Version",
     "Why",
     "Written",
     "interrupt",
@@ -146,6 +150,7 @@ def numbered(header: list[str], word: str) -> list[int]:
 def test_there_are_scripts_to_look_at() -> None:
     assert len(WORKER_SCRIPTS) >= 7
     client = {"submit", "cancel", "answer", "clock", "set_limits", "learn_limits", "set_budget", "stream_text"}
+    client |= {"set_variables"}
     assert {script.stem for script in CLIENT_SCRIPTS} >= client
 
 

@@ -21,6 +21,17 @@ def line_of(event: Event) -> str:
     return " ".join((at, event.kind, *_details(event)))
 
 
+def change_of(event: Event) -> Iterator[str]:
+    """`tone v2 by ada: customers asked for it`, of a variable that was set."""
+    data = event.data
+    within = f"{data['within']}." if data.get("within") else ""
+    yield one_line(f"{within}{data.get('name')} v{data.get('version')}")
+    if data.get("seconds"):
+        yield f"for {seconds(float(data['seconds']))}"
+    why = f": {data['why']}" if data.get("why") else ""
+    yield one_line(f"by {data.get('by')}{why}", ERROR_CHARACTERS)
+
+
 def _details(event: Event) -> Iterator[str]:
     """What is said behind the kind: the step, then times, then causes; only what the event has."""
     data = event.data
@@ -34,6 +45,8 @@ def _details(event: Event) -> Iterator[str]:
         yield f"again in {seconds(data['delay_ms'] / 1000)}"
     if event.kind is EventKind.RUN_SUBMITTED:
         yield f"{one_line(event.run)} {plural(int(data.get('steps') or 0), 'step')}"
+    if event.kind is EventKind.VARIABLE_SET:
+        yield from change_of(event)
     if event.kind is EventKind.RUN_CLOSED:
         yield str(data.get("state") or "")
     if event.kind is EventKind.STEP_PROGRESS:
