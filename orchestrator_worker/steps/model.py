@@ -180,6 +180,7 @@ class ModelStep:
         cost = self._prices.of_call(provider_name, reply.model, reply.raw_usage, reply.usage)
         if cost is None:
             cost = self._prices.of_call(provider_name, request.model, reply.raw_usage, reply.usage)
+        kept = bool(planned.prepared.cache_seconds) and _is_as_described(planned.prepared, call)
         unpriced = f"no price is known for this call of '{reply.model}'; its cost is not counted"
         return Answered(
             call=call,
@@ -188,7 +189,7 @@ class ModelStep:
             reply=reply,
             usage=reply.usage.model_copy(update={"cost_usd": cost}),
             model=model,
-            report=report_of(reply, cost, time.monotonic() - began, _is_as_described(planned.prepared, call)),
+            report=report_of(reply, cost, time.monotonic() - began, kept),
             offers=planned.offers,
             schema=planned.schema,
             selection=planned.prepared.selection,
@@ -275,9 +276,9 @@ def _prepared(request: ModelRequest, parameters: GenerateParameters, memo: Memo)
 
 
 def _is_as_described(prepared: Prepared, call: Call) -> bool:
-    """Whether the call's answer is one for the cache: a variable may have been set since the call was let through, and
-    then it is another request."""
-    return bool(prepared.cache_seconds and call.admitted and call.admitted.digest == digest_of(prepared))
+    """Whether the call is the one that was let through: a variable that was set since makes it another request, whose
+    answer is not for the cache."""
+    return call.admitted is not None and call.admitted.digest == digest_of(prepared)
 
 
 def _seconds(call: Call) -> float:

@@ -56,7 +56,7 @@ def call(
     """An attempt at step `ask` that its gate has let through."""
     parameters = {"model": "gpt-4o-mini", "prompt": "Say fine.", **parameters}
     made = Step(id="ask", kind=StepKind.MODEL, uses=uses, **(step or {}))
-    return Call("r", "ask", 1, made, parameters, memo, returned or {}, admitted, on_text)
+    return Call("r", "ask", 1, made, parameters, memo, returned or {}, admitted=admitted, on_text=on_text)
 
 
 def context(folder: Path = Path("/nowhere")) -> ToolContext:
