@@ -15,7 +15,6 @@ from orchestrator_client.contract.reading import EVERY, names_of_outputs, names_
 TEMPORARY = "~"
 """The scope, as the store writes it, of what is set for a time."""
 
-_WITHIN = re.compile(r"(.+(?:\[\d+\]|#\d+))\.([A-Za-z_]\w*)", re.ASCII)
 _INDEX = re.compile(r"\[\d+\]|#\d+")
 _ASKED = re.compile(r"(.+)#\d+\.\d+")
 
@@ -73,6 +72,8 @@ class Variable(Version):
     """The instance, item or pass by whose steps it is seen; empty for the whole run."""
     scope: VariableScope = VariableScope.RUN
     type: VariableType = VariableType.INTERMEDIATE
+    masked: bool = False
+    """A credential in the value, or all of it, is not shown."""
     writers: tuple[str, ...] = ()
     """Steps of the plan that write it; whoever set it is `by`."""
     readers: tuple[str, ...] = ()
@@ -99,12 +100,6 @@ class Setting:
     def field(self) -> str:
         """As the store names it, see `variables.lua`."""
         return f"{TEMPORARY if self.seconds else self.within}/{self.name}"
-
-
-def split(address: str) -> tuple[str, str]:
-    """The item or pass that an address begins with, and the name: `each[2].item` is `item` within `each[2]`."""
-    found = _WITHIN.fullmatch(address)
-    return (found[1], found[2]) if found else ("", address)
 
 
 def around(within: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import islice
@@ -12,7 +12,7 @@ from orchestrator_client.contract import caps
 from orchestrator_client.contract.bindings import bound_by, bound_by_run
 from orchestrator_client.contract.errors import TemplateError
 from orchestrator_client.contract.plan import Json, Plan
-from orchestrator_client.contract.reading import namespaces_of
+from orchestrator_client.contract.reading import names_in, namespaces_of
 from orchestrator_client.contract.run import Receipt, RunRecord
 from orchestrator_client.contract.template import render
 from orchestrator_client.store import Stores
@@ -25,10 +25,10 @@ from orchestrator_client.variables import (
     VariableType,
     Version,
     around,
+    is_place,
     path_of,
     place_of_value,
     scope_of,
-    split,
     step_kind,
 )
 
@@ -74,29 +74,29 @@ class Catalogue:
     @cached_property
     def _sections(self) -> Mapping[str, Json]:
         """Sections of the file, rendered as a step without variables of its own sees them."""
-        written = namespaces_of(self._plan)
-        seen = {name: found.value for name in self._names_set if (found := self._set_in(name, ""))}
+        written, names = namespaces_of(self._plan), self._names_set
+        read = [name for name in dict.fromkeys(names_in(dict(written))) if name in names]
+        seen = {name: found.value for name in read if (found := self._set_in(name, [""]))}
         with suppress(TemplateError):
             rendered: Mapping[str, Json] = render(dict(written), {**self._system, **self._inputs, **seen})
             return rendered
         return written
 
     @property
-    def _names_set(self) -> list[str]:
-        return [
-            name for scope, _, name in (field.rpartition("/") for field in self._latest) if scope in ("", TEMPORARY)
-        ]
+    def _names_set(self) -> frozenset[str]:
+        """Names that were set for all of the run."""
+        fields = (field.rpartition("/") for field in self._latest)
+        return frozenset(name for scope, _, name in fields if scope in ("", TEMPORARY))
 
     # ---- one
 
     def get(self, name: str, within: str) -> Variable | None:
-        """A variable as it is seen within a place; None if there is none of that name."""
-        if within:
-            return self._seen(name, within)
-        if (left := self._left(name)) is not None or (left := self._seen(name, "")) is not None:
-            return left
+        """A variable as it is seen within a place, which the name may begin with; None if there is none."""
+        found = self._seen(name, within)
         place, _, leaf = name.rpartition(".")
-        return self._seen(split(name)[1], split(name)[0]) if split(name)[0] else self._own(leaf, place)
+        if found is None and not within and place and is_place(place, self._plan):
+            return self._seen(leaf, place)
+        return found
 
     def hint(self, name: str) -> str:
         """`; did you mean 'x'?` where something is called nearly so."""
@@ -112,7 +112,7 @@ class Catalogue:
         place = "" if within == TEMPORARY else within
         kind = VariableType.INPUT if name in self._inputs and not place else VariableType.INTERMEDIATE
         kind = VariableType.CONFIGURATION if name in namespaces_of(self._plan) else kind
-        return self._made(name, kind, place, scope_of(within), **{**dict(told), "value": told.value})
+        return self._made(name, kind, place, scope_of(within), **dict(told))
 
     def holds(self, setting: Setting) -> bool:
         """Whether the name has that very value already."""
@@ -120,45 +120,41 @@ class Catalogue:
         return found is not None and found.value == setting.value
 
     def _seen(self, name: str, within: str) -> Variable | None:
-        """As a step there sees it: what was set, then what loops bind, then what the run has."""
-        for place in around(within):
-            if place and (left := self._left(f"{place}.{name}")) is not None and step_kind(place):
+        """As a step there sees it: what steps left, what was set, what loops bind, what the run has."""
+        places = around(within)
+        for place in places:
+            if (left := self._left(f"{place}.{name}" if place else name)) is not None:
                 return left
-        if (found := self._set_in(name, within)) is not None:
+        if (found := self._set_in(name, places)) is not None:
             return found
-        for place in around(within)[:-1]:
-            if step_kind(place) and (bound := self._bound(place)) and name in bound:
+        for place in filter(step_kind, places):
+            if name in (bound := self._bound(place)):
                 return self._made(name, VariableType.INTERMEDIATE, place, scope_of(place), bound[name])
-        if within and (left := self._left(name)) is not None:
-            return left
         return next((one for one in self._of_the_run(name) if one.name == name), None)
 
-    def _own(self, name: str, place: str) -> Variable | None:
-        """What was set for one instance alone."""
-        field = f"{place}/{name}"
-        told = self._store.versions(self._run, [(field, self._latest[field])]) if field in self._latest else []
-        return self.of_setting(field, told[0]) if told else None
+    def _set_in(self, name: str, places: list[str]) -> Variable | None:
+        fields = [field for scope in (TEMPORARY, *places) if (field := f"{scope}/{name}") in self._latest]
+        return next(self._set_now(fields), None)
 
-    def _set_in(self, name: str, within: str) -> Variable | None:
-        fields = [f"{scope}/{name}" for scope in (TEMPORARY, *around(within))]
-        now = self._stores.runs.now_ms() if f"{TEMPORARY}/{name}" in self._latest else 0
-        for field in fields:
-            for told in self._store.versions(
-                self._run, [(field, self._latest[field])] if field in self._latest else []
-            ):
-                if told.until_ms is None or now < told.until_ms:
-                    return self.of_setting(field, told)
-        return None
+    def _set_now(self, fields: Sequence[str]) -> Iterator[Variable]:
+        """What was set and holds, of these fields."""
+        now = self._stores.runs.now_ms() if fields else 0
+        for first in range(0, len(fields), PAGE):
+            page = fields[first : first + PAGE]
+            told = self._store.versions(self._run, [(field, self._latest[field]) for field in page])
+            for field, version in zip(page, told, strict=True):
+                if version.until_ms is None or now < version.until_ms:
+                    yield self.of_setting(field, version)
 
-    def _bound(self, place: str) -> Mapping[str, Json] | None:
-        """What a loop binds in an item or pass; None where it has not come to be."""
+    def _bound(self, place: str) -> Mapping[str, Json]:
+        """What a loop binds in an item or pass; nothing where that has not come to be."""
         loop, number = self._plan.step_at(place), int(place.rstrip("]").rpartition(step_kind(place))[2])
         if loop is None or loop.loop is None:
-            return None
+            return {}
+        if step_kind(place) == "#":
+            return bound_by(loop, number, {})
         memo = self._store.memos(self._run, [place]).get(place)
-        if step_kind(place) == "[":
-            return bound_by(loop, number, memo) if memo else None
-        return bound_by(loop, number, {})
+        return bound_by(loop, number, memo) if memo else {}
 
     def _left(self, instance: str) -> Variable | None:
         """What a step left; None if it left nothing."""
@@ -179,10 +175,7 @@ class Catalogue:
     def _all(self, kind: VariableType | None) -> Iterator[Variable]:
         overridden = {field[1:] for field in self._latest if field.startswith("/")}
         yield from (one for one in self._of_the_run() if one.name not in overridden)
-        for field, version in self._latest.items():
-            for told in self._store.versions(self._run, [(field, version)]):
-                if told.until_ms is None or self._stores.runs.now_ms() < told.until_ms:
-                    yield self.of_setting(field, told)
+        yield from self._set_now(list(self._latest))
         if kind in (None, VariableType.INTERMEDIATE):
             yield from self._of_steps()
             yield from self._of_items()
@@ -265,7 +258,8 @@ class Catalogue:
             within=within,
             scope=scope,
             type=kind,
-            value=shown(value, name),
+            value=(seen := shown(value, name)),
+            masked=seen != value,
             version=version,
             writers=writers,
             readers=self._uses.readers(path if writers else name),

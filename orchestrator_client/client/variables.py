@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from orchestrator_client.client.catalogue import Catalogue
-from orchestrator_client.client.settable import MASK, checked, shown
+from orchestrator_client.client.settable import checked
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import InputsInvalid
 from orchestrator_client.contract.event import Event, EventKind
@@ -135,7 +135,7 @@ def _settings_of(document: Mapping[str, Json]) -> Sequence[Setting]:
 
 def _can_be_restored(variable: Variable) -> bool:
     """Whether it was given or set, for good and by somebody else than the run itself."""
-    if variable.scope is VariableScope.TEMPORARY or shown(variable.value, variable.name) == MASK:
+    if variable.scope is VariableScope.TEMPORARY or variable.masked:
         return False
     return variable.type is VariableType.INPUT or (variable.version > 0 and not variable.writers)
 

@@ -29,27 +29,28 @@ def names_read_by(step: Step, plan: Plan) -> tuple[str, ...]:
 
 def names_of_outputs(plan: Plan) -> tuple[str, ...]:
     """The same of the plan's outputs."""
-    return _with_namespaces(plan, _named(plan.outputs))
+    return _with_namespaces(plan, names_in(plan.outputs))
 
 
 def _with_namespaces(plan: Plan, found: Iterator[str]) -> tuple[str, ...]:
     """The names, and those that a section of the file reads where it is read itself."""
     names, spaces = dict.fromkeys(found), namespaces_of(plan)
     if not names.keys().isdisjoint(spaces):
-        names |= dict.fromkeys(_named(spaces))
+        names |= dict.fromkeys(names_in(spaces))
     return (EVERY,) if EVERY in names else tuple(names)
 
 
 def _named_in(step: Step) -> Iterator[str]:
-    yield from _named([step.parameters, step.model])
-    yield from _named([[handler.action, handler.fallback_value] for handler in step.handlers])
+    yield from names_in([step.parameters, step.model])
+    yield from names_in([[handler.action, handler.fallback_value] for handler in step.handlers])
     yield from _named_in_condition(step.condition)
     if (loop := step.loop) is not None:
-        yield from _named([loop.items, loop.max_parallel, loop.max_iterations])
+        yield from names_in([loop.items, loop.max_parallel, loop.max_iterations])
         yield from _named_in_condition(loop.condition)
 
 
-def _named(value: Json) -> Iterator[str]:
+def names_in(value: Json) -> Iterator[str]:
+    """The names that the templates in a value read; some more than once."""
     if isinstance(value, str):
         try:
             yield from map(_name, references(value))
@@ -58,7 +59,7 @@ def _named(value: Json) -> Iterator[str]:
             return
     elif isinstance(value, dict | list):
         for part in [*value, *value.values()] if isinstance(value, dict) else value:
-            yield from _named(part)
+            yield from names_in(part)
 
 
 def _named_in_condition(condition: Json) -> Iterator[str]:
@@ -68,7 +69,7 @@ def _named_in_condition(condition: Json) -> Iterator[str]:
         yield from map(_name, references_of_condition(condition))
     except TemplateError:
         # A question to a model is no condition, but may hold templates.
-        yield from _named(condition)
+        yield from names_in(condition)
 
 
 def _name(reference: Reference) -> str:

@@ -82,11 +82,13 @@ def test_one_is_shown_by_its_name(fleet: Fleet) -> None:
     assert "has no variable 'tonne'; did you mean 'tone'?" in err
 
 
-def test_a_secret_is_never_shown(fleet: Fleet) -> None:
+def test_a_secret_is_never_shown(fleet: Fleet, tmp_path: Path) -> None:
     run = fleet.submit("-i", "who=sk-ant-abcdefghijklmnop123456")
     shown = [fleet.run("vars", run, *rest)[1] for rest in ([], ["who"], ["api_key"], ["export"], ["history", "who"])]
     assert all("hush" not in text and "abcdefgh" not in text for text in shown)
     assert shown[1] == "sk-a…\n"
+    (tmp_path / "all.json").write_text(shown[3])
+    assert fleet.run("vars", fleet.submit(), "import", tmp_path / "all.json")[1] == "nothing in it is new to the run\n"
 
 
 def test_one_is_set_and_its_history_is_kept(fleet: Fleet) -> None:
