@@ -19,6 +19,10 @@ _INDEX = re.compile(r"\[\d+\]|#\d+")
 _ASKED = re.compile(r"(.+)#\d+\.\d+")
 
 
+_OF_ITEMS = (LoopKind.MAP, LoopKind.SENDS)
+"""Loops whose scopes are written `[2]`; passes are `#2`."""
+
+
 class VariableScope(StrEnum):
     """By which steps a variable is seen."""
 
@@ -134,7 +138,7 @@ def is_place(within: str, plan: Plan) -> bool:
     """Whether the plan can have such an instance, item or pass."""
     for place in [within, *around(within)[1:-1]]:
         step, kind = plan.step_at(place), step_kind(place)
-        if step is None or (kind and (step.loop is None or (step.loop.kind is LoopKind.MAP) != (kind == "["))):
+        if step is None or (kind and (step.loop is None or (step.loop.kind in _OF_ITEMS) != (kind == "["))):
             return False
     return True
 
