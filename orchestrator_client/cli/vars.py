@@ -29,6 +29,13 @@ _NOTES = (
 )
 
 
+def of_one_variable(command: Any) -> Any:
+    """What a command takes that shows one variable."""
+    for option in reversed((name_argument, within_option, json_option, redis_option, click.pass_obj)):
+        command = option(command)
+    return command
+
+
 def note_options(command: Any) -> Any:
     """The options that say who and why."""
     for option in reversed(_NOTES):
@@ -92,11 +99,7 @@ def variables(
 
 
 @variables.command()
-@name_argument
-@within_option
-@json_option
-@redis_option
-@click.pass_obj
+@of_one_variable
 def get(target: tuple[str, str | None], name: str, within: str, output: str | None, url: str | None) -> None:
     """Show one variable: its value alone, or with `-o json` all that is known of it."""
     run_id, before = target
@@ -134,11 +137,7 @@ def set_variable(
 
 
 @variables.command()
-@name_argument
-@within_option
-@json_option
-@redis_option
-@click.pass_obj
+@of_one_variable
 def history(target: tuple[str, str | None], name: str, within: str, output: str | None, url: str | None) -> None:
     """Show the values that a name has had: who set each, when and why."""
     run_id, before = target
