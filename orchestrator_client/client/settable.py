@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import InputsInvalid
@@ -32,8 +32,9 @@ def checked(plan: Plan, settings: Sequence[Setting], by: str, why: str) -> None:
     Raises:
         InputsInvalid: with every problem that was found, one line a name.
     """
+    steps = ids_of(plan)
     problems = [
-        f"variable {setting.name[:80]!r} {problem}" for setting in settings for problem in _wrong(setting, plan)
+        f"variable {setting.name[:80]!r} {problem}" for setting in settings for problem in _wrong(setting, plan, steps)
     ]
     problems += [
         f"{what} has {len(words):,} characters; at most {WORDS_CHARACTERS:,} are kept"
@@ -49,7 +50,7 @@ def checked(plan: Plan, settings: Sequence[Setting], by: str, why: str) -> None:
         raise InputsInvalid(problems)
 
 
-def _wrong(setting: Setting, plan: Plan) -> Iterator[str]:
+def _wrong(setting: Setting, plan: Plan, steps: Collection[str]) -> Iterator[str]:
     """What is wrong with one name and its value."""
     from orchestrator_client.loader import dialect
 
@@ -59,7 +60,7 @@ def _wrong(setting: Setting, plan: Plan) -> Iterator[str]:
         yield f"is no name: write a letter, then letters, digits and _, at most {NAME_CHARACTERS} in all"
     elif name in reserved:
         yield "means something else in a template, which stays as it is; choose another name"
-    elif name in ids_of(plan):
+    elif name in steps:
         yield "is a step: what it left is a receipt, and stands; choose another name and read that one"
     elif name in (plan.channels or {}):
         yield "is a channel of the state, which is folded from what its nodes leave; choose another name"

@@ -137,7 +137,7 @@ def _can_be_restored(variable: Variable) -> bool:
     """Whether it was given or set, for good and by somebody else than the run itself."""
     if variable.scope is VariableScope.TEMPORARY or variable.masked:
         return False
-    return variable.type is VariableType.INPUT or (variable.version > 0 and not variable.writers)
+    return variable.type is VariableType.INPUT or (variable.version > 0 and variable.by != variable.address)
 
 
 def _source(document: Mapping[str, Json]) -> str:

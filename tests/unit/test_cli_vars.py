@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
+from orchestrator_client.contract import names
 from tests.conftest import RedisServer
 from tests.unit.test_cli_runs import Fleet
 
@@ -125,6 +127,10 @@ def test_what_was_exported_is_taken_over_by_another_run(fleet: Fleet, tmp_path: 
     for name, value in (("tone", "formal"), ("extra", '{"a": 1}')):
         fleet.run("vars", first, "set", name, value)
     fleet.run("vars", first, "set", "note", "7", "--within", "each[1]")
+    with redis.Redis.from_url(fleet.url) as client:
+        left = json.dumps({"result": "x", "success": True})
+        client.hset(names.RunKeys(first).values, mapping={"draft": left, "draft#1.1": left})
+        client.expire(names.RunKeys(first).values, 60)
     file = tmp_path / "variables.json"
     file.write_text(fleet.run("vars", first, "export")[1])
     code, out, _ = fleet.run("vars", second, "import", file)
