@@ -102,7 +102,7 @@ class Setting:
 
     @property
     def field(self) -> str:
-        """As the store names it, see `variables.lua`."""
+        """As the store names it, see `see.lua`."""
         return f"{TEMPORARY if self.seconds else self.within}/{self.name}"
 
 

@@ -63,8 +63,7 @@ class Executor:
         elif place.step.handlers and number > 1:
             scopes.append(Recovery.kept_at(instance))
         token = secrets.token_hex(4)
-        names = place.graph.names(place.step) if place.step else ()
-        claim = self._store.claim(run_id, instance, number, token, self._worker, list(reads.values()), scopes, names)
+        claim = self._store.claim(run_id, instance, number, token, self._worker, list(reads.values()), scopes)
         if isinstance(claim, Refusal):
             return self._refused(run_id, instance, claim)
         recovery = Recovery.of(claim.scopes.get(Recovery.kept_at(instance)))
@@ -89,7 +88,11 @@ class Executor:
             return Fail(ToolFailed(f"{step.uses} raised {type(error).__name__}: {error}"))
 
     def _resolve_and_perform(self, attempt: Attempt, claim: Claim) -> Want:
-        sight = Sight(attempt.run, attempt.place, self._store, claim.values, claim.scopes, claim.variables)
+        place = attempt.place
+        # One read for all of its templates; a run in which nothing was set is spared it, and the search for names too.
+        names = place.graph.names(place.step) if claim.variables and place.step else ()
+        variables = self._store.see(attempt.run.run, place.instance, names)
+        sight = Sight(attempt.run, place, self._store, claim.values, claim.scopes, variables)
         if reason := sight.jumped_over():
             return Skip(reason)
         step = attempt.step

@@ -190,7 +190,7 @@ class RunKeys:
 
     @property
     def variables(self) -> str:
-        """Hash: `scope/name` -> its version, of every name that was set at run time, see `variables.lua`."""
+        """Hash: `scope/name` -> its version, of every name that was set at run time, see `see.lua`."""
         return f"orc:{{{self.run}}}:variables"
 
     @property

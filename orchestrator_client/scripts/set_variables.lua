@@ -1,5 +1,5 @@
 -- Give names of a run new values, all or none: steps that start from now on read them.
--- KEYS 1 record (hash; `variables`: how many versions were set)  2 variables (hash)  3 versions (hash): as variables.lua
+-- KEYS 1 record (hash; `variables`: how many versions were set)  2 variables (hash)  3 versions (hash): as see.lua
 --      has them  4 events (stream)
 -- ARGV 1 ttl (s)  2 run  3 most names  4 versions that are kept of a name
 --      5… `scope/name`, how long it holds (ms; 0: for good), entry (JSON), event data (JSON, an object that is not

@@ -1,12 +1,11 @@
--- needs: instances gates waiting budgets admission variables
+-- needs: instances gates waiting budgets admission
 -- Let one attempt of one instance start, and hand it the values that it reads.
 -- KEYS 1 record (hash)  2 instances (hash)  3 values (hash)  4 receipts (hash)  5 events (stream)  6 orc:timetable (zset)
 --      7 calls (hash)  8 memos (hash)  9 arrivals (hash)
 -- ARGV 1 ttl (s)  2 run  3 instance  4 attempt  5 lease (ms)  6 claim token  7 event data (JSON)  8 look again after (ms)
---      9 number of memos to read  10 number of names to read  11… instances whose memos to read, then names of variables,
---      then instances whose values to read
+--      9 number of memos to read  10… instances whose memos to read, then instances whose values to read
 -- Reply: {'go', now (ms), dead (0|1), excused, call | false, memo | false, deltas wanted | false, scopes of it that have
---      ended | false, instances in them that failed | false, variables (as see.lua; false: none was ever set),
+--      ended | false, instances in them that failed | false, versions of variables that were set in the run | false,
 --      memo | false, …, value | false, …}
 --      · {'settled'} it has its receipt already · {'cancelled'} the run is halted, and the instance was given that receipt now
 --      · {'parked'} its provider's gate has closed since · {'refused'} not this attempt, not now
@@ -47,11 +46,7 @@ if not again then event(KEYS[5], ttl_s, 'step_started', now, instance, attempt, 
 
 local reply = { 'go', now, tonumber(open.dead), open.excused, call, redis.call('HGET', KEYS[8], instance), deltas }
 local ended, failed = unpack(redis.call('HMGET', KEYS[9], instance .. '~', instance .. '~!'))
-reply[#reply + 1], reply[#reply + 2] = ended, failed
-local memos, named = tonumber(ARGV[9]), tonumber(ARGV[10])
-local names = {}
-for i = 11 + memos, 10 + memos + named do names[#names + 1] = ARGV[i] end
-reply[#reply + 1] = set and seen_variables(run, instance, names, now)
+reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = ended, failed, set
 local function read(key, first, last)
   -- unpack() has a limit of a few thousand arguments.
   for from = first, last, 1000 do
@@ -60,6 +55,7 @@ local function read(key, first, last)
     end
   end
 end
-read(KEYS[8], 11, 10 + memos)
-read(KEYS[3], 11 + memos + named, #ARGV)
+local memos = tonumber(ARGV[9])
+read(KEYS[8], 10, 9 + memos)
+read(KEYS[3], 10 + memos, #ARGV)
 return reply

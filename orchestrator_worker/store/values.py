@@ -40,11 +40,8 @@ class Values(Part):
         """Those of the names that were set, as an instance sees them now; without one, as the run itself does."""
         if not wanted:
             return {}
-        return self._seen(run, self._on.run("see", [names.RunKeys(run).record], [run, instance, *wanted]))
-
-    def _seen(self, run: str, reply: Sequence[bytes] | None) -> dict[str, Json]:
-        """Name -> value, from what `seen_variables` gives."""
-        parts, seen = list(reply or ()), {}
+        parts = self._on.run("see", [names.RunKeys(run).record], [run, instance, *wanted])
+        seen = {}
         for name, version, entry in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
             told = json.loads(entry.split(b"|", 2)[2])
             if told.get("large"):

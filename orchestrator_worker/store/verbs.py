@@ -96,10 +96,9 @@ class Verbs(Values):
         worker: str,
         reads: Sequence[str],
         scopes: Sequence[str] = (),
-        variables: Sequence[str] = (),
     ) -> Claim | Refusal:
-        """Start an attempt, taking its lease, and read the values of the instances that it reads, what the scopes
-        around it are to know, and those of the names that were set."""
+        """Start an attempt, taking its lease, and read the values of the instances that it reads, and what the scopes
+        around it are to know."""
         keys = names.RunKeys(run)
         reply = self._on.run(
             "claim",
@@ -124,15 +123,13 @@ class Verbs(Values):
                 json.dumps({"worker": worker}),
                 self._on.hint_ms,
                 len(scopes),
-                len(variables),
                 *scopes,
-                *variables,
                 *reads,
             ],
         )
         if text(reply[0]) != "go":
             return Refusal(text(reply[0]))
-        _, now, dead, excused, call, memo, deltas, ended, failed, seen, *found = reply
+        _, now, dead, excused, call, memo, deltas, ended, failed, versions, *found = reply
         known = dict(zip(scopes, found, strict=False))
         return Claim(
             started_ms=int(now),
@@ -144,7 +141,7 @@ class Verbs(Values):
             deltas=deltas == b"1",
             ended=int(ended or 0),
             failed=int(failed or 0),
-            variables=self._seen(run, seen),
+            variables=int(versions or 0),
             scopes={scope: json.loads(stored) for scope, stored in known.items() if stored},
         )
 

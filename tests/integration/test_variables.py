@@ -221,17 +221,17 @@ def test_one_attempt_sees_one_version_in_all_its_templates(fleet: InProcessFleet
     run = fleet.submit(plan_of(text("s", "{{ tone }}", condition="{{ tone == 'a' }}")))
     run.variables.set("tone", "a")
     message = fleet.take(names.TOOL_QUEUE)
-    seen = fleet.engine.store.claim
-    claims = []
+    see, reads = fleet.engine.store.see, list[Any]()
 
-    def claim(*arguments: Any) -> Any:
-        claims.append(seen(*arguments))
+    def see_and_set(*arguments: Any) -> Any:
+        reads.append(see(*arguments))
         run.variables.set("tone", "b")  # while the attempt runs
-        return claims[-1]
+        return reads[-1]
 
-    fleet.engine.store.claim = claim  # type: ignore[method-assign]
+    fleet.engine.store.see = see_and_set  # type: ignore[method-assign]
     fleet.deliver(message)
     assert result(run, "s") == "a"
+    assert reads == [{"tone": "a"}]
 
 
 def test_variables_are_only_looked_for_where_one_was_set(fleet: InProcessFleet) -> None:
