@@ -134,7 +134,7 @@ def namespaces(root: Mapping, inputs: Collection[str], problems: Problems) -> di
     for key, node in found.items():
         tags.refuse(node, f"in {quoted(key)}", problems)
         scope = Scope({}, inputs, namespaces=found.keys())
-        placeholders.plain(node, scope, problems)
+        placeholders.plain([node], scope, problems)
         named(node, scope, problems)
     return {key: plain(node) for key, node in found.items()}
 
@@ -149,7 +149,7 @@ def checked_outputs(nodes: dict[str, Node], steps: Scope, problems: Problems) ->
     scope, reads = replace(steps, outputs=nodes.keys()), {}
     for name, node in nodes.items():
         tags.refuse(node, "among the outputs", problems)
-        placeholders.plain(node, scope, problems)
+        placeholders.plain([node], scope, problems)
         reads[name] = named(node, scope, problems)
     _refuse_cycles(nodes, reads, problems)
     return {name: plain(node) for name, node in nodes.items()}

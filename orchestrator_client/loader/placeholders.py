@@ -7,7 +7,7 @@ what a backslash or a second dollar stands before. It is read once, when the fil
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
@@ -27,9 +27,9 @@ _ROOMS = frozenset({"inputs", "parameters", "state", "steps", "outputs"})
 """Names under which others stand."""
 
 
-def plain(node: Node | None, scope: Scope, problems: Problems) -> None:
-    """Write every placeholder below a node as a template; the node's text stays as it is in the file, for messages."""
-    for scalar in scalars_in(node) if node is not None else ():
+def plain(nodes: Iterable[Node | None], scope: Scope, problems: Problems) -> None:
+    """Write every placeholder below some nodes as a template; their text stays as it is in the file, for messages."""
+    for scalar in (scalar for node in nodes if node is not None for scalar in scalars_in(node)):
         if isinstance(scalar.value, str) and "${" in scalar.value:
             scalar.value = "".join(_pieces(scalar, scope, problems))
 
