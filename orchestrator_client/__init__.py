@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from orchestrator_client.graph import tool as tool
     from orchestrator_client.loader import load as load
     from orchestrator_client.loader import loads as loads
+    from orchestrator_client.variables import Variable as Variable
+    from orchestrator_client.variables import VariableScope as VariableScope
+    from orchestrator_client.variables import VariableType as VariableType
+    from orchestrator_client.variables import Version as Version
     from orchestrator_client.why import Why as Why
 
 _WHERE = {
@@ -70,6 +74,7 @@ _WHERE = {
     "gates": ("GateView",),
     "graph": ("END", "START", "StateGraph", "model", "tool"),
     "loader": ("load", "loads"),
+    "variables": ("Variable", "VariableScope", "VariableType", "Version"),
     "why": ("Why",),
 }
 _MODULE_OF = {name: module for module, exported in _WHERE.items() for name in exported}

@@ -9,7 +9,7 @@ from orchestrator_client.contract.models import AUTO_PROVIDER
 from orchestrator_client.contract.plan import Json, Step, StepKind
 from orchestrator_worker.compiler import Graph
 from orchestrator_worker.context.asked import AskedStep
-from orchestrator_worker.context.places import asks_model, place_of
+from orchestrator_worker.context.places import Place, asks_model, place_of
 from orchestrator_worker.context.sight import Sight
 from orchestrator_worker.limits import Asking
 from orchestrator_worker.records import OpenRun, Ready
@@ -48,7 +48,7 @@ class Admission:
         message goes out all the same, and whoever takes it finds out."""
         places = {one: place_of(graph, one.instance) for one in models}
         wanted = (instance for place in places.values() for instance in place.reads().values())
-        values = self._store.values(run.run, list(dict.fromkeys(wanted)))
+        values, is_set = self._store.values_before(run.run, list(dict.fromkeys(wanted)))
         begun = {one.instance for one in models if one.attempt > 1}
         kept = (
             begun
@@ -62,13 +62,18 @@ class Admission:
         calls = {}
         for one, place in places.items():
             try:
-                call = _call(Sight(run, place, self._store, values, memos), one, memos, returned)
+                variables = self._variables(run, place) if is_set else {}
+                call = _call(Sight(run, place, self._store, values, memos, variables), one, memos, returned)
                 if call is not None:
                     calls[one] = self._asking.describe(self._model_step.prepare(call), run, graph.plan, call.step)
             except Exception as error:  # noqa: BLE001 - one step's fault must not keep the others from being sent
                 # The attempt meets the same error, and fails with it where a failure is recorded.
                 logger.debug("%s: its call cannot be described: %s", one.instance, error)
         return calls
+
+    def _variables(self, run: OpenRun, place: Place) -> Mapping[str, Json]:
+        """The names that the step's templates read, of those that were set."""
+        return self._store.see(run.run, place.instance, place.graph.names(place.step)) if place.step else {}
 
 
 def _call(sight: Sight, ready: Ready, memos: Mapping[str, Json], returned: Mapping[str, Json]) -> Call | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator_client.contract.plan import Plan, Step
+from orchestrator_client.contract.reading import names_read_by
 from orchestrator_worker.context.auto import AutoTag, tags_of
 
 
@@ -38,6 +39,13 @@ class Graph:
     """What steps leave to a model; without those that leave nothing."""
     order: tuple[Step, ...] = ()
     """Of a pipeline with a state: its steps, each behind its predecessors. Updates are folded in this order."""
+    _names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def names(self, step: Step) -> tuple[str, ...]:
+        """The names that a step's templates read; worked out when it is first asked for."""
+        if (known := self._names.get(step.id)) is None:
+            known = self._names[step.id] = names_read_by(step, self.plan)
+        return known
 
 
 def compile_plan(plan: Plan) -> Graph:

@@ -91,7 +91,11 @@ class Executor:
             return Fail(ToolFailed(f"{step.uses} raised {type(error).__name__}: {error}"))
 
     def _resolve_and_perform(self, attempt: Attempt, claim: Claim) -> Want:
-        sight = Sight(attempt.run, attempt.place, self._store, claim.values, claim.scopes)
+        place = attempt.place
+        # One read for all of its templates; a run in which nothing was set is spared it, and the search for names too.
+        names = place.graph.names(place.step) if claim.variables and place.step else ()
+        variables = self._store.see(attempt.run.run, place.instance, names)
+        sight = Sight(attempt.run, place, self._store, claim.values, claim.scopes, variables)
         if claim.memo is None and (reason := sight.jumped_over()):
             return Skip(reason)
         step = attempt.step

@@ -75,6 +75,8 @@ class Claim:
     """Of a loop: instances within it that have failed for good."""
     scopes: dict[str, Json] = field(default_factory=dict)
     """What the scopes around it know, by their names."""
+    variables: int = 0
+    """Versions of variables that were set in its run: with any, the attempt asks which it sees."""
     deltas: bool = False
     """Somebody reads along as the run's models write."""
 

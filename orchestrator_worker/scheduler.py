@@ -23,6 +23,7 @@ from orchestrator_client.contract.errors import (
 )
 from orchestrator_client.contract.message import Hint
 from orchestrator_client.contract.plan import Json, Plan, Step
+from orchestrator_client.contract.reading import names_of_outputs
 from orchestrator_client.contract.run import ErrorInfo, Outcome, RunRecord, RunState, Submission, Wish
 from orchestrator_client.contract.template import references, render
 from orchestrator_worker import lifecycle
@@ -188,7 +189,7 @@ class Scheduler:
         if record.state is not RunState.RUNNING or record.open > 0:
             return None
         run, graph = self._runs.open(run_id)
-        outputs, problem = self._outputs(run, graph)
+        outputs, problem = self._outputs(run, graph, record)
         error = self._error_of(record, problem)
         state = lifecycle.final_state(record, failed=record.failed > 0 or error is not None)
         error = error if state is RunState.FAILED else None
@@ -322,7 +323,7 @@ class Scheduler:
             case _:
                 assert_never(due.repair)
 
-    def _outputs(self, run: OpenRun, graph: Graph) -> tuple[dict[str, Json], ErrorInfo | None]:
+    def _outputs(self, run: OpenRun, graph: Graph, record: RunRecord) -> tuple[dict[str, Json], ErrorInfo | None]:
         """The plan's outputs, each rendered by itself; the first that cannot be is the problem."""
         declared = graph.plan.outputs
         named = {reference.name for reference in references(declared)}
@@ -334,7 +335,9 @@ class Scheduler:
             values = fetch(reads)
             channels = graph.plan.channels
             state = None if channels is None else fold(channels, run.inputs(), graph.order, values)
-            scope = scope_of(run, graph.plan, values, fetch, None if state is None else {**state, "state": state})
+            bound = None if state is None else {**state, "state": state}
+            variables = self._store.see(run.run, "", names_of_outputs(graph.plan)) if record.variables else {}
+            scope = scope_of(run, graph.plan, values, fetch, bound, variables)
         except ToolFailed as error:
             return outputs, ErrorInfo.of(error)
         for name in in_order_of_reference(declared):

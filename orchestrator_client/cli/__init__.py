@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator_client.cli import fleet, follow, limits, money, plans, questions, runs, tools, why
+from orchestrator_client.cli import fleet, follow, limits, money, plans, questions, runs, tools, vars, why
 from orchestrator_client.cli.faults import FaultyGroup
 
 __all__ = ["main"]
@@ -41,6 +41,7 @@ for command in (
     runs.result,
     runs.cancel,
     runs.runs,
+    vars.variables,
     why.why,
     questions.questions,
     questions.approve,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, overload
@@ -14,6 +15,7 @@ from orchestrator_client.budgets import BudgetView
 from orchestrator_client.client.pipelines import Pipeline
 from orchestrator_client.client.run import Run
 from orchestrator_client.client.sync import Client
+from orchestrator_client.client.variables import LISTED, Variables
 from orchestrator_client.contract.event import Event
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.question import AskedQuestion
@@ -21,6 +23,7 @@ from orchestrator_client.contract.run import RunDocument, RunRecord, RunState
 from orchestrator_client.costs import CostReport
 from orchestrator_client.gates import GateView
 from orchestrator_client.messages import Message, Messages
+from orchestrator_client.variables import Variable, VariableScope, VariableType, Version
 from orchestrator_client.why import Why
 
 if TYPE_CHECKING:
@@ -48,12 +51,57 @@ class AsyncMessages:
         return message
 
 
+class AsyncVariables:
+    """`Variables` for asyncio: the same methods, awaited."""
+
+    def __init__(self, variables: Variables) -> None:
+        self._variables = variables
+
+    async def list(
+        self, scope: VariableScope | str | None = None, type: VariableType | str | None = None, limit: int = LISTED
+    ) -> Sequence[Variable]:
+        """As `Variables.list`."""
+        return await asyncio.to_thread(self._variables.list, scope, type, limit)
+
+    async def get(self, name: str, within: str = "") -> Variable:
+        """As `Variables.get`."""
+        return await asyncio.to_thread(self._variables.get, name, within)
+
+    async def set(
+        self, name: str, value: Json, *, within: str = "", seconds: float | None = None, why: str = "", by: str = ""
+    ) -> Variable:
+        """As `Variables.set`."""
+        told = partial(self._variables.set, name, value, within=within, seconds=seconds, why=why, by=by)
+        return await asyncio.to_thread(told)
+
+    async def history(self, name: str, within: str = "") -> Sequence[Version]:
+        """As `Variables.history`."""
+        return await asyncio.to_thread(self._variables.history, name, within)
+
+    def changes(self, after: str = "0", timeout: float | None = None) -> AsyncIterator[Event]:
+        """As `Variables.changes`."""
+        return _in_threads(self._variables.changes(after, timeout))
+
+    async def export(self) -> dict[str, Json]:
+        """As `Variables.export`."""
+        return await asyncio.to_thread(self._variables.export)
+
+    async def restore(self, document: Mapping[str, Json], *, why: str = "", by: str = "") -> Sequence[str]:
+        """As `Variables.restore`."""
+        return await asyncio.to_thread(partial(self._variables.restore, document, why=why, by=by))
+
+
 class AsyncRun:
     """`Run` for asyncio: the same methods, awaited. The work is done in threads."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self.id = run.id
+
+    @property
+    def variables(self) -> AsyncVariables:
+        """As `Run.variables`."""
+        return AsyncVariables(self._run.variables)
 
     async def status(self) -> RunRecord:
         """As `Run.status`."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal, overload
 
 from orchestrator_client.client.facts import facts_of
+from orchestrator_client.client.variables import Variables
 from orchestrator_client.contract.event import Event
 from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.contract.question import AskedQuestion
@@ -36,6 +37,11 @@ class Run:
             RunNotFound: the store has no such run (any more).
         """
         return self._store.record(self.id)
+
+    @property
+    def variables(self) -> Variables:
+        """Its variables: what its templates may read, and what may be set while it goes on."""
+        return Variables(self._stores, self.id, self._check)
 
     def plan(self) -> Plan:
         """The plan that the run is pinned to."""

@@ -39,6 +39,12 @@ QUESTION_BYTES = 256 * 1024
 ANSWER_BYTES = 1024 * 1024
 """Size of an answer as JSON."""
 
+VARIABLES = 10_000
+"""Names that may be set in one run, each scope's counted by itself."""
+
+VERSIONS = 100
+"""Versions that are kept of one name; the oldest go first."""
+
 TEMPLATE_BYTES = 1024 * 1024
 """Size of a template's source."""
 

@@ -40,6 +40,9 @@ class EventKind(StrEnum):
     """`data`: reason."""
     STEP_CANCELLED = "step_cancelled"
     """`data`: reason."""
+    VARIABLE_SET = "variable_set"
+    """Somebody gave a name a new value. `data`: name, version, by, why; within (an instance, item or pass), seconds
+    (for which it holds)."""
     RUN_CLOSED = "run_closed"
     """The last event of every run. `data`: state, error."""
 

@@ -189,6 +189,20 @@ class RunKeys:
         return f"orc:{{{self.run}}}:children"
 
     @property
+    def variables(self) -> str:
+        """Hash: `scope/name` -> its version, of every name that was set at run time, see `see.lua`."""
+        return f"orc:{{{self.run}}}:variables"
+
+    @property
+    def versions(self) -> str:
+        """Hash: `scope/name@version` -> `set at ms|until ms|JSON`."""
+        return f"orc:{{{self.run}}}:versions"
+
+    def variable(self, version: str) -> str:
+        """String: the value of one version (`scope/name@version`) that is large, zlib-compressed JSON."""
+        return f"orc:{{{self.run}}}:variable:{version}"
+
+    @property
     def deltas(self) -> str:
         """Stream: pieces of text as models write them, see `event.Delta`."""
         return f"orc:{{{self.run}}}:deltas"

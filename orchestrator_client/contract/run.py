@@ -189,6 +189,8 @@ class RunRecord(Record):
     submitted_ms: int = 0
     started_ms: int | None = None
     ended_ms: int | None = None
+    variables: int = 0
+    """Versions of variables that were set while it ran."""
     halt: str = ""
     """The instance whose failure stopped the run; empty while nothing has."""
     error: ErrorInfo | None = None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 from orchestrator_client.contract.plan import Input, InputType, Json, coerce
-from orchestrator_client.loader import dialect, tags
+from orchestrator_client.loader import dialect, placeholders, tags
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.references import Scope, named
@@ -133,7 +133,9 @@ def namespaces(root: Mapping, inputs: Collection[str], problems: Problems) -> di
     found = {key: node for key in dialect.NAMESPACES if (node := root.get(key)) is not None}
     for key, node in found.items():
         tags.refuse(node, f"in {quoted(key)}", problems)
-        named(node, Scope({}, inputs, namespaces=found.keys()), problems)
+        scope = Scope({}, inputs, namespaces=found.keys())
+        placeholders.plain([node], scope, problems)
+        named(node, scope, problems)
     return {key: plain(node) for key, node in found.items()}
 
 
@@ -147,6 +149,7 @@ def checked_outputs(nodes: dict[str, Node], steps: Scope, problems: Problems) ->
     scope, reads = replace(steps, outputs=nodes.keys()), {}
     for name, node in nodes.items():
         tags.refuse(node, "among the outputs", problems)
+        placeholders.plain([node], scope, problems)
         reads[name] = named(node, scope, problems)
     _refuse_cycles(nodes, reads, problems)
     return {name: plain(node) for name, node in nodes.items()}

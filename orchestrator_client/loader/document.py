@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.plan import Json, Plan
+from orchestrator_client.contract.reading import NAMESPACES
 from orchestrator_client.loader import declarations, dialect, edges, ids, loops, model, policy, recovery, steps, uses
 from orchestrator_client.loader.children import Family
 from orchestrator_client.loader.codes import Code
@@ -35,10 +36,6 @@ def read(root: Node | None, problems: Problems, family: Family | None = None, gi
         return _plan(root, problems, family or Family.of(problems.file, read), given)
     problems.raise_if_any()
     raise AssertionError("a file without a mapping has a problem")
-
-
-NAMESPACES = "namespaces"
-"""Where the metadata of a plan keep the sections that templates read by name."""
 
 
 def _plan(root: Mapping, problems: Problems, family: Family, given: Collection[str]) -> Plan:

@@ -84,6 +84,16 @@ def _inside(node: Mapping) -> Iterator[str]:
                     yield from _inside(item)
 
 
+def over(step: Mapping) -> Iterator[Node]:
+    """What the keys of a loop say that it runs over, and how often."""
+    for key in ("for_each", "foreach", "items", "max_parallel", "max_concurrent", "max_iterations"):
+        if (node := step.get(key)) is not None:
+            yield node
+    for key in _MAPS[2:]:
+        if isinstance(queue := step.get(key), Mapping) and (node := queue.get("on")) is not None:
+            yield node
+
+
 def is_loop(step: Mapping) -> bool:
     """Whether a step says that it is a loop."""
     return bool(_said(step))

@@ -19,6 +19,7 @@ from orchestrator_client.loader import (
     loops,
     model,
     parameters,
+    placeholders,
     policy,
     recovery,
     tags,
@@ -133,6 +134,7 @@ def _found(node: Node, scope: Scope, defaults: Defaults, problems: Problems) -> 
     if not is_loop:
         loops.refuse_companions(node, problems)
         return _Reader(node, scope, problems).work(defaults, refused)
+    placeholders.plain(loops.over(node), scope, problems)
     shape = loops.shape_of(node, problems)
     reader = _Reader(node if shape is None else shape.step, scope, problems)
     return reader.refused() if shape is None else reader.loop(shape, defaults)
@@ -149,6 +151,7 @@ class _Reader:
     def work(self, defaults: Defaults, is_refused: bool) -> _Found:
         """A step that does something. One that is refused is there all the same, so that others may name it."""
         settings = _parameters(self._node, self._problems)
+        placeholders.plain([settings, *map(self._node.get, dialect.STEP_MODEL_KEYS)], self._scope, self._problems)
         handled = self._handled(defaults)
         lacks_use = is_refused and not {"tool", "action"} & self._node.entries.keys()
         prose = defaults.prose
@@ -203,6 +206,7 @@ class _Reader:
         body = read_all([] if is_too_deep else shape.body, inner, inherited, self._problems, shape.in_order)
         most = [entry.value for key in _COUNTS if (entry := self._node.entries.get(key)) is not None]
         reads = named(Sequence(0, 0, [*most, *([shape.items] if shape.items else [])]), self._scope, self._problems)
+        placeholders.plain([shape.condition], inner, self._problems)
         if shape.condition is not None and isinstance(shape.condition.value, str):
             asked = named_in_condition(shape.condition, inner, self._problems)
             # What the body left is in the loop's own hands; what is around has to be there before it starts.
@@ -240,6 +244,7 @@ class _Reader:
         """The step with all that any step may say, and with its edges. `asking` is where tags may stand in it."""
         node, scope, problems = self._node, self._scope, self._problems
         condition = _condition(node, problems)
+        placeholders.plain([condition], scope, problems)
         if condition is not None and isinstance(condition.value, str):
             reads += named_in_condition(condition, scope, problems)
             asking = [*asking, condition]

@@ -7,8 +7,18 @@ from orchestrator_client.store.gates import GateStore
 from orchestrator_client.store.money import MoneyStore
 from orchestrator_client.store.questions import QuestionStore
 from orchestrator_client.store.runs import RunStore
+from orchestrator_client.store.variables import VariableStore
 
-__all__ = ["RETENTION_SECONDS", "Connection", "GateStore", "MoneyStore", "QuestionStore", "RunStore", "Stores"]
+__all__ = [
+    "RETENTION_SECONDS",
+    "Connection",
+    "GateStore",
+    "MoneyStore",
+    "QuestionStore",
+    "RunStore",
+    "Stores",
+    "VariableStore",
+]
 
 
 class Stores:
@@ -20,6 +30,7 @@ class Stores:
         self.gates = GateStore(self.connection)
         self.money = MoneyStore(self.connection)
         self.questions = QuestionStore(self.connection)
+        self.variables = VariableStore(self.connection)
 
     def close(self) -> None:
         self.connection.close()

@@ -8,10 +8,11 @@ its first failure.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from orchestrator_client.contract.bindings import bound_by
 from orchestrator_client.contract.plan import Channel, Json, LoopKind, Step
 from orchestrator_worker.compiler import Graph
 from orchestrator_worker.context.auto import TURN
@@ -150,7 +151,7 @@ def bindings(place: Place, memos: Mapping[str, Json]) -> dict[str, Any]:
     bound: dict[str, Any] = {}
     loops: dict[str, Any] = {}
     for scope in place.scopes:
-        own = dict(_bound(scope, memos.get(scope.name) or {}))
+        own = bound_by(scope.loop, scope.index, memos.get(scope.name) or {})
         loops[scope.loop.loop.name or scope.loop.id if scope.loop.loop else scope.loop.id] = own
         loops[scope.loop.id] = own
         bound |= {**own, scope.loop.id: own}
@@ -159,24 +160,8 @@ def bindings(place: Place, memos: Mapping[str, Json]) -> dict[str, Any]:
 
 def pass_bindings(loop: Step, index: int) -> dict[str, Any]:
     """What the conditions of a loop see of the pass that they are about, also under the loop's own name."""
-    own = dict(_bound(Scope(loop, scope_name(loop, loop.id, index), index), {}))
+    own = bound_by(loop, index, {})
     return {**own, loop.id: own}
-
-
-def _bound(scope: Scope, memo: Mapping[str, Json]) -> Iterator[tuple[str, Any]]:
-    index, length = scope.index, memo.get("length")
-    yield from (("index", index), ("position", index + 1), ("iteration", index), ("is_first", index == 0))
-    yield from (("loop_id", scope.loop.id), ("loop_name", scope.loop.loop.name if scope.loop.loop else ""))
-    yield "has_prev", index > 0
-    yield "loop", {"index": index + 1, "index0": index, "first": index == 0}
-    if length is not None:
-        last = index + 1 == length
-        if scope.loop.loop is not None and scope.loop.loop.variable:
-            yield scope.loop.loop.variable, memo["item"]
-        yield from (("item", memo["item"]), ("length", length), ("remaining", length - index - 1))
-        yield from (("is_last", last), ("has_next", not last))
-    else:
-        yield "loop_state", {"iteration": index}
 
 
 def _is_map(step: Step) -> bool:

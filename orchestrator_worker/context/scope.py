@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from orchestrator_client.contract.bindings import bound_by_run
 from orchestrator_client.contract.plan import Json, Plan
+from orchestrator_client.contract.reading import namespaces_of
 from orchestrator_client.contract.template import Fetch, references, render, view_of
 from orchestrator_worker.records import OpenRun
 from orchestrator_worker.settings import settings
-
-NAMESPACES = "namespaces"
-"""Where a plan's metadata keeps what its file says under `config`, `variables`, `data` and `env`."""
 
 
 def scope_of(
@@ -22,16 +20,18 @@ def scope_of(
     values: Mapping[str, Json],
     fetch: Fetch,
     bound: Mapping[str, Any] | None = None,
+    variables: Mapping[str, Json] | None = None,
 ) -> dict[str, Any]:
     """The names that a step's templates may use. A step's id hides what is bound around it, and that an input.
 
     `values` are those of the steps it reads, by id; `fetch` reads what a loop left, when a template asks for it.
+    `variables` were set since the run was submitted, and stand where inputs do.
     """
-    inputs = run.inputs()
+    inputs = {**run.inputs(), **(variables or {})}
     views = {step: view_of(_with(bound, step, value), fetch) for step, value in values.items()}
     environment = settings().environment
-    constants = {**_constants(run, plan), "env": environment}
-    spaces = plan.metadata.get(NAMESPACES)
+    constants = {**bound_by_run(run.run, plan.id, run.submitted_ms), "env": environment}
+    spaces = namespaces_of(plan)
     named = render(spaces, {**constants, **inputs}) if spaces else {}
     if isinstance(of_file := named.get("env"), dict):
         constants["env"] = {**of_file, **environment}
@@ -46,27 +46,6 @@ def _with(bound: Mapping[str, Any] | None, step: str, value: Json) -> Json:
     if not isinstance(own, dict) or own.get("loop_id") != step:
         return value
     return {**(value if isinstance(value, dict) else {"result": value}), **own}
-
-
-def _constants(run: OpenRun, plan: Plan) -> dict[str, Any]:
-    """One instant for the whole run: that of its submission."""
-    at = datetime.fromtimestamp(run.submitted_ms / 1000, UTC)
-    stamp = at.isoformat()
-    execution = {
-        "id": run.run,
-        "started_at": stamp,
-        "timestamp": stamp,
-        "date": f"{at:%Y-%m-%d}",
-        "time": f"{at:%H:%M:%S}",
-    }
-    return {
-        "execution": execution,
-        "execution_id": run.run,
-        "pipeline_id": plan.id,
-        "timestamp": stamp,
-        "current_timestamp": stamp,
-        "current_date": execution["date"],
-    }
 
 
 def in_order_of_reference(outputs: Mapping[str, Json]) -> list[str]:

@@ -33,6 +33,8 @@ class Sight:
     """Of the instances that it reads."""
     scopes: Mapping[str, Json] = field(default_factory=dict)
     """What the scopes around it know."""
+    variables: Mapping[str, Json] = field(default_factory=dict)
+    """Names that were set while the run went on."""
 
     def names(
         self, extra: Mapping[str, Json] | None = None, also_bound: Mapping[str, Any] | None = None
@@ -42,7 +44,8 @@ class Sight:
         seen = self.own_values()
         bound = self._state_names(seen) if self.place.channels is not None else bindings(self.place, self.scopes)
         bound |= also_bound or {}
-        return scope_of(self.run, self.place.graph.plan, {**seen, **(extra or {})}, self.fetch, bound)
+        values = {**seen, **(extra or {})}
+        return scope_of(self.run, self.place.graph.plan, values, self.fetch, bound, self.variables)
 
     def own_values(self) -> dict[str, Json]:
         """Values of the steps that it reads, by their ids."""

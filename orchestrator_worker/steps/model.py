@@ -27,6 +27,7 @@ from orchestrator_worker.limits import (
     LONGEST_CACHE_SECONDS,
     LONGEST_REPLY_TOKENS,
     Prepared,
+    digest_of,
     input_tokens,
 )
 from orchestrator_worker.providers.base import (
@@ -179,6 +180,7 @@ class ModelStep:
         cost = self._prices.of_call(provider_name, reply.model, reply.raw_usage, reply.usage)
         if cost is None:
             cost = self._prices.of_call(provider_name, request.model, reply.raw_usage, reply.usage)
+        kept = bool(planned.prepared.cache_seconds) and _is_as_described(planned.prepared, call)
         unpriced = f"no price is known for this call of '{reply.model}'; its cost is not counted"
         return Answered(
             call=call,
@@ -187,7 +189,7 @@ class ModelStep:
             reply=reply,
             usage=reply.usage.model_copy(update={"cost_usd": cost}),
             model=model,
-            report=report_of(reply, cost, time.monotonic() - began, bool(planned.prepared.cache_seconds)),
+            report=report_of(reply, cost, time.monotonic() - began, kept),
             offers=planned.offers,
             schema=planned.schema,
             selection=planned.prepared.selection,
@@ -220,7 +222,7 @@ class ModelStep:
     def _from_cache(self, call: Call, planned: _Planned) -> Want:
         """The answer that another call of the same request got."""
         stored = self._cached(call.admitted.digest) if call.admitted else None
-        if not isinstance(stored, Mapping):
+        if not isinstance(stored, Mapping) or not _is_as_described(planned.prepared, call):
             return Readmit(self._describe(planned.prepared, call))
         calls = tuple(ToolCall(**asked) for asked in stored["calls"])
         reply = ModelReply(**{**stored, "calls": calls})
@@ -271,6 +273,12 @@ def _prepared(request: ModelRequest, parameters: GenerateParameters, memo: Memo)
         selection=f"asked because {memo.models[memo.model - 1]} had failed" if memo.model else memo.selection,
         cache_seconds=_cache_seconds(parameters),
     )
+
+
+def _is_as_described(prepared: Prepared, call: Call) -> bool:
+    """Whether the call is the one that was let through: a variable that was set since makes it another request, whose
+    answer is not for the cache."""
+    return call.admitted is not None and call.admitted.digest == digest_of(prepared)
 
 
 def _seconds(call: Call) -> float:

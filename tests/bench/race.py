@@ -31,7 +31,7 @@ def plan_of(name: str, shape: Shape) -> Plan:
 def run_seconds(client: Client, plan: Plan) -> float:
     """Wall time of one run, from the submission to the end as the client sees it."""
     before = time.perf_counter()
-    record = client.submit(plan).wait(timeout=120)
+    record = client.submit(plan).wait(timeout=600)
     if not record.success:
         raise RuntimeError(f"run {record.run} did not succeed: {record.error}")
     return time.perf_counter() - before

@@ -47,13 +47,23 @@ def loop(step: str, kind: LoopKind, condition: Json, *body: Step, after: tuple[s
     )
 
 
-def finish(fleet: InProcessFleet, run: Run, seed: int | None = None) -> RunDocument:
-    """Deliver all messages until there are none, in order; or, with a seed, shuffled, some twice and some never."""
+def dies(seed: int | None, instance: str, attempt: int) -> bool:
+    """Whether the worker that takes this attempt of a tool's step dies before it does anything."""
+    return seed is not None and random.Random(f"{seed}|{instance}|{attempt}").random() < 0.06
+
+
+def finish(fleet: InProcessFleet, run: Run, seed: int | None = None, deaths: bool = False) -> RunDocument:
+    """Deliver all messages until there are none, in order; or, with a seed, shuffled, some twice and some never; and
+    where there are deaths, some to workers that die of them."""
     chance = random.Random(seed)
     forward_ms = 0
     for _ in range(MOST_MESSAGES):
         if (message := _next(fleet, chance if seed is not None else None)) is not None:
-            _deliver(fleet, run, message, chance if seed is not None else None)
+            if deaths and message.queue == names.TOOL_QUEUE and dies(seed, *message.args[1:]):
+                # What a dead worker leaves behind: its claim.
+                fleet.engine.store.claim(*message.args, token="dead", worker="dead", reads=())
+            else:
+                _deliver(fleet, run, message, chance if seed is not None else None)
         elif run.status().open:
             # What was dropped is found by sweep, once its message is overdue.
             forward_ms += 60_000

@@ -7,7 +7,7 @@ templates. It knows four functions: `builtins:str`, and from `tests.functions` `
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,8 @@ class Interpreter:
     """By instance; without those that a halting failure keeps from running, whatever runs beside it."""
     halts: bool = False
     """A step failed after which nothing new starts. Which others had run by then nobody can say."""
+    dies: Callable[[str, int], bool] = lambda _instance, _try: False
+    """Whether the worker of a tool's step dies in this try, before it has done anything."""
     calls: Counter[str] = field(default_factory=Counter)
     """What `fail_until` has counted, by its file."""
 
@@ -82,7 +84,10 @@ class Interpreter:
     def outputs(self) -> dict[str, Json]:
         """The plan's outputs; only where nothing halted the run."""
         views = {step.id: self._view(self.ends[step.id].value) for step in self.plan.steps}
-        return {name: render(template, {**self.inputs, **views}) for name, template in self.plan.outputs.items()}
+        outputs: dict[str, Json] = {}
+        for name, template in self.plan.outputs.items():
+            outputs[name] = render(template, {**self.inputs, **views, "outputs": outputs})
+        return outputs
 
     def _run(self, frame: Frame) -> bool:
         """Run every step; False if one of them never ends."""
@@ -102,22 +107,38 @@ class Interpreter:
 
     def _end_of(self, step: Step, frame: Frame) -> End | None:
         """How a step ends whose predecessors have ended; None for a loop that never does."""
+        tries = self._lost_tries(step, frame, 1)
+        if tries > _most_lost(step):
+            return self._failure(step, tries - 1)
         if any(not self.ends[frame.prefix + name].alive for name in step.after):
-            return _skipped(alive=False)
+            return _skipped(tries, alive=False)
         if any(self._ended_as(jump.source, step, frame) == jump.when for jump in step.jumps):
-            return _skipped()
+            return _skipped(tries)
         names = self._names(step, frame)
         if step.condition is not None and not evaluate(step.condition, names):
-            return _skipped()
+            return _skipped(tries)
         if step.loop is not None:
             return self._loop(step, step.loop, frame, names)
-        attempts = step.retry.attempts or 1
-        for tries in range(1, attempts + 1):
+        return self._tried(step, frame, names, tries)
+
+    def _tried(self, step: Step, frame: Frame, names: Mapping[str, Any], tries: int) -> End:
+        """How a step ends whose worker lives in this try."""
+        while True:
             try:
-                return End("completed", {"result": self._call(render(step.parameters, names)), "success": True}, tries)
+                result = self._call(render(step.parameters, names))
+                return End("completed", {"result": result, "success": True}, tries)
             except Failed:
-                continue
-        return self._failure(step, attempts)
+                if tries >= (step.retry.attempts or 1):
+                    return self._failure(step, tries)
+            tries = self._lost_tries(step, frame, tries + 1)
+            if tries > _most_lost(step):
+                return self._failure(step, tries - 1)
+
+    def _lost_tries(self, step: Step, frame: Frame, tries: int) -> int:
+        """The next try in which the step's worker does not die, or the first that it has no more."""
+        while step.loop is None and tries <= _most_lost(step) and self.dies(frame.prefix + step.id, tries):
+            tries += 1
+        return tries
 
     @staticmethod
     def _failure(step: Step, tries: int) -> End:
@@ -195,8 +216,13 @@ class Interpreter:
         return view_of(value, lambda asked: {name: self.ends[name].value for name in asked if name in self.ends})
 
 
-def _skipped(alive: bool = True) -> End:
-    return End("skipped", {"status": "skipped", "success": False, "reason": ""}, alive=alive)
+def _most_lost(step: Step) -> int:
+    """Tries of a step whose workers die."""
+    return max(step.retry.attempts or 1, 3)
+
+
+def _skipped(tries: int, alive: bool = True) -> End:
+    return End("skipped", {"status": "skipped", "success": False, "reason": ""}, tries, alive)
 
 
 def _items(given: Json) -> list[Json] | None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from orchestrator_client.contract.plan import Handler, Input, Json, Jump, Loop, LoopKind, OnFailure, Plan, Retry, Step
 from orchestrator_client.contract.plan import StepKind as Kind
 
-MOST_STEPS = 12
-LEVELS = 2
+MOST_STEPS = 14
+LEVELS = 3
 """Loops within loops."""
 
 INPUTS: dict[str, Json] = {"n": 2, "words": ["a", "b", "c"], "rows": [["a"], [], ["b", "c"]], "nothing": []}
@@ -31,16 +31,26 @@ class Room:
     drawn: list[str] = field(default_factory=list)
     """Ids of all steps of the plan so far."""
     jumps: bool = True
-    """Whether there may be jumps."""
+    """Whether there may be jumps, and loops that are one step, which a file writes in another way."""
 
 
 @st.composite
 def plans(draw: st.DrawFn, jumps: bool = True) -> Plan:
-    """A plan of at most 12 steps, those of bodies included."""
+    """A plan of at most 14 steps, those of bodies included."""
     steps = _body(draw, Room(jumps=jumps), draw(st.integers(1, 6)))
     outputs: dict[str, Json] = {step.id: _output(step) for step in steps}
+    outputs |= {"n": "{{ n }}", "again": f"{{{{ outputs.{steps[0].id} }}}}!"}
     inputs = {name: Input(default=value) for name, value in INPUTS.items()}
     return Plan(id="random", inputs=inputs, steps=steps, outputs=outputs)
+
+
+SETTINGS: dict[str, list[Json]] = {"n": [1, 3], "words": [["d"], "e,f"], "rows": [[["g"]]], "nothing": [["h"]]}
+"""What may be set of the inputs before a run's first step starts."""
+
+
+def settings() -> st.SearchStrategy[dict[str, Json]]:
+    """Variables that somebody sets."""
+    return st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in SETTINGS.items()})
 
 
 def _output(step: Step) -> str:
@@ -124,7 +134,8 @@ def _loop(draw: st.DrawFn, room: Room, name: str, kind: LoopKind, common: dict[s
         jumps=room.jumps,
     )
     body = _body(draw, within, draw(st.integers(1, 3)))
-    loop = Loop(kind=kind, steps=body, name=name, **_bounds(draw, kind, over, body))
+    inline = room.jumps and len(body) == 1 and draw(st.booleans())
+    loop = Loop(kind=kind, steps=body, name=name, inline=inline, **_bounds(draw, kind, over, body))
     uses = "map" if kind is LoopKind.MAP else "loop"
     common = {**common, "on_failure": common["on_failure"] if "{{ n }}" in over else OnFailure.FAIL}
     return Step(kind=Kind.CONTROL, uses=uses, loop=loop, reads=after, **common)

@@ -6,8 +6,10 @@ and by an interpreter that performs one step after the other. Every instance mus
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,15 +17,16 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from orchestrator_client.client import Run
-from orchestrator_client.contract.plan import Plan
+from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.contract.run import RunDocument
 from orchestrator_client.loader import loads
 from tests.conftest import RedisServer
 from tests.fleet import InProcessFleet
-from tests.integration.loops import finish
+from tests.integration.loops import dies, finish
 from tests.plans.interpreter import Interpreter, comparable, receipts
 from tests.plans.pipeline_text import text_of
 from tests.plans.random_plans import INPUTS, plans
+from tests.plans.random_plans import settings as variables
 
 SEEDS = st.one_of(st.none(), st.integers(0, 999))
 """None: messages are delivered in their order, once each."""
@@ -44,18 +47,22 @@ class Both:
     def __init__(self, fleet: InProcessFleet, folder: Path) -> None:
         self.fleet, self.folder, self.examples = fleet, folder, 0
 
-    def check(self, plan: Plan, meant: Plan, seed: int | None) -> None:
-        """Run a plan, and compare it with what is meant by it."""
+    def check(self, plan: Plan, meant: Plan, seed: int | None, settings: Mapping[str, Json] | None = None) -> None:
+        """Run a plan, and compare it with what is meant by it. `settings` are set before its first step starts."""
         self.fleet.redis.flushall()
         self.fleet.delivered.clear()
         self.examples += 1
         run = self.fleet.submit(plan, folder=self._new_folder("engine"))
-        document = finish(self.fleet, run, seed)
+        for name, value in (settings or {}).items():
+            run.variables.set(name, value)
+        document = finish(self.fleet, run, seed, deaths=True)
         assert run.status().state.ended, f"the run has not ended: {run.status()}"
-        said = Interpreter(meant, {**INPUTS, "folder": self._new_folder("plain")}).run()
+        inputs = {**INPUTS, **(settings or {}), "folder": self._new_folder("plain")}
+        said = Interpreter(meant, inputs, dies=partial(dies, seed)).run()
         event("halted" if said.halts else "succeeded" if said.success else "failed")
         compare(document, said)
         assert_each_ended_once(run, document)
+        assert_joins_waited(run, plan)
 
     def _new_folder(self, whose: str) -> str:
         folder = self.folder / f"{self.examples}.{whose}"
@@ -74,15 +81,22 @@ def both(_redis_session: RedisServer, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @settings(examples, max_examples=200)
-@given(plan=plans(), seed=SEEDS)
-def test_the_engine_does_what_the_plan_says(both: Both, plan: Plan, seed: int | None) -> None:
-    both.check(plan, plan, seed)
+@given(plan=plans(), seed=SEEDS, given=variables())
+def test_the_engine_does_what_the_plan_says(both: Both, plan: Plan, seed: int | None, given: dict[str, Json]) -> None:
+    both.check(plan, plan, seed, given)
 
 
 @settings(examples, max_examples=80)
 @given(plan=plans(jumps=False), seed=SEEDS)
 def test_a_file_means_the_plan_that_it_was_written_from(both: Both, plan: Plan, seed: int | None) -> None:
     both.check(loads(text_of(plan)).plan, plan, seed)
+
+
+@settings(examples, max_examples=40)
+@given(plan=plans(jumps=False), seed=SEEDS)
+def test_dollars_and_braces_are_two_spellings(both: Both, plan: Plan, seed: int | None) -> None:
+    written = re.sub(r"\{\{ ([a-z]\w*(?:\.\w+)*) \}\}", r"${\1}", text_of(plan))
+    both.check(loads(written).plan, plan, seed)
 
 
 def compare(document: RunDocument, said: Interpreter) -> None:
@@ -103,6 +117,19 @@ def found_in(document: RunDocument) -> dict[str, tuple[str, object, int]]:
     return {
         name: (step.status, comparable(step.value or {}), step.retries + 1) for name, step in document.steps.items()
     }
+
+
+def assert_joins_waited(run: Run, plan: Plan) -> None:
+    """No step starts before all that it waits for, in its own item or pass, have ended."""
+    ended: set[str] = set()
+    for one in run.stream():
+        if one.kind in ENDS:
+            ended.add(one.instance)
+        elif one.kind == "step_started":
+            prefix = one.instance[: one.instance.rfind(".") + 1]
+            step = plan.step_at(one.instance)
+            assert step is not None
+            assert {f"{prefix}{name}" for name in step.after} <= ended
 
 
 def assert_each_ended_once(run: Run, document: RunDocument) -> None:

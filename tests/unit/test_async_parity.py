@@ -7,8 +7,9 @@ import inspect
 import pytest
 
 from orchestrator_client import AsyncClient, AsyncRun, Client, Run
+from orchestrator_client.client import AsyncVariables, Variables
 
-PAIRS = [(Client, AsyncClient), (Run, AsyncRun)]
+PAIRS = [(Client, AsyncClient), (Run, AsyncRun), (Variables, AsyncVariables)]
 NOT_AWAITED = {"plan"}
 """Of Run: what asyncio's does not have."""
 

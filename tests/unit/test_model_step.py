@@ -90,6 +90,20 @@ class TestGate:
 class TestCache:
     CACHED = Admitted("cached", pick=0, digest="d1")
 
+    @pytest.fixture(autouse=True)
+    def _digest(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every request is the one that was let through, unless a test says otherwise."""
+        monkeypatch.setattr("orchestrator_worker.steps.model.digest_of", lambda _: "d1")
+
+    def test_an_answer_to_another_request_than_was_let_through_is_not_for_the_cache(self) -> None:
+        other = Admitted("admitted", pick=0, digest="d2")
+        report = Model().output(cache=True, admitted=other).report
+        assert report is not None
+        assert report.reply_json == ""
+        assert isinstance(
+            Model(cache={"d2": stored_reply(REPLY)}).perform(admitted=replace(other, state="cached")), Readmit
+        )
+
     def test_an_answer_that_another_call_got_costs_nothing(self) -> None:
         model = Model(cache={"d1": stored_reply(saying("Known."))})
         output = model.output(admitted=self.CACHED)
@@ -119,7 +133,8 @@ class TestCache:
         assert said == ["Known."]
 
     def test_only_a_step_that_says_so_keeps_its_answer(self) -> None:
-        kept, unkept = Model().output(cache=True).report, Model().output().report
+        through = replace(self.CACHED, state="admitted")
+        kept, unkept = Model().output(cache=True, admitted=through).report, Model().output(admitted=through).report
         assert kept is not None
         assert unkept is not None
         assert json.loads(kept.reply_json) == stored_reply(REPLY)

@@ -50,6 +50,10 @@ EXPORTED = {
     "Send",
     "StateGraph",
     "StoreUnavailable",
+    "Variable",
+    "VariableScope",
+    "VariableType",
+    "Version",
     "Why",
     "Written",
     "interrupt",
@@ -146,6 +150,7 @@ def numbered(header: list[str], word: str) -> list[int]:
 def test_there_are_scripts_to_look_at() -> None:
     assert len(WORKER_SCRIPTS) >= 7
     client = {"submit", "cancel", "answer", "clock", "set_limits", "learn_limits", "set_budget", "stream_text"}
+    client |= {"set_variables"}
     assert {script.stem for script in CLIENT_SCRIPTS} >= client
 
 

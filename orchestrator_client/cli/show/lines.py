@@ -24,6 +24,9 @@ def line_of(event: Event) -> str:
 def _details(event: Event) -> Iterator[str]:
     """What is said behind the kind: the step, then times, then causes; only what the event has."""
     data = event.data
+    if event.kind is EventKind.VARIABLE_SET:
+        yield from _change(event)
+        return
     if event.instance:
         yield one_line(event.instance)
     if event.attempt > 1:
@@ -45,3 +48,14 @@ def _details(event: Event) -> Iterator[str]:
         error_in(data),
     )
     yield from (one_line(text, ERROR_CHARACTERS) for text in causes if text)
+
+
+def _change(event: Event) -> Iterator[str]:
+    """`tone v2 by ada: customers asked for it`, of a variable that was set."""
+    data = event.data
+    within = f"{data['within']}." if data.get("within") else ""
+    yield one_line(f"{within}{data.get('name')} v{data.get('version')}")
+    if data.get("seconds"):
+        yield f"for {seconds(float(data['seconds']))}"
+    why = f": {data['why']}" if data.get("why") else ""
+    yield one_line(f"by {data.get('by')}{why}", ERROR_CHARACTERS)

@@ -91,7 +91,7 @@ class Progress:
         """Take in the next event."""
         self.last_ms = max(self.last_ms, event.at_ms)
         match event.kind:
-            case EventKind.RUN_SUBMITTED:
+            case EventKind.RUN_SUBMITTED | EventKind.VARIABLE_SET:
                 pass
             case EventKind.RUN_STARTED:
                 self._start(event)
