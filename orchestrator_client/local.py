@@ -91,8 +91,11 @@ def queues_of(plan: Plan) -> set[str]:
     steps = list(plan.all_steps())
     queues = {step.queue for step in steps}
     others = [str(model) for step in steps for model in step.parameters.get("fallback_models") or ()]
-    default = load_project().default_model or os.environ.get("ORCHESTRATOR_DEFAULT_MODEL", "")
+    project = load_project()
+    default = project.default_model or os.environ.get("ORCHESTRATOR_DEFAULT_MODEL", "")
     models = [*(step.model or default for step in steps if step.kind is StepKind.MODEL), *others]
+    if any(server.sampling for server in project.mcp.values()):
+        models.append(default)
     asks = any(handler.asks and not handler.step for step in steps for handler in step.handlers)
     if asks or any("{" in model or model == AUTO for model in models) or "<AUTO" in plan.to_json():
         return queues | model_queues()

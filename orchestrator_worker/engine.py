@@ -13,6 +13,7 @@ from orchestrator_client.contract.pricing import Prices
 from orchestrator_client.contract.project import Project, load_project
 from orchestrator_worker.admission import Admission
 from orchestrator_worker.canvas import Canvas
+from orchestrator_worker.completion import Completions
 from orchestrator_worker.context.runs import Runs
 from orchestrator_worker.executor import Executor
 from orchestrator_worker.limits import Asking, Prepared
@@ -26,6 +27,7 @@ from orchestrator_worker.steps.base import Call, StepPerformer
 from orchestrator_worker.steps.model import ModelStep
 from orchestrator_worker.steps.tool import ToolStep
 from orchestrator_worker.store import Store, connect
+from orchestrator_worker.tools.base import Complete
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,15 @@ def build_engine(app: Celery, calls: Calls, config: Settings | None = None, proj
     canvas, runs = Canvas(app), Runs(store)
     prices, providers = Prices(project), Providers(project)
     asking = Asking(project, prices)
-    tools = ToolStep(config, calls, Reports(store).of, lambda run: runs.open(run)[0].root)
 
     def describe(prepared: Prepared, call: Call) -> str:
         run, graph = runs.open(call.run)
         return asking.describe(prepared, run, graph.plan, call.step)
 
+    def complete(call: Call) -> Complete:
+        return Completions(store, scheduler, config.default_model or project.default_model or "").of(call)
+
+    tools = ToolStep(config, calls, Reports(store).of, lambda run: runs.open(run)[0].root, complete, store.run_over)
     models = ModelStep(
         calls.run, providers, project, prices, tools.context, describe, store.cached, config.default_model
     )

@@ -144,6 +144,19 @@ class Parking(StrEnum):
     REFUSED = "refused"
 
 
+class Asking(StrEnum):
+    """What became of a running step's wish for another one."""
+
+    READY = "ready"
+    """The caller publishes it."""
+    AGAIN = "again"
+    """It was asked for by the same attempt before."""
+    HALTED = "halted"
+    """The run takes no more steps."""
+    REFUSED = "refused"
+    """Another attempt has taken over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A step that a step asks for at run time; or, without a queue, a scope and what its steps are to know."""

@@ -36,7 +36,19 @@ from orchestrator_worker.context.places import Place, place_of
 from orchestrator_worker.context.runs import Runs
 from orchestrator_worker.context.scope import in_order_of_reference, scope_of
 from orchestrator_worker.lifecycle import Final, Standing
-from orchestrator_worker.records import Arrival, Asked, Caller, Due, Leave, OpenRun, Parking, Ready, Repair, Settlement
+from orchestrator_worker.records import (
+    Arrival,
+    Asked,
+    Asking,
+    Caller,
+    Due,
+    Leave,
+    OpenRun,
+    Parking,
+    Ready,
+    Repair,
+    Settlement,
+)
 from orchestrator_worker.recovery import Recovery
 from orchestrator_worker.steps.base import Descend, Fail, Readmit, Want
 from orchestrator_worker.store import Store
@@ -136,6 +148,14 @@ class Scheduler:
                 return self._settle(attempt, final)
             case other:
                 assert_never(other)
+
+    def ask(self, run_id: str, instance: str, number: int, asked: Asked) -> Asking:
+        """Start a step that a running attempt asks for; the attempt goes on meanwhile."""
+        run, graph = self._runs.open(run_id)
+        answer = self._store.ask(run_id, instance, number, asked, self._canvas.growth_key(run_id))
+        if answer is Asking.READY:
+            self._publish(run, graph, [Ready(asked.instance, 1)])
+        return answer
 
     def give_up(self, run_id: str, instance: str, number: int, error: OrchestratorError, worker: str = "") -> None:
         """Conclude an attempt whose own process cannot: it died, was killed, or hangs.

@@ -1,5 +1,5 @@
-"""A project's own configuration, `orchestrator.toml`: providers, models, limits and budgets. Secrets are never in it;
-it names the environment variables that hold them."""
+"""A project's own configuration, `orchestrator.toml`: providers, models, MCP servers, limits and budgets. Secrets are
+never in it; it names the environment variables that hold them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import tomllib
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from orchestrator_client.contract import caps
+from orchestrator_client.contract.catalog.spec import Level
 from orchestrator_client.contract.errors import ConfigInvalid
 from orchestrator_client.contract.limits import DEFAULT_CREDENTIAL, Limits
 
@@ -79,6 +81,85 @@ class ModelSection(Section):
     """Prices that replace the list's, per million tokens."""
 
 
+class McpTransport(StrEnum):
+    """How an MCP server is spoken to."""
+
+    STDIO = "stdio"
+    """A child process of the worker, over its stdin and stdout."""
+    HTTP = "http"
+    """Streamable HTTP."""
+    SSE = "sse"
+    """HTTP with server-sent events: what servers spoke before streamable HTTP."""
+
+
+SECRET = "secret://"  # noqa: S105 - what names secrets begin with, and none itself
+"""How the name of a secret begins, where a name of a plain variable may stand too."""
+
+
+class McpSection(Section):
+    """`[mcp.<name>]`: an MCP server, whose tools are called `mcp:<name>/<tool>`. Either `command` or `url` is given."""
+
+    command: str | None = None
+    """The program that is the server, on the PATH of workers or with its folder."""
+    args: tuple[str, ...] = ()
+    env: tuple[str, ...] | dict[str, str] = ()
+    """Variables of the workers' environment that the program is given: their names, or name -> variable. Of what is not
+    named it sees PATH, HOME, LANG, LC_ALL, TZ and TMPDIR alone."""
+    url: str | None = Field(default=None, pattern=r"^https?://")
+    transport: McpTransport | None = None
+    """None: `stdio` for a command, `http` for a URL."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Sent with every request: header -> variable of the workers' environment that holds its value, all of it."""
+    timeout_seconds: float = Field(default=60.0, gt=0, le=caps.TIMEOUT_SECONDS)
+    """Longest time of one call; the step's own timeout may be shorter."""
+    idle_seconds: float = Field(default=300.0, gt=0)
+    """A session that nobody has used for so long is ended."""
+    max_life_seconds: float = Field(default=3600.0, gt=0)
+    """A session this old takes no more calls, and is ended after its last."""
+    pinned: bool = False
+    """Whether the server remembers: each run then has a session of its own, in each process of a worker."""
+    sampling: bool = False
+    """Whether the server may ask our models. Each answer is a model step of the run, and is paid for like one."""
+    elicitation: bool = False
+    """Whether the server may put questions to a person. The step waits for the answer without a worker, and the call is
+    made again with it."""
+    level: Level = Level.STANDARD
+    """How far its tools are trusted."""
+
+    @property
+    def speaks(self) -> McpTransport:
+        return self.transport or (McpTransport.STDIO if self.command else McpTransport.HTTP)
+
+    @property
+    def asks(self) -> bool:
+        """Whether it may ask anything in the middle of a call."""
+        return self.sampling or self.elicitation
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the program is given: name -> variable of the worker's environment."""
+        return self.env if isinstance(self.env, dict) else {name: name for name in self.env}
+
+    @model_validator(mode="after")
+    def _one_way_to_the_server(self) -> McpSection:
+        if (self.command is None) == (self.url is None):
+            raise ValueError("write either command (a program) or url (a server that runs already)")
+        if self.command is not None and not self.command.strip():
+            raise ValueError("command is empty")
+        if (self.speaks is McpTransport.STDIO) != (self.command is not None):
+            raise ValueError(f"transport {self.speaks} needs {'a command' if self.command is None else 'a url'}")
+        if self.command is None and (self.args or self.env):
+            raise ValueError("args and env are for a command; a url takes headers")
+        if self.command is not None and self.headers:
+            raise ValueError("headers are for a url; a command takes env")
+        if self.level is Level.RESTRICTED:
+            raise ValueError("a worker cannot restrict a process that is a server; write standard or trusted")
+        return self
+
+
+McpName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,43}$")]
+
+
 class OnBreach(StrEnum):
     """What a call meets that its budget does not pay for."""
 
@@ -112,6 +193,8 @@ class Project(Section):
     default_model: str | None = None
     providers: dict[str, ProviderSection] = Field(default_factory=dict)
     models: dict[str, ModelSection] = Field(default_factory=dict)
+    mcp: dict[McpName, McpSection] = Field(default_factory=dict)
+    """MCP servers, by the names that plans use."""
     limits: dict[str, Limits] = Field(default_factory=dict)
     """By scope pattern, see `limits.limits_for`."""
     budgets: BudgetsSection = BudgetsSection()

@@ -142,7 +142,6 @@ BACKOFFS: Mapping[str, float] = {
 """Ways to wait, to the factor of the plan's record."""
 
 TOOLS_LATER: Mapping[str, str] = {
-    "mcp-server": "",
     "image-generation": "ask the provider's API with http.post, or call a function as python:package.module:function",
     "image-analysis": "write action: generate with the picture's path under images",
     "audio-processing": "write action: generate with the recording's path under files",

@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 
 from orchestrator_client.contract import catalog
+from orchestrator_client.contract.errors import ConfigInvalid
 from orchestrator_client.contract.plugins import plugin_of
+from orchestrator_client.contract.project import load_project
 from orchestrator_client.loader import dialect
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems, quoted
@@ -50,6 +52,26 @@ def refused(text: str, at: Place, problems: Problems) -> bool:
     said, _, remedy = _FORMS[prefix][1].partition("; ")
     problems.error(Code.UNKNOWN_TOOL, f"{quoted(text)} names {said}", at, remedy)
     return True
+
+
+def check_server(text: str, at: Place, problems: Problems) -> None:
+    """Warn of an MCP server that the configuration here does not declare, where it declares others."""
+    if not text.strip().startswith(catalog.MCP_PREFIX):
+        return
+    server, _, _ = text.strip().removeprefix(catalog.MCP_PREFIX).partition("/")
+    declared = _servers()
+    if declared and server not in declared:
+        remedy = problems.did_you_mean(server, declared) or f"servers: {', '.join(sorted(declared))}"
+        message = f"orchestrator.toml has no section [mcp.{server}]; a worker needs one"
+        problems.warn(Code.UNCHECKED_TOOL, message, at, remedy)
+
+
+def _servers() -> frozenset[str]:
+    """The MCP servers of the configuration that is read here. One that cannot be read is reported by who needs it."""
+    try:
+        return frozenset(load_project().mcp)
+    except ConfigInvalid:
+        return frozenset()
 
 
 def may_be_plugin(text: str, at: Place, problems: Problems) -> bool:

@@ -145,6 +145,7 @@ def _tool(
     if foreign.refused(tool, at, problems):
         return None
     if tool in catalog.TOOLS or foreign.named(tool):
+        foreign.check_server(tool, at, problems)
         return Use(StepKind.TOOL, tool)
     name = dialect.canonical_tool(tool)
     if f"{name}.execute" in CONTROLS:

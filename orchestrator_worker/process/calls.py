@@ -24,6 +24,9 @@ from orchestrator_worker.process.interruption import Interrupted, raise_in
 
 T = TypeVar("T")
 
+STOP_SIGNAL = signal.SIGUSR2
+"""Tells a process to stop the call that is under way in its main thread."""
+
 Key = tuple[str, str, int]
 """Run, instance, attempt."""
 
@@ -104,6 +107,13 @@ class Calls:
             with self._lock:
                 call.future, call.awaiting = None, False
 
+    async def beside(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The same from within a coroutine, whatever loop that is on; it is cancelled with it."""
+        loop = self._running_loop()
+        if asyncio.get_running_loop() is loop:
+            return await coroutine
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+
     def stop(self, key: Key, reason: StepError) -> None:
         """Stop a call of this process; nothing if it is over."""
         with self._lock:
@@ -148,7 +158,7 @@ def _timeout(seconds: float | None) -> StepTimeout:
 
 @contextmanager
 def _alarm(seconds: float | None) -> Iterator[None]:
-    """In a main thread, raise `Interrupted` when the time is up."""
+    """In a main thread, raise `Interrupted` when the time is up, or this process is told to stop what it does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -156,13 +166,14 @@ def _alarm(seconds: float | None) -> Iterator[None]:
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise Interrupted
 
-    before = signal.signal(signal.SIGALRM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGALRM, STOP_SIGNAL)}
     signal.setitimer(signal.ITIMER_REAL, seconds or 0.0)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 _calls: dict[int, Calls] = {}

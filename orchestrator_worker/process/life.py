@@ -18,12 +18,13 @@ from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import OrchestratorError, StepCancelled, WorkerLost
 from orchestrator_worker.canvas import never_join
 from orchestrator_worker.process.beat import Beat
-from orchestrator_worker.process.calls import calls
+from orchestrator_worker.process.calls import STOP_SIGNAL, calls
 from orchestrator_worker.process.daemon import Daemon
 from orchestrator_worker.process.pool import TaskPool
 from orchestrator_worker.process.pump import Pump
 from orchestrator_worker.process.tether import adopt_orphans, has_exited, kill_orphans, tether_to
 from orchestrator_worker.tasks import StepRequest, engine
+from orchestrator_worker.tools.mcp import servers
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ def _child_of(request: StepRequest) -> int | None:
 def renew_leases() -> None:
     """Keep the attempts of this worker alive, end those of dead children, and stop those of cancelled runs."""
     held = _held()
+    _kill_deaf(held)
     alive = [request for request in held if not has_exited(_child_of(request))]
     for request in set(held) - set(alive):
         # Celery's pool looks for dead children every five seconds only.
@@ -51,16 +53,29 @@ def renew_leases() -> None:
     for request, answer in zip(alive, answers, strict=True):
         if answer == "cancel":
             request.give_up(StepCancelled("the run was cancelled"))
-            _stop(request, "the run was cancelled")
+            _stop(request, "the run was cancelled", STOP_SIGNAL)
 
 
-def _stop(request: StepRequest, reason: str) -> None:
-    """End what a step is doing: nobody waits for it any more."""
+_told: set[StepRequest] = set()
+"""Steps whose processes have been asked to stop them."""
+
+
+def _stop(request: StepRequest, reason: str, number: signal.Signals) -> None:
+    """End what a step is doing: nobody waits for it any more. A process that is only asked lives on, with the sessions
+    that it keeps, and can tell whomever it had called."""
     if (child := _child_of(request)) is None:
         calls().stop(tuple(request.args), StepCancelled(reason))
     else:
+        _told.add(request)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+            os.kill(child, number)
+
+
+def _kill_deaf(held: list[StepRequest]) -> None:
+    """Kill the processes that were asked to stop a step at an earlier beat, and are at it still."""
+    _told.intersection_update(held)
+    for request in _told:
+        _stop(request, "", signal.SIGKILL)
 
 
 def sweep() -> None:
@@ -74,6 +89,8 @@ def _warm(instance: Any, **_: Any) -> None:
     them at once may each meet what the other has only half imported.
     """
     engine().providers.warm(_providers_of(instance))
+    if names.TOOL_QUEUE in instance.app.amqp.queues.consume_from:
+        servers.warm()
 
 
 def _providers_of(sender: Any) -> list[str]:
@@ -114,6 +131,7 @@ def _start(sender: Any, **_: Any) -> None:
 @signals.worker_process_init.connect
 def _tether(**_: Any) -> None:
     tether_to(_parent)
+    signal.signal(STOP_SIGNAL, signal.SIG_IGN)  # between calls it is late
     _settle_in()
 
 
@@ -132,7 +150,7 @@ def _hand_back() -> None:
             engine().scheduler.hand_back(*request.args)
         except OrchestratorError as error:
             logger.warning("%s: not handed back (%s); its lease will run out", request.id, error)
-        _stop(request, "the worker stops")
+        _stop(request, "the worker stops", signal.SIGKILL)
     os._exit(0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from orchestrator_client.contract.catalog import UNKNOWN
@@ -14,7 +15,7 @@ from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.settings import Settings
 from orchestrator_worker.steps.base import Call, Fail, Output, Route, Wait, Want
 from orchestrator_worker.tools import registry
-from orchestrator_worker.tools.base import OnProgress, Told, ToolContext, ToolResult
+from orchestrator_worker.tools.base import Complete, OnProgress, Told, ToolContext, ToolResult
 
 ROUTER = "python.route"
 """Calls a function and takes the branches that it names."""
@@ -33,10 +34,14 @@ class ToolStep:
         calls: Calls,
         report_to: ReportTo | None = None,
         root_of: Callable[[str], str] = lambda run: run,
+        complete: Callable[[Call], Complete] | None = None,
+        run_over: Callable[[str], bool] | None = None,
     ) -> None:
-        """`root_of` gives the run in whose folder a run works: itself, or the first of those above it."""
+        """`root_of` gives the run in whose folder a run works: itself, or the first of those above it; `complete` what
+        a call asks models with; `run_over` looks whether a run has ended."""
         self._config, self._calls = config, calls
         self._report_to, self._root_of = report_to, root_of
+        self._complete, self._run_over = complete, run_over
 
     def perform(self, call: Call) -> Want:
         if call.step.uses == UNKNOWN:
@@ -76,6 +81,8 @@ class ToolStep:
             timeout_seconds=call.step.timeout_seconds,
             answers=call.answers,
             on_progress=self._report_to(call.run, call.instance, call.attempt) if self._report_to else None,
+            complete=self._complete(call) if self._complete else None,
+            run_over=partial(self._run_over, call.run) if self._run_over else None,
         )
 
     def _folder(self, run: str) -> Path:

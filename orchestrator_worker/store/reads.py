@@ -10,7 +10,7 @@ from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import RunNotFound
 from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.contract.question import NOTHING_TOLD, AskedQuestion, GivenAnswers
-from orchestrator_client.contract.run import OpenInstance, Receipt, RunBudget, RunRecord
+from orchestrator_client.contract.run import OpenInstance, Receipt, RunBudget, RunRecord, RunState
 from orchestrator_client.contract.submission import load_plan
 from orchestrator_client.contract.usage import NO_USAGE
 from orchestrator_worker.records import ChildRun, OpenRun
@@ -72,6 +72,11 @@ class Reads(Part):
         ended = [Receipt.from_stored(text(receipt)) for receipt in receipts]
         record = RunRecord.from_hash(run, {text(key): text(value) for key, value in stored.items()})
         return ChildRun(record, sum((each.usage for each in ended if each.usage), NO_USAGE), len(ended))
+
+    def run_over(self, run: str) -> bool:
+        """Whether a run has ended, or is not known any more."""
+        state = self._on.patiently(lambda: self._on.redis.hget(names.RunKeys(run).record, "state"))
+        return state is None or RunState(text(state)).ended
 
     def carried(self, run: str) -> dict[str, Json] | None:
         """What `carry` kept; None for a run that no canvas waits for."""

@@ -16,6 +16,8 @@ from orchestrator_client.contract.submission import accepted, submit_command
 from orchestrator_worker.records import (
     Admitted,
     Arrival,
+    Asked,
+    Asking,
     Caller,
     Claim,
     Due,
@@ -253,6 +255,25 @@ class Verbs(Values):
         keys = names.RunKeys(run)
         arguments = [self._on.ttl_seconds, instance, attempt, json.dumps(said)]
         return bool(self._on.run("report_progress", [keys.instances, keys.events], arguments))
+
+    def ask(self, run: str, instance: str, attempt: int, asked: Asked, growth_key: str) -> Asking:
+        """Make a step ready that a running attempt asks for, and let that go on."""
+        keys = names.RunKeys(run)
+        reply = self._on.run(
+            "ask",
+            [keys.record, keys.instances, names.TIMETABLE, keys.memos, growth_key],
+            [
+                self._on.ttl_seconds,
+                run,
+                instance,
+                attempt,
+                asked.instance,
+                asked.queue,
+                _memo(asked.memo),
+                self._on.hint_ms,
+            ],
+        )
+        return Asking(text(reply))
 
     def renew(self, held: Sequence[tuple[str, str, int]]) -> list[str]:
         """Renew the leases of these attempts: for each `held`, `cancel` or `lost`."""

@@ -18,6 +18,24 @@ OnProgress = Callable[[float | None, str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's answer to a tool that asked in the middle of its call."""
+
+    text: str
+    model: str
+    cut: bool = False
+    """It is as long as it was allowed to be, and not at its end."""
+
+
+class Declined(Exception):
+    """What a tool asked for in the middle of its call is not given; the words are for whoever asked."""
+
+
+Complete = Callable[[Mapping[str, Json]], Awaitable[Completion]]
+"""Asks a model: takes what a model step takes as parameters, and raises Declined. To be awaited on any loop."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolContext:
     """Where and for whom a tool runs."""
 
@@ -34,6 +52,10 @@ class ToolContext:
     """To the questions that the tool has asked in earlier attempts, in their order."""
     on_progress: OnProgress | None = None
     """None where nobody is told."""
+    complete: Complete | None = None
+    """Asks a model for the tool, as a model step of its run; None where there is no run to pay for it."""
+    run_over: Callable[[], bool] | None = None
+    """Looks whether the run has ended; None where there is none."""
 
     def progress(self, fraction: float | None = None, message: str = "") -> None:
         """Say how far the call is: a fraction from 0 to 1, a message, or both.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import cast
 
-from orchestrator_client.contract.catalog import LANGCHAIN_PREFIX, PYTHON_PREFIX, TOOLS
+from orchestrator_client.contract.catalog import LANGCHAIN_PREFIX, MCP_PREFIX, PYTHON_PREFIX, TOOLS
 from orchestrator_client.contract.errors import StepError
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.plugins import plugin_of
@@ -18,6 +18,7 @@ from orchestrator_worker.tools.base import Source, Told, ToolContext, ToolEntry
 _SOURCES: Mapping[str, str] = {
     PYTHON_PREFIX: "function",
     LANGCHAIN_PREFIX: "langchain",
+    MCP_PREFIX: "mcp",
 }
 """By the prefix of its tools' names, the module of a source; names without one are native, or a plugin's."""
 

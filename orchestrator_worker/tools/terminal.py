@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import time
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from orchestrator_client.contract.catalog.code import TerminalParameters
 from orchestrator_client.contract.errors import ParametersInvalid, StepTimeout, ToolFailed
 from orchestrator_client.contract.plan import Json
+from orchestrator_worker.process.guard import Guard, passed_on
 from orchestrator_worker.tools.base import ToolContext, ToolResult
 from orchestrator_worker.tools.paths import locate
 
@@ -30,12 +30,6 @@ GRACE_SECONDS = 1.0
 
 DRAIN_SECONDS = 0.25
 """For output still in the pipe when the command has ended; a child that holds the pipe open is not waited for."""
-
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
-"""What a command sees of the worker's environment, which holds keys."""
-
-_GUARD = 'read -r group || exit; read -r _; kill -9 "-$group"'
-"""For the shell: learn a group, wait until the other end of the pipe is gone, end the group."""
 
 _POLL_SECONDS = 0.02
 _READ_BYTES = 64 * 1024
@@ -96,37 +90,6 @@ class _Capture:
         os.close(self.reading)
 
 
-class _Guard:
-    """A process that ends the command if this worker is killed with -9 and cannot: the pipe between them ends then.
-
-    Costs a fifth of a millisecond (measured). A worker that is killed between the command's start and `watch` leaves
-    it running.
-    """
-
-    def __init__(self) -> None:
-        reading, self._writing = os.pipe()
-        self._process = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD],
-            stdin=reading,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=_passed_on(),
-            # Whoever kills the worker's whole session must not kill this with it.
-            start_new_session=True,
-        )
-        os.close(reading)
-
-    def watch(self, group: int) -> None:
-        """Answer for this process group from now on."""
-        os.write(self._writing, f"{group}\n".encode())
-
-    def dismiss(self) -> None:
-        """End the guard. Its death by SIGKILL is prompt, so waiting for it holds nobody up."""
-        self._process.kill()
-        self._process.wait()
-        os.close(self._writing)
-
-
 @dataclass(frozen=True, slots=True)
 class Program:
     """What is to be run, and how."""
@@ -178,7 +141,7 @@ async def execute(context: ToolContext, parameters: TerminalParameters) -> ToolR
     words = ["/bin/sh", "-c", parameters.command] if isinstance(parameters.command, str) else parameters.command
     folder = _folder(context, parameters.working_dir)
     _check(words, parameters)
-    environment = {**_passed_on(), **parameters.env}
+    environment = {**passed_on(), **parameters.env}
     program = Program(words, folder, environment, parameters.timeout, capture=parameters.capture_output)
     ended = await run(program, context)
     output: dict[str, Json] = {
@@ -202,7 +165,7 @@ async def run(program: Program, context: ToolContext) -> Ended:
         StepTimeout: the step's time was up before the program's own.
     """
     started = time.monotonic()
-    guard, stdout, stderr = _Guard(), _Capture(), _Capture()
+    guard, stdout, stderr = Guard(), _Capture(), _Capture()
     try:
         process = await _start(program, stdout, stderr)
         try:
@@ -243,11 +206,6 @@ async def _start(program: Program, stdout: _Capture, stderr: _Capture) -> Proces
         # The program has its own copies; ours would keep the pipe from ever ending.
         os.close(stdout.writing)
         os.close(stderr.writing)
-
-
-def _passed_on() -> dict[str, str]:
-    """What of the worker's environment a command sees."""
-    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
 
 
 def _folder(context: ToolContext, working_dir: str) -> str:

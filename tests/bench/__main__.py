@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench import control, footprint, limits, model_calls, overhead, race, tools
+from tests.bench import control, footprint, limits, mcp_calls, model_calls, overhead, race, tools
 from tests.conftest import RedisServer
 
 
@@ -43,6 +43,7 @@ SECTIONS: dict[str, Callable[[str, Path, int], Iterator[tuple[str, float, float,
     "overhead": overhead.measure,
     "control": control.measure,
     "tools": tools.measure,
+    "mcp": mcp_calls.measure,
 }
 LIMITS: dict[str, Callable[[str, Path, int], Iterator[tuple[str, float, float, str, str]]]] = {
     "known": limits.known,

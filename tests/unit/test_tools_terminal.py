@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from orchestrator_client.contract.errors import ParametersInvalid, StepTimeout, ToolFailed
+from orchestrator_worker.process import guard
 from orchestrator_worker.tools import terminal
 from orchestrator_worker.tools.base import ToolContext, ToolResult
 from orchestrator_worker.tools.registry import invoke
@@ -84,7 +85,7 @@ def test_the_worker_environment_is_not_passed_on(context, monkeypatch):
     names = {line.partition("=")[0] for line in output.splitlines()}
     assert "secret" not in output
     assert {"MINE", "PATH"} <= names
-    assert names <= {*terminal.PASSED_ON, "MINE", "PWD", "OLDPWD", "SHLVL", "_"}
+    assert names <= {*guard.PASSED_ON, "MINE", "PWD", "OLDPWD", "SHLVL", "_"}
 
 
 def test_the_folder_is_the_runs_and_confined(context):

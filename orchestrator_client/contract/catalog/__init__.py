@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator_client.contract.catalog import aids, code, data, files, people, web
+from orchestrator_client.contract.catalog import aids, code, data, files, people, servers, web
 from orchestrator_client.contract.catalog.models import ACTION_ALIASES, MODEL_ACTIONS
 from orchestrator_client.contract.catalog.spec import Category, Level, Parameters, ToolSpec
 
@@ -36,7 +36,15 @@ __all__ = [
     "suggestion",
 ]
 
-TOOLS: Mapping[str, ToolSpec] = {**files.TOOLS, **web.TOOLS, **code.TOOLS, **data.TOOLS, **aids.TOOLS, **people.TOOLS}
+TOOLS: Mapping[str, ToolSpec] = {
+    **files.TOOLS,
+    **web.TOOLS,
+    **code.TOOLS,
+    **data.TOOLS,
+    **aids.TOOLS,
+    **people.TOOLS,
+    **servers.TOOLS,
+}
 """By registry name, `<tool>.<action>`."""
 
 TOOL_ALIASES: Mapping[str, str] = {

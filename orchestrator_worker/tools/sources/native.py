@@ -24,6 +24,7 @@ _ACTIONS: Mapping[str, str] = {
     "validation": "validate",
     "python-executor": "execute",
     "mcp-memory": "store retrieve list clear delete",
+    "mcp-server": "connect list_tools execute_tool call_tool disconnect",
     "report-generator": "generate",
     "task-delegation": "execute",
     "multi-model-routing": "execute",

@@ -1,0 +1,1 @@
+"""MCP servers, real ones, as the worker meets them."""
