@@ -131,7 +131,8 @@ RETRY_KEYS: Mapping[str, str] = {
     **dict.fromkeys(("max_delay", "max_seconds"), "max_seconds"),
     **dict.fromkeys(("backoff", "backoff_strategy"), "strategy"),
     "jitter": "jitter",
-    **dict.fromkeys(("retry_on", "retry_on_errors", "error_types"), "errors"),
+    "growth_seconds": "growth_seconds",
+    **dict.fromkeys(("retry_on", "retry_on_errors", "error_types", "errors"), "errors"),
 }
 """Keys of the long form of `retry`, to the field of the plan's record, or to what is made into some."""
 

@@ -177,12 +177,6 @@ STEPS = [
         "__class__",
     ),
     (
-        "an included file",
-        step("tool: terminal, parameters: {command: '{{ file:a.txt }}'}"),
-        "not-yet",
-        "including a file",
-    ),
-    (
         "a model that is a mapping",
         step("action: generate, model: {a: 1}, parameters: {prompt: p}"),
         "wrong-type",
@@ -191,7 +185,7 @@ STEPS = [
 ]
 
 LATER = [
-    *("steps: []", "dynamic_routing: {}", "loop_var: x"),
+    *("steps: []", "dynamic_routing: {}"),
     *("goto: '<AUTO>which?</AUTO>'", "on_success: '<AUTO>which?</AUTO>'"),
 ]
 
@@ -250,7 +244,7 @@ class TestRefused:
         assert (problem.code, problem.line, problem.step) == ("not-yet", 2, "a")
         assert problem.column > 8
 
-    @pytest.mark.parametrize("tool", ["visualization", "database"])
+    @pytest.mark.parametrize("tool", ["image-generation", "database"])
     def test_tools_that_come_later(self, tool: str) -> None:
         (problem,) = problems_of(step(f"tool: {tool}"))
         assert (problem.code, problem.message) == ("not-yet", f"tool '{tool}' is not in this release")

@@ -258,7 +258,7 @@ class TestTools:
             ("tools: [filesystem]", "", "unknown-tool", "write one of filesystem.read"),
             ("tools: [filesystm.read]", "", "unknown-tool", "did you mean 'filesystem.read'?"),
             ("tools: ['python:nothing']", "", "unknown-tool", "python:package.module:function"),
-            ("tools: [visualization]", "", "not-yet", "tool 'visualization'"),
+            ("tools: [image-generation]", "", "not-yet", "tool 'image-generation'"),
             ("tools: [http.get]", "tool_choice: requierd", "wrong-value", "did you mean 'required'?"),
             ("tools: [http.get]", "tool_choice: http.post", "wrong-value", "did you mean 'http.get'?"),
             ("", "tool_choice: required", "missing-parameter", "add tools under parameters"),
