@@ -26,6 +26,7 @@ from orchestrator_worker.steps.base import Call, StepPerformer
 from orchestrator_worker.steps.model import ModelStep
 from orchestrator_worker.steps.tool import ToolStep
 from orchestrator_worker.store import Store, connect
+from orchestrator_worker.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Engine:
     scheduler: Scheduler
     executor: Executor
     providers: Providers
+    vault: Vault
     worker: str
 
 
@@ -53,7 +55,7 @@ def build_engine(app: Celery, calls: Calls, config: Settings | None = None, proj
     canvas, runs = Canvas(app), Runs(store)
     prices, providers = Prices(project), Providers(project)
     asking = Asking(project, prices)
-    tools = ToolStep(config, calls, Reports(store).of, lambda run: runs.open(run)[0].root)
+    tools = ToolStep(config, calls, Reports(store).of, lambda run: runs.open(run)[0].root, project)
 
     def describe(prepared: Prepared, call: Call) -> str:
         run, graph = runs.open(call.run)
@@ -64,5 +66,5 @@ def build_engine(app: Celery, calls: Calls, config: Settings | None = None, proj
     )
     scheduler = Scheduler(store, canvas, runs, Admission(store, models, asking))
     performers: dict[StepKind, StepPerformer] = {StepKind.TOOL: tools, StepKind.MODEL: models}
-    executor = Executor(store, runs, scheduler, calls, performers, Deltas(store), worker)
-    return Engine(config, store, canvas, scheduler, executor, providers, worker)
+    executor = Executor(store, runs, scheduler, calls, performers, Deltas(store), tools.vault, worker)
+    return Engine(config, store, canvas, scheduler, executor, providers, tools.vault, worker)

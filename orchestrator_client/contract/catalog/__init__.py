@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator_client.contract.catalog import aids, code, data, files, people, web
+from orchestrator_client.contract.catalog import aids, code, data, files, patterns, people, web
 from orchestrator_client.contract.catalog.models import ACTION_ALIASES, MODEL_ACTIONS
 from orchestrator_client.contract.catalog.spec import Category, Level, Parameters, ToolSpec
 
@@ -39,13 +39,7 @@ __all__ = [
 TOOLS: Mapping[str, ToolSpec] = {**files.TOOLS, **web.TOOLS, **code.TOOLS, **data.TOOLS, **aids.TOOLS, **people.TOOLS}
 """By registry name, `<tool>.<action>`."""
 
-TOOL_ALIASES: Mapping[str, str] = {
-    "file": "filesystem",
-    "http-client": "http",
-    "external-api": "http",
-    "process": "data-processing",
-    "validate": "validation",
-}
+TOOL_ALIASES: Mapping[str, str] = patterns.ALIASES
 
 TOOL_ACTIONS: Mapping[str, str] = {
     "count_words": "text.count_words",
