@@ -28,6 +28,7 @@ from orchestrator_worker.steps.model import ModelStep
 from orchestrator_worker.steps.tool import ToolStep
 from orchestrator_worker.store import Store, connect
 from orchestrator_worker.tools.base import Complete
+from orchestrator_worker.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Engine:
     scheduler: Scheduler
     executor: Executor
     providers: Providers
+    vault: Vault
     worker: str
 
 
@@ -63,11 +65,13 @@ def build_engine(app: Celery, calls: Calls, config: Settings | None = None, proj
     def complete(call: Call) -> Complete:
         return Completions(store, scheduler, config.default_model or project.default_model or "").of(call)
 
-    tools = ToolStep(config, calls, Reports(store).of, lambda run: runs.open(run)[0].root, complete, store.run_over)
+    tools = ToolStep(
+        config, calls, Reports(store).of, lambda run: runs.open(run)[0].root, project, complete, store.run_over
+    )
     models = ModelStep(
         calls.run, providers, project, prices, tools.context, describe, store.cached, config.default_model
     )
     scheduler = Scheduler(store, canvas, runs, Admission(store, models, asking))
     performers: dict[StepKind, StepPerformer] = {StepKind.TOOL: tools, StepKind.MODEL: models}
-    executor = Executor(store, runs, scheduler, calls, performers, Deltas(store), worker)
-    return Engine(config, store, canvas, scheduler, executor, providers, worker)
+    executor = Executor(store, runs, scheduler, calls, performers, Deltas(store), tools.vault, worker)
+    return Engine(config, store, canvas, scheduler, executor, providers, tools.vault, worker)

@@ -23,6 +23,7 @@ from orchestrator_worker.records import NOTHING_SENT, Claim, Ready, Refusal
 from orchestrator_worker.recovery import Recovery
 from orchestrator_worker.scheduler import Attempt, Ended, Left, Scheduler, Verdict
 from orchestrator_worker.steps import subpipeline
+from orchestrator_worker.steps.allowance import check_allowed
 from orchestrator_worker.steps.base import Call, Fail, Output, Skip, StepPerformer, Turn, Want
 from orchestrator_worker.steps.conversation import Memo
 from orchestrator_worker.steps.loop import LoopCall, LoopStep
@@ -30,6 +31,7 @@ from orchestrator_worker.steps.region import RegionCall, RegionStep
 from orchestrator_worker.steps.subpipeline import Descent
 from orchestrator_worker.steps.waiting import Waited, performed, resumed
 from orchestrator_worker.store import Store
+from orchestrator_worker.vault import Vault
 
 
 class Executor:
@@ -43,10 +45,12 @@ class Executor:
         calls: Calls,
         performers: Mapping[StepKind, StepPerformer],
         deltas: Deltas,
+        vault: Vault,
         worker: str,
     ) -> None:
         self._store, self._runs, self._scheduler = store, runs, scheduler
         self._calls, self._performers, self._deltas, self._worker = calls, performers, deltas, worker
+        self._vault = vault
         self._loops, self._regions = LoopStep(), RegionStep()
 
     def run_step(self, run_id: str, instance: str, number: int) -> Verdict:
@@ -75,7 +79,14 @@ class Executor:
         return self._scheduler.conclude(attempt, self._perform(attempt, claim))
 
     def _perform(self, attempt: Attempt, claim: Claim) -> Want:
-        """What the step wants; whatever goes wrong on the way is a want too."""
+        """What the step wants; nothing that it says of a failure has a secret in it."""
+        want = self._wanted(attempt, claim)
+        if isinstance(want, Fail):
+            self._vault.mask_error(want.error)
+        return want
+
+    def _wanted(self, attempt: Attempt, claim: Claim) -> Want:
+        """The same as it comes; whatever goes wrong on the way is a want too."""
         if claim.dead:
             graph = attempt.graph.plan.channels is not None
             return Skip("nothing that leads here was taken" if graph else "a step before it failed")
@@ -113,6 +124,7 @@ class Executor:
             return Turn(claim.memo, sight.questions(), NOTHING_SENT, "auto")
         if call is None:
             return Skip("its condition is false")
+        check_allowed(attempt.graph.plan, call)
         return _with_answers(self._performed(attempt, claim, call), sight, call)
 
     def _performed(self, attempt: Attempt, claim: Claim, call: Call) -> Want:

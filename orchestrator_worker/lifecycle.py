@@ -17,7 +17,7 @@ from orchestrator_client.contract.errors import (
     ToolFailed,
     WorkerLost,
 )
-from orchestrator_client.contract.plan import Json, OnFailure, Retry, Step, StepKind
+from orchestrator_client.contract.plan import Json, OnFailure, OnLost, Retry, Step, StepKind
 from orchestrator_client.contract.run import ErrorInfo, Outcome, Receipt, RunRecord, RunState, Wish
 from orchestrator_worker import recovery
 from orchestrator_worker.compiler import Successor
@@ -66,6 +66,8 @@ class Standing:
     """Another step asked for it, and answers for what becomes of it."""
     recovery: Recovery | None = None
     """What was done about failures of its attempts so far; None where nothing was."""
+    repeatable: bool = False
+    """Its tool says of itself that it may be done twice."""
 
     @property
     def tries(self) -> int:
@@ -120,6 +122,8 @@ def decide(step: Step, at: Standing, want: Want) -> Leave | Final:
 
 
 def _after_failure(step: Step, at: Standing, receipt: Receipt, failure: Fail) -> Leave | Final:
+    if isinstance(failure.error, WorkerLost) and not may_be_done_twice(step, at):
+        failure = replace(failure, error=_half_done(step, failure.error))
     error = ErrorInfo.of(failure.error)
     if isinstance(failure.error, StepCancelled):
         cancelled = receipt.model_copy(update={"outcome": Outcome.CANCELLED, "reason": str(failure.error)})
@@ -187,10 +191,22 @@ def attempts_of(step: Step) -> int:
     return catalog.ATTEMPTS_IF_REPEATABLE if repeatable else 1
 
 
+def may_be_done_twice(step: Step, at: Standing) -> bool:
+    """Whether a step that may have run is tried again: as its plan says, else if doing it twice does no harm."""
+    if step.on_lost is not None:
+        return step.on_lost is OnLost.RETRY
+    return step.kind is not StepKind.TOOL or at.repeatable
+
+
+def _half_done(step: Step, lost: WorkerLost) -> WorkerLost:
+    remedy = "say on_lost: retry if it may be done twice"
+    return WorkerLost(f"{lost}; {step.uses} may or may not have run, so it is not tried again: {remedy}", False)
+
+
 def may_try_again(step: Step, tries: int, error: OrchestratorError) -> bool:
     """Whether the step has an attempt left that could go better."""
     if isinstance(error, WorkerLost):
-        return tries < max(attempts_of(step), LOST_ATTEMPTS)
+        return error.retryable and tries < max(attempts_of(step), LOST_ATTEMPTS)
     if step.retry.errors:
         return Fault.of(error).is_named(step.retry.errors) and tries < attempts_of(step)
     asked_for = isinstance(error, ToolFailed) and step.retry.attempts is not None

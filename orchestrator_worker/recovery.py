@@ -7,7 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from orchestrator_client.contract.errors import HandlerFailed, OrchestratorError, StepCancelled, UnknownAction
+from orchestrator_client.contract.errors import (
+    HandlerFailed,
+    OrchestratorError,
+    StepCancelled,
+    UnknownAction,
+    WorkerLost,
+)
 from orchestrator_client.contract.plan import Handler, Json, Step
 from orchestrator_client.contract.run import ErrorInfo
 from orchestrator_client.contract.template import references
@@ -123,10 +129,12 @@ def next_turn(step: Step, error: OrchestratorError, known: Recovery | None) -> R
         is_over = known.calls[known.handler] >= most_turns(failed) and not failed.proceed
         fault, said = known.fault, (*said, str(error)[:SAID_CHARACTERS])[-SAID:]
     calls, original = dict(known.calls) if known else {}, known.original if known else fault
+    # What may be half done is not to be done again.
+    is_hopeless = fault.hopeless or (isinstance(error, WorkerLost) and not error.retryable)
     for place, handler in _fitting(step, fault):
         if is_over or not _acts(handler):
             break
-        if calls.get(place, 0) < most_turns(handler) and not (fault.hopeless and handler.action == "retry"):
+        if calls.get(place, 0) < most_turns(handler) and not (is_hopeless and handler.action == "retry"):
             return Recovery(original, fault, place, {**calls, place: calls.get(place, 0) + 1}, said)
     place, fallback = _fallback(step, fault)
     if fallback is None or not references(fallback.fallback_value):

@@ -11,10 +11,12 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Self, assert_never
 
+from orchestrator_client.contract.catalog import LANGCHAIN_PREFIX, PYTHON_PREFIX
 from orchestrator_client.contract.errors import (
     OrchestratorError,
     RunNotFound,
     StepCancelled,
+    StepError,
     StoreUnavailable,
     TemplateError,
     ToolFailed,
@@ -22,7 +24,7 @@ from orchestrator_client.contract.errors import (
     WorkerLost,
 )
 from orchestrator_client.contract.message import Hint
-from orchestrator_client.contract.plan import Json, Plan, Step
+from orchestrator_client.contract.plan import Json, Plan, Step, StepKind
 from orchestrator_client.contract.reading import names_of_outputs
 from orchestrator_client.contract.run import ErrorInfo, Outcome, RunRecord, RunState, Submission, Wish
 from orchestrator_client.contract.template import references, render
@@ -52,12 +54,16 @@ from orchestrator_worker.records import (
 from orchestrator_worker.recovery import Recovery
 from orchestrator_worker.steps.base import Descend, Fail, Readmit, Want
 from orchestrator_worker.store import Store
+from orchestrator_worker.tools import registry
 
 logger = logging.getLogger(__name__)
 
 QUIET_QUEUE_MS = 300_000
 """A ready instance this old is sent again even if its queue is not empty: its message may be lost all the same."""
 
+
+BY_IMPORT = (PYTHON_PREFIX, LANGCHAIN_PREFIX)
+"""Names of tools that are import paths."""
 
 MODELS_AT_ONCE = 50
 """Model steps that are described before the first of their messages is sent: one takes half a millisecond."""
@@ -167,10 +173,13 @@ class Scheduler:
             self._send(attempt.run, attempt.graph, [(Ready(instance, number), queue_of(attempt.graph, instance))])
 
     def hand_back(self, run_id: str, instance: str, number: int) -> None:
-        """Return an attempt that this worker can no longer finish; another one takes it at once."""
+        """Return an attempt that this worker can no longer finish; another one takes it at once, if it may be done
+        twice."""
         leave = Leave("handed back by a worker that stops", excused=1)
         attempt = self._attempt(run_id, instance, number)
-        if attempt is not None and isinstance(self._leave(attempt, leave), Ended):
+        if attempt is not None and not lifecycle.may_be_done_twice(attempt.step, attempt.standing):
+            self.give_up(run_id, instance, number, WorkerLost("its worker was stopped before it ended"))
+        elif attempt is not None and isinstance(self._leave(attempt, leave), Ended):
             self._send(attempt.run, attempt.graph, [(Ready(instance, number), queue_of(attempt.graph, instance))])
 
     def promote(self) -> float | None:
@@ -242,7 +251,9 @@ class Scheduler:
             return None
         kept, is_handled = Recovery.kept_at(instance), place.step is not None and bool(place.step.handlers)
         recovery = Recovery.of(self._store.memos(run_id, [kept]).get(kept)) if is_handled else None
-        return Attempt.at(run, graph, place, Standing(number, excused, worker=worker, recovery=recovery), memo)
+        at = Standing(number, excused, worker=worker, recovery=recovery)
+        attempt = Attempt.at(run, graph, place, at, memo)
+        return replace(attempt, standing=replace(attempt.standing, repeatable=_repeatable(attempt.step)))
 
     def _leave(self, attempt: Attempt, leave: Leave, call: str | None = None) -> Verdict:
         """`call` describes the call that the attempt asks its gate for, where that is known."""
@@ -380,3 +391,18 @@ class Scheduler:
         receipt = self._store.receipt(record.run, record.halt)
         cause = receipt.error if receipt and receipt.error else ErrorInfo(type="StepError", message="it failed")
         return ErrorInfo(type=cause.type, message=f"step '{record.halt}' failed: {cause.message}")
+
+
+def _repeatable(step: Step) -> bool:
+    """Whether a step's tool says that it may be done twice. Nobody asks a function by its import path: importing it
+    here, where a whole worker would die of it, is no way to learn why its process died.
+    """
+    if step.kind is not StepKind.TOOL:
+        return True
+    if step.uses.startswith(BY_IMPORT):
+        return False
+    try:
+        info = registry.resolve(step.uses).info
+    except StepError:
+        return False
+    return info.idempotent or info.read_only

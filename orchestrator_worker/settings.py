@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     """Further folders that file tools may use, separated by `:`."""
     env_allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
     """Variables of the workers' environment that templates read as `env.NAME`, separated by commas. Not for secrets."""
+    allow_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    """Addresses that tools may reach beside public ones, separated by commas; those of `[tools]` as well."""
+    secrets_folder: Path = Path("/run/secrets")
+    """Where secrets are, a file each, that no `ORCHESTRATOR_SECRET_<NAME>` gives."""
+    artifact_bytes: int = Field(default=caps.ARTIFACT_TEXT_BYTES, gt=0)
+    """Text of a tool's result above which it becomes a file in the run's folder."""
     default_model: str | None = None
     """Model of steps that name none."""
     lease_seconds: float = Field(default=8.0, ge=1.0)

@@ -25,6 +25,7 @@ from orchestrator_worker.canvas import carried_by, resume, return_part, survives
 from orchestrator_worker.engine import Engine, build_engine
 from orchestrator_worker.process.calls import calls
 from orchestrator_worker.scheduler import Ended, Left
+from orchestrator_worker.vault import hide_in_logs
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,9 @@ class StepFailed(Exception):
 
 @lru_cache(maxsize=1)
 def _engine_of(_pid: int) -> Engine:
-    return build_engine(app, calls())
+    built = build_engine(app, calls())
+    hide_in_logs(built.vault)
+    return built
 
 
 def engine() -> Engine:

@@ -16,6 +16,7 @@ from typing import Any
 
 from orchestrator_client.contract.errors import OrchestratorError, ParametersInvalid, StepError, ToolFailed
 from orchestrator_client.contract.plan import Json, Step, StepKind
+from orchestrator_client.contract.project import load_project
 from orchestrator_client.contract.question import Question
 from orchestrator_client.contract.tool import ToolInfo
 from orchestrator_worker.process.calls import calls
@@ -65,7 +66,7 @@ def _result(name: str, asked: Mapping[str, Any]) -> ToolResult:
     timeout_seconds: float | None = asked.get("timeout_seconds")
     parameters = _meant(registry.resolve(name).info, asked["parameters"])
     step = Step(id="call", kind=StepKind.TOOL, uses=name, parameters=parameters, timeout_seconds=timeout_seconds)
-    tools = ToolStep(Settings(workdir=asked["folder"]), calls(), lambda *_: _progress)
+    tools = ToolStep(Settings(workdir=asked["folder"]), calls(), lambda *_: _progress, project=load_project())
     with calls().under_way((RUN, step.id, 1), timeout_seconds):
         result = tools.invoke(name, Call(RUN, step.id, 1, step, parameters))
     if isinstance(result, Question):

@@ -79,3 +79,14 @@ def report_and_wait(path: str, context: ToolContext) -> str:
     """Say how far it is, and wait until a file exists."""
     context.progress(0.5, "waiting to be seen")
     return wait_for(path)
+
+
+def spin_for(seconds: float) -> None:
+    """Hold the interpreter, as far as Python lets one thread hold it."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        sum(range(10_000))
+
+
+def numbers(count: int) -> list[int]:
+    return list(range(count))

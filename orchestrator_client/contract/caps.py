@@ -80,3 +80,9 @@ CALLS_OF_A_TURN = 128
 
 WEATHERS = 1_000
 """Refusals by a provider's limits that one step waits out, before they count as failures of its own."""
+
+ARTIFACT_TEXT_BYTES = 1024 * 1024
+"""Text of a tool's result above which it becomes a file in the run's folder. A worker may change it."""
+
+ARTIFACT_BYTES = 1024 * 1024 * 1024
+"""Size of one such file."""

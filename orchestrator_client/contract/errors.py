@@ -20,7 +20,7 @@
         ├── UnknownAction           the step's action is words that name none
         ├── ToolFailed              the tool ran and reported failure, or raised
         ├── ModelFailed             the provider answered with an error, or not at all
-        ├── CredentialMissing       the worker has no key for the provider
+        ├── CredentialMissing       the worker has no key for the provider, or no such secret
         ├── BudgetExceeded          a budget does not pay for the call
         ├── StepTimeout             the attempt took longer than the step allows
         ├── HandlerFailed           what was to handle the step's failure failed itself
@@ -287,7 +287,7 @@ class ModelFailed(StepError):
 
 
 class CredentialMissing(StepError):
-    """The worker's environment has no key for the provider."""
+    """The worker has no key for the provider, or not the secret that a plan names."""
 
 
 class BudgetExceeded(StepError):
@@ -313,6 +313,9 @@ class ValueTooLarge(StepError):
 
 
 class WorkerLost(StepError):
-    """The worker that held the attempt died, or was not heard of for a whole lease."""
+    """The worker that held the attempt died, or was not heard of for a whole lease. What it did may be half done."""
 
-    retryable = True
+    def __init__(self, message: str, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.args = (message, retryable)
+        self.retryable = retryable

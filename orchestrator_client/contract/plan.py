@@ -17,6 +17,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from orchestrator_client.contract import names
+from orchestrator_client.contract.catalog.spec import Level
 from orchestrator_client.contract.control import Handler, Jump, LoopKind, Way
 from orchestrator_client.contract.errors import InputsInvalid
 from orchestrator_client.contract.inputs import LARGEST_INTEGER, InputType, coerce
@@ -34,6 +35,7 @@ __all__ = [
     "Loop",
     "LoopKind",
     "OnFailure",
+    "OnLost",
     "Plan",
     "Record",
     "Retry",
@@ -70,6 +72,15 @@ class OnFailure(StrEnum):
     """The steps behind it run; the run goes on, and ends without success."""
     SKIP = "skip"
     """The steps behind it are skipped, and those behind them."""
+
+
+class OnLost(StrEnum):
+    """What becomes of a tool step whose worker died in the middle, so that it may or may not have run."""
+
+    RETRY = "retry"
+    """It is tried again, though that may do it twice."""
+    FAIL = "fail"
+    """It has failed."""
 
 
 class Retry(Record):
@@ -160,6 +171,10 @@ class Step(Record):
     """Template or bool; false skips the step."""
     timeout_seconds: float | None = None
     retry: Retry = Retry()
+    on_lost: OnLost | None = None
+    """None leaves it to what the tool says of itself."""
+    level: Level | None = None
+    """Of a tool step: how far its tool is trusted here, if less than its fleet would."""
     on_failure: OnFailure = OnFailure.FAIL
     jumps: tuple[Jump, ...] = ()
     """Reasons to skip it that lie in how other steps ended; those are among `after` and `reads`."""
@@ -232,6 +247,8 @@ class Plan(Record):
     children: dict[str, Plan] = Field(default_factory=dict)
     """The pipelines that its steps run, and those that these run, by the names that steps know them by. They have no
     children of their own: all are here."""
+    allow_tools: tuple[str, ...] | None = None
+    """Patterns of the tools that its steps and models may use; None: all."""
 
     @cached_property
     def hash(self) -> str:

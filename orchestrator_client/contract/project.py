@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from orchestrator_client.contract import caps
+from orchestrator_client.contract.caps import TIMEOUT_SECONDS
+from orchestrator_client.contract.catalog.patterns import fits
 from orchestrator_client.contract.catalog.spec import Level
 from orchestrator_client.contract.errors import ConfigInvalid
 from orchestrator_client.contract.limits import DEFAULT_CREDENTIAL, Limits
@@ -187,6 +189,44 @@ class BudgetsSection(Section):
     tenant: dict[str, BudgetSection] = Field(default_factory=dict)
 
 
+class CageLimits(Section):
+    """`[tools.limits]`: what one restricted call may take, its children included where nothing else is said."""
+
+    cpu_seconds: float = Field(default=3600.0, gt=0)
+    """Time of the processor, of each process."""
+    memory_bytes: int = Field(default=1024**3, gt=0)
+    """Held at one time. Each process may reserve 16 times as much of addresses."""
+    file_bytes: int = Field(default=1024**3, gt=0)
+    """Of each file that it writes."""
+    processes: int = Field(default=256, gt=0)
+    """Processes and threads at one time."""
+    open_files: int = Field(default=256, gt=0)
+    """Of each process."""
+    output_bytes: int = Field(default=256 * 1024**2, gt=0)
+    """Of stdout, and of stderr. What is kept of them is less."""
+    wall_seconds: float = Field(default=TIMEOUT_SECONDS, gt=0)
+    """From its start to its end, whatever `timeout` its step gives it."""
+
+
+class ToolsSection(Section):
+    """`[tools]`: how far this fleet trusts its tools. Patterns are as `contract.catalog.patterns` reads them."""
+
+    levels: dict[str, Level] = Field(default_factory=dict)
+    """Pattern -> level, in the place of the catalogue's; of several that fit, the last."""
+    allow_hosts: tuple[str, ...] = ()
+    """Addresses that tools of level `standard` may reach beside public ones: `host`, `host:port`, `*.domain`, an
+    address or a network."""
+    network: tuple[str, ...] = ()
+    """Restricted tools that have the worker's network."""
+    namespaces: bool = True
+    """Whether restricted calls get namespaces of their own where the kernel gives them."""
+    limits: CageLimits = CageLimits()
+
+    def level_of(self, uses: str, own: Level) -> Level:
+        """The level of a tool in this fleet; `own` is the catalogue's."""
+        return next((level for pattern, level in reversed(self.levels.items()) if fits(uses, (pattern,))), own)
+
+
 class Project(Section):
     """The whole file."""
 
@@ -198,6 +238,9 @@ class Project(Section):
     limits: dict[str, Limits] = Field(default_factory=dict)
     """By scope pattern, see `limits.limits_for`."""
     budgets: BudgetsSection = BudgetsSection()
+    tools: ToolsSection = ToolsSection()
+    secrets: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Name of a secret -> patterns of the tools that may use it; one that is not named, all may."""
 
 
 def load_project(path: Path | None = None) -> Project:

@@ -22,7 +22,7 @@ class Code(StrEnum):
     INCLUSION = "inclusion"
     """A file to be included that is not there, or may not be read."""
     SECRET = "secret"  # noqa: S105  # the name of a problem
-    """A credential stands in the file."""
+    """A credential stands in the file, or a named one where it would be read by all."""
 
     # The YAML.
     YAML = "yaml"
@@ -59,6 +59,8 @@ class Code(StrEnum):
     """No such key at this place, in this or any release."""
     NOT_YET = "not-yet"
     """A part of the dialect that this release does not have."""
+    NOT_ALLOWED = "not-allowed"
+    """A tool that the plan itself does not allow."""
     NO_EFFECT = "no-effect"
     """Warning: a key that is understood and ignored."""
     TWO_SPELLINGS = "two-spellings"

@@ -8,7 +8,20 @@ from pathlib import PurePath
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.contract.reading import NAMESPACES
-from orchestrator_client.loader import declarations, dialect, edges, ids, loops, model, policy, recovery, steps, uses
+from orchestrator_client.loader import (
+    allowed,
+    declarations,
+    dialect,
+    edges,
+    ids,
+    loops,
+    model,
+    policy,
+    recovery,
+    secrets,
+    steps,
+    uses,
+)
 from orchestrator_client.loader.children import Family
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
@@ -62,8 +75,11 @@ def _plan(root: Mapping, problems: Problems, family: Family, given: Collection[s
         metadata={**_metadata(root, problems), **({NAMESPACES: spaces} if spaces else {})},
     )
     edges.check(plan, problems)
+    children = family.plans if family.is_root else {}
+    plan = allowed.read(root, plan.model_copy(update={"children": children}), problems)
+    secrets.check_sections(root, problems)
     problems.raise_if_any()
-    return plan.model_copy(update={"children": family.plans}) if family.is_root and family.plans else plan
+    return plan
 
 
 def _unwrapped(root: Mapping) -> Mapping:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from itertools import islice
 
-from orchestrator_client.contract import caps, template
-from orchestrator_client.contract.plan import Json, OnFailure, Retry
+from orchestrator_client.contract import caps, catalog, template
+from orchestrator_client.contract.catalog import Level
+from orchestrator_client.contract.plan import Json, OnFailure, OnLost, Retry
 from orchestrator_client.loader import dialect
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
@@ -64,6 +65,38 @@ def on_failure(step: Mapping, steps: Collection[str], problems: Problems) -> tup
     remedy = remedy or "write fail, continue, skip, or the id of a step"
     problems.error(Code.WRONG_VALUE, f"on_failure is {quoted(written)}", node.place, remedy)
     return OnFailure.FAIL, None
+
+
+def on_lost(step: Mapping, problems: Problems) -> OnLost | None:
+    """What becomes of the step if its worker dies in the middle; None where the tool is to say."""
+    word = _one_of(step, "on_lost", tuple(OnLost), problems)
+    return None if word is None else OnLost(word)
+
+
+def level(step: Mapping, uses: str, problems: Problems) -> Level | None:
+    """How far the step trusts its tool: as the catalogue does, or less."""
+    word = _one_of(step, "level", tuple(Level), problems)
+    if word is None:
+        return None
+    written, own = Level(word), catalog.TOOLS[uses].level if uses in catalog.TOOLS else Level.TRUSTED
+    if written.stricter(own) is not written:
+        remedy = "only the fleet may, with levels in [tools] of orchestrator.toml"
+        message = f"{uses} is {own}, and a step cannot trust it more"
+        problems.error(Code.WRONG_VALUE, message, step.place_of("level"), remedy)
+    return written
+
+
+def _one_of(step: Mapping, key: str, known: Collection[str], problems: Problems) -> str | None:
+    """The word of a key that has few, or None with the reason added."""
+    node = step.get(key)
+    if node is None:
+        return None
+    written = node.text.strip().lower() if isinstance(node, Scalar) else kind_of(node)
+    if written in set(known):
+        return written
+    remedy = problems.did_you_mean(written, known) or f"write {' or '.join(known)}"
+    problems.error(Code.WRONG_VALUE, f"{key} is {quoted(written)}", node.place, remedy)
+    return None
 
 
 def _goes_on(step: Mapping, problems: Problems) -> bool:

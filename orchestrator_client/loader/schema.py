@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from orchestrator_client.contract import caps, catalog
 from orchestrator_client.contract.catalog.models import GenerateParameters
-from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.plan import Json, OnLost
 from orchestrator_client.contract.plugins import plugins
 from orchestrator_client.loader import dialect, recovery
 from orchestrator_client.loader.parameters import spellings_of
@@ -39,6 +39,7 @@ def schema() -> dict[str, Json]:
             "outputs": {"type": ["object", "array"]},
             "metadata": {"type": "object"},
             "global_error_handlers": _handlers(),
+            "allow_tools": {"anyOf": [{"type": "array", "items": _TEXT}, _TEXT]},
             "steps": {"type": "array", "minItems": 1, "maxItems": caps.STEPS, "items": {"$ref": "#/$defs/step"}},
         },
         "patternProperties": {f"^{dialect.TOP_INERT_PATTERN.pattern}$": {}},
@@ -89,6 +90,8 @@ def _step() -> Json:
         "backoff_strategy": {"enum": sorted(dialect.BACKOFFS)},
         "max_retries": _whole(1, caps.ATTEMPTS),
         "on_failure": {"type": "string", "examples": sorted(dialect.POLICIES)},
+        "on_lost": {"enum": list(OnLost)},
+        "level": {"enum": list(catalog.Level)},
         **dict.fromkeys(dialect.STEP_JUMP_KEYS, _TEXT),
         **dict.fromkeys(("on_error", "error_handlers"), _handlers()),
         "continue_on_error": {"type": "boolean"},

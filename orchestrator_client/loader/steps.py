@@ -22,6 +22,7 @@ from orchestrator_client.loader import (
     placeholders,
     policy,
     recovery,
+    secrets,
     tags,
     uses,
 )
@@ -171,6 +172,7 @@ class _Reader:
         _check_tags(settings, use, self._problems)
         if self._id in self._scope.handlers:
             tags.refuse(settings, "in a step that handles failures", self._problems)
+        secrets.check(settings, use.kind if use else StepKind.TOOL, self._problems)
         asked = model.read(self._node, settings, use, defaults.model, self._problems)
         if use is not None and not is_refused and isinstance(self._node.get("parameters"), Mapping | None):
             parameters.check(asked.settings, use, self._problems)
@@ -269,6 +271,8 @@ class _Reader:
                 or (None if step.loop else defaults.timeout_seconds),
                 "retry": policy.retry(node, problems),
                 "on_failure": on_failure,
+                "on_lost": policy.on_lost(node, problems),
+                "level": policy.level(node, step.uses, problems) if step.kind is StepKind.TOOL else None,
                 "handlers": handled.handlers,
             }
         )

@@ -49,7 +49,8 @@ class AskedStep:
 
     def call(self, run: str, ready: Ready, memo: Json, returned: Mapping[str, Json]) -> Call:
         """One attempt at it."""
-        return Call(run, ready.instance, ready.attempt, self.step(ready.instance), dict(self.arguments), memo, returned)
+        step, arguments = self.step(ready.instance), dict(self.arguments)
+        return Call(run, ready.instance, ready.attempt, step, arguments, memo, returned, is_written=False)
 
     def step(self, instance: str) -> Step:
         return Step(

@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
-"""What a command sees of the worker's environment, which holds keys."""
-
 _GUARD = 'read -r group || exit; read -r _; kill -9 "-$group"'
 """For the shell: learn a group, wait until the other end of the pipe is gone, end the group."""
 
@@ -26,7 +23,7 @@ class Guard:
             stdin=reading,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=passed_on(),
+            env={},
             # Whoever kills the worker's whole session must not kill this with it.
             start_new_session=True,
         )
@@ -41,8 +38,3 @@ class Guard:
         self._process.kill()
         self._process.wait()
         os.close(self._writing)
-
-
-def passed_on() -> dict[str, str]:
-    """What of the worker's environment a command sees."""
-    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}

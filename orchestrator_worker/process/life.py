@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,9 @@ from orchestrator_worker.tasks import StepRequest, engine
 from orchestrator_worker.tools.mcp import servers
 
 logger = logging.getLogger(__name__)
+
+HANG_UP_SECONDS = 2.0
+"""For connections to end in order; the end of the process ends them too."""
 
 
 def _held() -> list[StepRequest]:
@@ -152,6 +156,14 @@ def _hand_back() -> None:
             logger.warning("%s: not handed back (%s); its lease will run out", request.id, error)
         _stop(request, "the worker stops", signal.SIGKILL)
     os._exit(0)
+
+
+@signals.worker_process_shutdown.connect
+@signals.worker_shutdown.connect
+def _hang_up(**_: Any) -> None:
+    """End the connections that tools keep between calls, if any were made."""
+    if (http := sys.modules.get("orchestrator_worker.tools.http")) is not None:
+        calls().run(http.close_client(), HANG_UP_SECONDS)
 
 
 @signals.worker_shutdown.connect

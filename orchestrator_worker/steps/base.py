@@ -31,6 +31,8 @@ class Call:
     """To the questions that its attempts before have asked, in their order."""
     admitted: Admitted | None = None
     """Of a model step: what became of its call before this attempt was published."""
+    is_written: bool = True
+    """Whether the plan wrote the parameters; else a model did, who is given no secrets."""
     on_text: Callable[[str], None] | None = None
     """Of a model step: takes each piece of text as it comes, on the worker's loop; None where nobody reads along."""
 

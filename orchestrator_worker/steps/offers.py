@@ -32,7 +32,7 @@ def offers_of(names: Sequence[str]) -> dict[str, tuple[str, ToolOffer]]:
     """
     offers: dict[str, tuple[str, ToolOffer]] = {}
     for written in names:
-        uses = _registry_name(written)
+        uses = registry_name(written)
         offer = _offer(uses)
         if offer.name in offers and offers[offer.name][0] != uses:
             raise ParametersInvalid(
@@ -42,7 +42,12 @@ def offers_of(names: Sequence[str]) -> dict[str, tuple[str, ToolOffer]]:
     return offers
 
 
-def _registry_name(written: str) -> str:
+def registry_name(written: str) -> str:
+    """The name in the registry of a tool as a plan writes it.
+
+    Raises:
+        ParametersInvalid: there is none.
+    """
     if ":" in written or written in TOOLS or plugin_of(written):
         return written
     tool, _, action = written.partition(".")

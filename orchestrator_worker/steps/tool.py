@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from orchestrator_client.contract.catalog import UNKNOWN
+from orchestrator_client.contract.catalog import UNKNOWN, Level
+from orchestrator_client.contract.catalog.patterns import fits
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed, UnknownAction
 from orchestrator_client.contract.interrupt import Interrupt, answering
 from orchestrator_client.contract.plan import END, Json, Step
+from orchestrator_client.contract.project import Project
 from orchestrator_client.contract.question import Question
+from orchestrator_worker.cage.limits import Cage
 from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.settings import Settings
 from orchestrator_worker.steps.base import Call, Fail, Output, Route, Wait, Want
 from orchestrator_worker.tools import registry
-from orchestrator_worker.tools.base import Complete, OnProgress, Told, ToolContext, ToolResult
+from orchestrator_worker.tools.base import Complete, OnProgress, Reach, Told, ToolContext, ToolResult
+from orchestrator_worker.tools.guest import invite
+from orchestrator_worker.tools.spill import spilled
+from orchestrator_worker.vault import Vault
 
 ROUTER = "python.route"
 """Calls a function and takes the branches that it names."""
@@ -23,6 +30,9 @@ ROUTER = "python.route"
 
 ReportTo = Callable[[str, str, int], OnProgress]
 """Where the progress of an attempt (run, instance, number) goes."""
+
+IN_THEIR_OWN_CAGE = ("terminal.execute", "python-executor.execute")
+"""Tools that are nothing but a program: they put it into the cage themselves, and run here."""
 
 
 class ToolStep:
@@ -34,14 +44,18 @@ class ToolStep:
         calls: Calls,
         report_to: ReportTo | None = None,
         root_of: Callable[[str], str] = lambda run: run,
+        project: Project | None = None,
         complete: Callable[[Call], Complete] | None = None,
         run_over: Callable[[str], bool] | None = None,
     ) -> None:
         """`root_of` gives the run in whose folder a run works: itself, or the first of those above it; `complete` what
         a call asks models with; `run_over` looks whether a run has ended."""
-        self._config, self._calls = config, calls
+        project = project or Project()
+        self._config, self._calls, self._rules = config, calls, project.tools
         self._report_to, self._root_of = report_to, root_of
         self._complete, self._run_over = complete, run_over
+        self._reach = Reach((*project.tools.allow_hosts, *config.allow_hosts))
+        self.vault = Vault(config.secrets_folder, project.secrets)
 
     def perform(self, call: Call) -> Want:
         if call.step.uses == UNKNOWN:
@@ -59,19 +73,53 @@ class ToolStep:
         return Output(result.value, warnings=result.warnings)
 
     def invoke(self, uses: str, call: Call) -> Told:
-        """Call a tool, and wait for what it has to say, wherever it runs."""
+        """Call a tool at its level, wherever it runs, and wait for what it has to say, in which nothing is secret."""
+        level = self._level(uses, call.step)
+        context = self.context(call, level, uses)
+        told = self._told(uses, call, level, context)
+        if isinstance(told, Question):
+            return Question.model_validate(self.vault.masked(told.model_dump(mode="json")))
+        return self._safe(told, context)
+
+    def _told(self, uses: str, call: Call, level: Level, context: ToolContext) -> Told:
+        parameters = call.parameters
+        if call.is_written:
+            parameters = self.vault.opened(call.step.parameters, parameters, uses)
         # A coroutine runs in a copy of this context, so that it sees the answers too.
         with answering([answer.value for answer in call.answers]):
             try:
-                result = registry.invoke(uses, call.parameters, self.context(call))
+                result = self._called(uses, parameters, level, context)
                 if isinstance(result, ToolResult | Question):
                     return result
                 return self._calls.run(_awaited(result), call.step.timeout_seconds)
             except Interrupt as interrupted:
                 return interrupted.question
 
-    def context(self, call: Call) -> ToolContext:
-        """Where and for whom a call works; its folder is there."""
+    @staticmethod
+    def _called(uses: str, parameters: dict[str, Json], level: Level, context: ToolContext) -> Told | Awaitable[Told]:
+        if level is Level.RESTRICTED and uses not in IN_THEIR_OWN_CAGE:
+            return invite(uses, parameters, context)
+        return registry.invoke(uses, parameters, context)
+
+    def _level(self, uses: str, step: Step) -> Level:
+        """The stricter of what the fleet says and what the step does."""
+        level = self._rules.level_of(uses, registry.resolve(uses).info.level)
+        return level.stricter(step.level) if step.level else level
+
+    def _safe(self, result: ToolResult, context: ToolContext) -> ToolResult:
+        """The result without secrets, and with files in the place of what is too large."""
+        masked = replace(
+            result,
+            output=self.vault.masked(result.output),
+            envelope=self.vault.masked(result.envelope),
+            error=self.vault.masked(result.error),
+            warnings=tuple(map(self.vault.masked, result.warnings)),
+        )
+        return spilled(masked, context, self._config.artifact_bytes, self._config.value_bytes)
+
+    def context(self, call: Call, level: Level = Level.STANDARD, uses: str = "") -> ToolContext:
+        """Where and for whom a call works, and what it may touch; its folder is there."""
+        rules = self._rules
         return ToolContext(
             run=call.run,
             instance=call.instance,
@@ -80,10 +128,18 @@ class ToolStep:
             allowed=self._config.allow_paths,
             timeout_seconds=call.step.timeout_seconds,
             answers=call.answers,
-            on_progress=self._report_to(call.run, call.instance, call.attempt) if self._report_to else None,
+            on_progress=self._progress(call),
             complete=self._complete(call) if self._complete else None,
             run_over=partial(self._run_over, call.run) if self._run_over else None,
+            reach=Reach(everything=True) if level is Level.TRUSTED else self._reach,
+            cage=Cage(rules.limits, fits(uses, rules.network), rules.namespaces) if level is Level.RESTRICTED else None,
         )
+
+    def _progress(self, call: Call) -> OnProgress | None:
+        if self._report_to is None:
+            return None
+        report = self._report_to(call.run, call.instance, call.attempt)
+        return lambda fraction, message: report(fraction, self.vault.masked_text(message))
 
     def _folder(self, run: str) -> Path:
         folder = self._config.folder(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from orchestrator_client.contract.errors import StepError
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.question import Answer, Question
 from orchestrator_client.contract.tool import Artifact, ToolInfo, ToolSource
+from orchestrator_worker.cage.limits import Cage
 
 OnProgress = Callable[[float | None, str], None]
 """Takes a fraction from 0 to 1 (None where it is not known) and a message. It never blocks, from whatever thread."""
@@ -36,6 +38,15 @@ Complete = Callable[[Mapping[str, Json]], Awaitable[Completion]]
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """Which addresses a tool may ask, see `tools.addresses`."""
+
+    allow: tuple[str, ...] = ()
+    """Beside public ones: `host`, `host:port`, `*.domain`, an address or a network."""
+    everything: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ToolContext:
     """Where and for whom a tool runs."""
 
@@ -56,6 +67,9 @@ class ToolContext:
     """Asks a model for the tool, as a model step of its run; None where there is no run to pay for it."""
     run_over: Callable[[], bool] | None = None
     """Looks whether the run has ended; None where there is none."""
+    reach: Reach = Reach()
+    cage: Cage | None = field(default_factory=Cage)
+    """What holds the programs that it starts; None where its level trusts them."""
 
     def progress(self, fraction: float | None = None, message: str = "") -> None:
         """Say how far the call is: a fraction from 0 to 1, a message, or both.
@@ -66,6 +80,11 @@ class ToolContext:
         if self.on_progress is not None:
             known = fraction is not None and not math.isnan(fraction)
             self.on_progress(min(max(float(fraction or 0.0), 0.0), 1.0) if known else None, message)
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt at one instance and for no other: services that take a key do the work once."""
+        return hashlib.sha256(f"{self.run}|{self.instance}".encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from weakref import WeakKeyDictionary
 
+import httpcore2
 import httpx2
 
 from orchestrator_client.contract.catalog.web import HttpParameters, RequestParameters
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed, ValueTooLarge
 from orchestrator_client.contract.plan import Json
-from orchestrator_worker.tools.base import ToolContext, ToolResult
+from orchestrator_worker.tools.addresses import Checked
+from orchestrator_worker.tools.base import Reach, ToolContext, ToolResult
 
 BODY_BYTES = 16 * 1024 * 1024
 """Of an answer's body, after decompression."""
@@ -29,14 +31,35 @@ CONNECTIONS = 100
 PASSING = (408, 425, 429)
 """Client errors that another attempt may not meet; those of the server (5xx) are all such."""
 
+KEY_HEADER = "Idempotency-Key"
+"""By which services that know it tell a second attempt from a second request."""
+
 SHOWN_CHARACTERS = 300
 """Of the body, in the error for a status of 400 and above."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNSAFE = re.compile(r"[\r\n\0]")
 
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[int, httpx2.AsyncClient]] = WeakKeyDictionary()
-"""By loop, with the process that made it: connections survive neither the end of a loop nor a fork."""
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[int, Reach], httpx2.AsyncClient]] = (
+    WeakKeyDictionary()
+)
+"""By loop, by the process that made it, and by what it may reach: connections survive neither the end of a loop nor a
+fork, and one that was checked less is not for a tool that is trusted less."""
+
+
+class _Transport(httpx2.AsyncHTTPTransport):
+    """Connects to checked addresses only, and through no proxy: a proxy would resolve the name once more."""
+
+    def __init__(self, reach: Reach) -> None:
+        super().__init__()
+        # The transport has no other way to say it; `tests/unit/test_addresses.py` fails if it moves.
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=httpx2.create_ssl_context(),
+            max_connections=CONNECTIONS,
+            max_keepalive_connections=20,
+            keepalive_expiry=5.0,
+            network_backend=Checked(reach),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,37 +71,37 @@ class _Answer:
     seconds: float
 
 
-async def get(_context: ToolContext, parameters: HttpParameters) -> ToolResult:
+async def get(context: ToolContext, parameters: HttpParameters) -> ToolResult:
     """GET; the result is that of `request`."""
-    return await _exchange("GET", parameters)
+    return await _exchange("GET", context, parameters)
 
 
-async def head(_context: ToolContext, parameters: HttpParameters) -> ToolResult:
+async def head(context: ToolContext, parameters: HttpParameters) -> ToolResult:
     """HEAD; the result is that of `request`, without a body."""
-    return await _exchange("HEAD", parameters)
+    return await _exchange("HEAD", context, parameters)
 
 
-async def post(_context: ToolContext, parameters: HttpParameters) -> ToolResult:
+async def post(context: ToolContext, parameters: HttpParameters) -> ToolResult:
     """POST; the result is that of `request`."""
-    return await _exchange("POST", parameters)
+    return await _exchange("POST", context, parameters)
 
 
-async def put(_context: ToolContext, parameters: HttpParameters) -> ToolResult:
+async def put(context: ToolContext, parameters: HttpParameters) -> ToolResult:
     """PUT; the result is that of `request`."""
-    return await _exchange("PUT", parameters)
+    return await _exchange("PUT", context, parameters)
 
 
-async def patch(_context: ToolContext, parameters: HttpParameters) -> ToolResult:
+async def patch(context: ToolContext, parameters: HttpParameters) -> ToolResult:
     """PATCH; the result is that of `request`."""
-    return await _exchange("PATCH", parameters)
+    return await _exchange("PATCH", context, parameters)
 
 
-async def delete(_context: ToolContext, parameters: HttpParameters) -> ToolResult:
+async def delete(context: ToolContext, parameters: HttpParameters) -> ToolResult:
     """DELETE; the result is that of `request`."""
-    return await _exchange("DELETE", parameters)
+    return await _exchange("DELETE", context, parameters)
 
 
-async def request(_context: ToolContext, parameters: RequestParameters) -> ToolResult:
+async def request(context: ToolContext, parameters: RequestParameters) -> ToolResult:
     """Any method: `{status_code, headers, text, json, url, elapsed_seconds, content_type}`.
 
     `json` is the parsed body where the server says that it is JSON, else None; names of headers are in lower case. A
@@ -93,23 +116,25 @@ async def request(_context: ToolContext, parameters: RequestParameters) -> ToolR
         raise ParametersInvalid(
             f"http: parameter 'method' was {parameters.method[:60]!r}; name one such as GET or POST"
         )
-    return await _exchange(parameters.method.upper(), parameters)
+    return await _exchange(parameters.method.upper(), context, parameters)
 
 
 async def close_client() -> None:
     """Close the connections of the running loop; the next request opens new ones."""
-    pid, client = _clients.pop(asyncio.get_running_loop(), (0, None))
-    if client is not None and pid == os.getpid():
-        await client.aclose()
+    for (pid, _), client in _clients.pop(asyncio.get_running_loop(), {}).items():
+        if pid == os.getpid():
+            await client.aclose()
 
 
-async def _exchange(method: str, parameters: HttpParameters) -> ToolResult:
+async def _exchange(method: str, context: ToolContext, parameters: HttpParameters) -> ToolResult:
     """Send one request and read its answer, all within the deadline.
 
     Errors show the address without its query, where keys are kept.
     """
-    client = _client()
+    client = _client(context.reach)
     prepared = _prepared(client, method, parameters)
+    if parameters.idempotency_key:
+        prepared.headers.setdefault(KEY_HEADER, context.idempotency_key)
     shown = f"{method} {_public(prepared.url)}"
     try:
         async with asyncio.timeout(parameters.timeout):
@@ -121,20 +146,18 @@ async def _exchange(method: str, parameters: HttpParameters) -> ToolResult:
     return _result(shown, answer)
 
 
-def _client() -> httpx2.AsyncClient:
+def _client(reach: Reach) -> httpx2.AsyncClient:
     """The client of the running loop, made when it is first needed in this process."""
-    loop = asyncio.get_running_loop()
-    pid, client = _clients.get(loop, (0, None))
-    if client is None or pid != os.getpid():
-        client = httpx2.AsyncClient(
+    clients, key = _clients.setdefault(asyncio.get_running_loop(), {}), (os.getpid(), reach)
+    if key not in clients:
+        clients[key] = httpx2.AsyncClient(
             # The deadline is ours, for the whole exchange: a timeout per read never ends a slow trickle.
             timeout=None,
-            limits=httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=20),
+            transport=_Transport(reach),
             # Runs share the client, and must not share a session: no cookie is ever kept.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
-        _clients[loop] = (os.getpid(), client)
-    return client
+    return clients[key]
 
 
 def _prepared(client: httpx2.AsyncClient, method: str, parameters: HttpParameters) -> httpx2.Request:

@@ -7,7 +7,7 @@ The service is an address that answers a query in SearXNG's JSON format: `result
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ from orchestrator_client.contract.catalog.web import HttpParameters, SearchParam
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed
 from orchestrator_client.contract.plan import Json
 from orchestrator_worker.tools import http
-from orchestrator_worker.tools.base import ToolContext, ToolResult
+from orchestrator_worker.tools.base import Reach, ToolContext, ToolResult
 
 URL_VARIABLE = "ORCHESTRATOR_SEARCH_URL"
 """Address of the service, with `{query}` and, where it takes one, `{count}`."""
@@ -53,8 +53,10 @@ class JsonEndpoint:
         url = self.address.replace("{count}", str(count)).replace("{query}", quote(query, safe=""))
         # Not redirected: a header that is not Authorization would follow to another host.
         asked = HttpParameters(url=url, headers={"accept": "application/json", **self.headers}, follow_redirects=False)
+        # Whoever set the worker's environment allows the address, wherever it is.
+        trusting = replace(context, reach=Reach(everything=True))
         try:
-            answer = await http.get(context, asked)
+            answer = await http.get(trusting, asked)
         except ParametersInvalid as error:
             # Not quoted: an address may hold a key.
             remedy = f"{URL_VARIABLE} takes http:// or https:// and a host, {HEADER_VARIABLE} the name of a header"

@@ -48,7 +48,8 @@ class ModelFleet(InProcessFleet):
 
     @classmethod
     def on(cls, url: str, folder: Path, **settings: Any) -> Self:
-        config = Settings(redis_url=url, workdir=str(folder), **settings)
+        # The servers that tools ask in these tests are on the loopback.
+        config = Settings(redis_url=url, workdir=str(folder), **{"allow_hosts": ("127.0.0.1",), **settings})
         app, under_way = create_app(config), Calls()
         engine = build_engine(app, under_way, config, Project())
         return cls(engine, redis.Redis.from_url(url), Client(url), app, under_way=under_way)

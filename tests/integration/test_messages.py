@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -278,11 +279,12 @@ def test_a_large_value_is_stored_apart_and_read_where_it_is_needed(fleet: InProc
     assert fleet.redis.strlen(names.RunKeys(run.id).value("big")) < 10_000
 
 
-def test_a_value_over_the_cap_fails_its_step_with_a_remedy(redis_server: Any, tmp_path: Path) -> None:
+def test_a_result_over_the_cap_is_a_file(redis_server: Any, tmp_path: Path) -> None:
     fleet = InProcessFleet.on(redis_server.url, tmp_path, value_bytes=1_000_000)
-    document = fleet.finish(fleet.submit(Plan(id="cap", steps=(python_step("big", "tests.functions:big", 100),))))
-    assert document.steps["big"].error_type == "ValueTooLarge"
-    assert "ORCHESTRATOR_VALUE_BYTES" in (document.steps["big"].error or "")
+    numbers = python_step("numbers", "tests.functions:numbers", 1_000_000)
+    reference = fleet.finish(fleet.submit(Plan(id="cap", steps=(numbers,)))).steps["numbers"].value["result"]
+    assert reference["media_type"] == "application/json"
+    assert len(json.loads((tmp_path / reference["path"]).read_text())) == 1_000_000
     fleet.close()
 
 

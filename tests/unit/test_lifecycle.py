@@ -22,7 +22,7 @@ from orchestrator_client.contract.errors import (
     Unresolved,
     WorkerLost,
 )
-from orchestrator_client.contract.plan import END, OnFailure, Retry, Step, StepKind
+from orchestrator_client.contract.plan import END, Handler, OnFailure, OnLost, Retry, Step, StepKind
 from orchestrator_client.contract.question import Question, QuestionKind
 from orchestrator_client.contract.run import ErrorInfo, Outcome, RunRecord, RunState, Wish
 from orchestrator_client.contract.usage import Usage
@@ -153,12 +153,33 @@ def test_what_cannot_go_better_is_not_tried_again(error: OrchestratorError) -> N
 
 @pytest.mark.parametrize("attempts", [None, 1, 2, 3, 5])
 def test_a_lost_worker_costs_an_attempt_but_three_are_always_given(attempts: int | None) -> None:
-    lost, of = WorkerLost("died"), step(retry=Retry(attempts=attempts))
+    lost, of = WorkerLost("died"), step(retry=Retry(attempts=attempts), on_lost=OnLost.RETRY)
     most = max(attempts or 1, LOST_ATTEMPTS)
     assert [may_try_again(of, attempt, lost) for attempt in (most - 1, most, most + 1)] == [True, False, False]
     decided = end_of(Fail(lost), of, most - 1)
     assert isinstance(decided, Leave)
     assert decided.wait_seconds == 0.0
+
+
+@pytest.mark.parametrize(
+    ("of", "repeatable", "again"),
+    [
+        (step("http.post"), False, False),
+        (step("http.post", retry=Retry(attempts=5)), False, False),
+        (step("http.post", handlers=(Handler(action="retry", max_retries=3),)), False, False),
+        (step("http.post", on_lost=OnLost.RETRY), False, True),
+        (step("filesystem.read"), True, True),
+        (step("filesystem.read", on_lost=OnLost.FAIL), True, False),
+        (step("generate", StepKind.MODEL), False, True),
+        (step("for_each", StepKind.CONTROL), False, True),
+    ],
+)
+def test_what_may_have_run_is_tried_again_only_if_that_does_no_harm(of: Step, repeatable: bool, again: bool) -> None:
+    decided = end_of(Fail(WorkerLost("died")), of, repeatable=repeatable)
+    assert isinstance(decided, Leave) is again
+    if isinstance(decided, Final):
+        assert decided.receipt.error is not None
+        assert "may or may not have run" in decided.receipt.error.message
 
 
 @pytest.mark.parametrize(

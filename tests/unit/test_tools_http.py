@@ -5,15 +5,18 @@ import gzip
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed, ValueTooLarge
-from orchestrator_worker.tools.base import ToolContext, ToolResult
+from orchestrator_worker.tools.base import Reach, ToolContext, ToolResult
 from orchestrator_worker.tools.http import BODY_BYTES, close_client
 from orchestrator_worker.tools.registry import invoke
+
+CONTEXT = ToolContext(run="r", instance="s", attempt=1, folder=Path("/"), reach=Reach(("127.0.0.1",)))
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -101,7 +104,7 @@ def server() -> Iterator[str]:
 
 
 async def asking(action: str, **parameters: object) -> ToolResult:
-    called = invoke(f"http.{action}", parameters, ToolContext(run="r", instance="s", attempt=1, folder=Path("/")))
+    called = invoke(f"http.{action}", parameters, CONTEXT)
     assert not isinstance(called, ToolResult)
     return await called
 
@@ -212,6 +215,13 @@ def test_one_request_leaves_no_cookie_for_the_next(server):
         return second.output["json"]["headers"]
 
     assert "cookie" not in {name.lower() for name in asyncio.run(scenario())}
+
+
+def test_a_key_tells_another_attempt_from_another_request(server):
+    sent = [ask("post", url=f"{server}/echo", idempotency_key=True).output["json"]["headers"] for _ in range(2)]
+    assert sent[0]["Idempotency-Key"] == sent[1]["Idempotency-Key"] == CONTEXT.idempotency_key
+    assert replace(CONTEXT, instance="other").idempotency_key != CONTEXT.idempotency_key
+    assert "Idempotency-Key" not in ask("post", url=f"{server}/echo").output["json"]["headers"]
 
 
 def test_many_requests_share_the_connections_of_their_loop(server):

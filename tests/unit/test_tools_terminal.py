@@ -3,16 +3,19 @@
 import asyncio
 import os
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from orchestrator_client.contract.errors import ParametersInvalid, StepTimeout, ToolFailed
-from orchestrator_worker.process import guard
-from orchestrator_worker.tools import terminal
+from orchestrator_worker.cage.capture import OUTPUT_BYTES
+from orchestrator_worker.cage.limits import Cage
+from orchestrator_worker.cage.program import PASSED_ON
 from orchestrator_worker.tools.base import ToolContext, ToolResult
 from orchestrator_worker.tools.registry import invoke
+from tests.conftest import wait_until
 
 
 @pytest.fixture
@@ -30,20 +33,22 @@ def run(context: ToolContext, command: object, **parameters: object) -> ToolResu
     return asyncio.run(running(context, command, **parameters))
 
 
-def alive(pid: int) -> bool:
-    """A zombie is dead: who reaps it is up to the machine's init."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+def alive(folder: Path) -> list[psutil.Process]:
+    """What still runs in a folder. A command cannot tell: its process ids are those of its cage."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(folder.resolve()) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
 
 
-async def pid_in(file: Path) -> int:
-    """The pid that a command writes into a file, once it has."""
+async def until_there(file: Path) -> None:
     async with asyncio.timeout(10):
-        while not (file.exists() and file.read_text().endswith("\n")):
+        while not file.exists():
             await asyncio.sleep(0.01)
-    return int(file.read_text())
 
 
 def test_a_line_is_run_by_the_shell(context):
@@ -85,7 +90,7 @@ def test_the_worker_environment_is_not_passed_on(context, monkeypatch):
     names = {line.partition("=")[0] for line in output.splitlines()}
     assert "secret" not in output
     assert {"MINE", "PATH"} <= names
-    assert names <= {*guard.PASSED_ON, "MINE", "PWD", "OLDPWD", "SHLVL", "_"}
+    assert names <= {*PASSED_ON, "MINE", "PWD", "OLDPWD", "SHLVL", "_"}
 
 
 def test_the_folder_is_the_runs_and_confined(context):
@@ -98,61 +103,57 @@ def test_the_folder_is_the_runs_and_confined(context):
 
 
 def test_a_timeout_kills_the_command_and_its_children(context):
-    result = run(context, "sleep 999 & echo $! > child; echo begun; wait", timeout=0.5)
+    result = run(context, "sleep 999 & echo begun; wait", timeout=0.5)
     assert (result.success, result.output["return_code"]) == (False, -1)
     assert result.error == "Command timed out after 0.5 s"
     assert result.output["stdout"] == "begun\n"
-    assert not alive(int((context.folder / "child").read_text()))
+    assert not alive(context.folder)
 
 
 def test_a_command_that_ignores_sigterm_is_killed(context):
-    result = run(context, "trap '' TERM; echo $$ > pid; while :; do sleep 0.05; done", timeout=0.5)
+    result = run(context, "trap '' TERM; while :; do sleep 0.05; done", timeout=0.5)
     assert result.output["return_code"] == -1
-    assert not alive(int((context.folder / "pid").read_text()))
+    assert not alive(context.folder)
 
 
-def test_a_command_leaves_no_child_behind(context):
-    result = run(context, "sleep 999 & echo $! > child; echo done")
+@pytest.mark.parametrize("namespaces", [True, False])
+@pytest.mark.parametrize("daemon", ["sleep 999 &", "setsid sleep 999 &", "(setsid sleep 999 </dev/null &) &"])
+def test_a_command_leaves_nothing_behind(context, daemon, namespaces):
+    held = replace(context, cage=Cage(namespaces=namespaces))
+    result = run(held, f"{daemon} echo done")
     assert result.success
     assert result.output["stdout"] == "done\n"
-    assert not alive(int((context.folder / "child").read_text()))
+    assert not alive(context.folder)
 
 
-def test_a_daemon_that_holds_the_pipe_is_not_waited_for(context):
-    result = run(context, "setsid sleep 999 & echo $! > child; echo done")
-    daemon = psutil.Process(int((context.folder / "child").read_text()))
-    try:
-        assert result.output["stdout"] == "done\n"
-    finally:
-        daemon.kill()
-
-
-def test_cancelling_kills_the_group(context):
-    async def scenario() -> int:
-        task = asyncio.create_task(running(context, "sleep 999 & echo $! > child; wait", timeout=100))
-        child = await pid_in(context.folder / "child")
+@pytest.mark.parametrize("namespaces", [True, False])
+def test_cancelling_ends_all(context, namespaces):
+    async def scenario() -> None:
+        held = replace(context, cage=Cage(namespaces=namespaces))
+        task = asyncio.create_task(running(held, "setsid sleep 999 & touch child; wait", timeout=100))
+        await until_there(context.folder / "child")
+        assert alive(context.folder)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return child
 
-    assert not alive(asyncio.run(scenario()))
+    asyncio.run(scenario())
+    assert not alive(context.folder)
 
 
-def test_cancelling_twice_still_kills_and_reaps_what_ignores_sigterm(context):
-    async def scenario() -> int:
-        command = "trap '' TERM; echo $$ > pid; while :; do sleep 0.05; done"
+def test_cancelling_twice_still_ends_what_ignores_sigterm(context):
+    async def scenario() -> None:
+        command = "trap '' TERM; touch begun; while :; do sleep 0.05; done"
         task = asyncio.create_task(running(context, command, timeout=100))
-        pid = await pid_in(context.folder / "pid")
+        await until_there(context.folder / "begun")
         task.cancel()
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return pid
 
-    # Reaped as well as dead: no zombie is left.
-    assert not psutil.pid_exists(asyncio.run(scenario()))
+    asyncio.run(scenario())
+    wait_until(lambda: not alive(context.folder), "nothing of the command is left")
 
 
 def test_the_steps_own_time_is_a_timeout_of_the_step(context):
@@ -166,9 +167,9 @@ def test_long_output_keeps_head_and_tail_and_says_what_is_missing(context):
     output = result.output["stdout"]
     assert output.startswith("begin\nxxx")
     assert output.endswith("xxx\nend\n")
-    missing = 20_000_000 + len("begin\n\nend\n") - terminal.OUTPUT_BYTES
+    missing = 20_000_000 + len("begin\n\nend\n") - OUTPUT_BYTES
     assert f"\n[... {missing} bytes left out here ...]\n" in output
-    assert len(output) < terminal.OUTPUT_BYTES + 100
+    assert len(output) < OUTPUT_BYTES + 100
 
 
 def test_endless_output_is_read_in_bounded_memory(context):
@@ -181,7 +182,7 @@ def test_endless_output_is_read_in_bounded_memory(context):
         tracemalloc.stop()
     assert result.output["return_code"] == -1
     # About twice the cap while it is read, and its text beside it at the end.
-    assert peak < 4.5 * terminal.OUTPUT_BYTES
+    assert peak < 4.5 * OUTPUT_BYTES
 
 
 def test_output_that_is_no_text_is_shown_with_replacements(context):

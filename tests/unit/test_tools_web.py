@@ -12,11 +12,11 @@ import pytest
 
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed
 from orchestrator_worker.tools import headless_browser, web_search
-from orchestrator_worker.tools.base import ToolContext, ToolResult
+from orchestrator_worker.tools.base import Reach, ToolContext, ToolResult
 from orchestrator_worker.tools.http import close_client
 from orchestrator_worker.tools.registry import invoke
 
-CONTEXT = ToolContext(run="r", instance="s", attempt=1, folder=Path("/"))
+CONTEXT = ToolContext(run="r", instance="s", attempt=1, folder=Path("/"), reach=Reach(("127.0.0.1",)))
 PAGE = """<!DOCTYPE html>
 <html><head><title>All
  about rivers</title><meta name="description" content="Long &amp; wet"><meta property="og:type" content="article">

@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator_client.contract.catalog import aids, code, data, files, people, servers, web
+from orchestrator_client.contract.catalog import aids, code, data, files, patterns, people, servers, web
 from orchestrator_client.contract.catalog.models import ACTION_ALIASES, MODEL_ACTIONS
 from orchestrator_client.contract.catalog.spec import Category, Level, Parameters, ToolSpec
 
@@ -47,13 +47,7 @@ TOOLS: Mapping[str, ToolSpec] = {
 }
 """By registry name, `<tool>.<action>`."""
 
-TOOL_ALIASES: Mapping[str, str] = {
-    "file": "filesystem",
-    "http-client": "http",
-    "external-api": "http",
-    "process": "data-processing",
-    "validate": "validation",
-}
+TOOL_ALIASES: Mapping[str, str] = patterns.ALIASES
 
 TOOL_ACTIONS: Mapping[str, str] = {
     "count_words": "text.count_words",

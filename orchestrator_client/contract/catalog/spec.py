@@ -43,6 +43,10 @@ class Level(StrEnum):
     RESTRICTED = "restricted"
     """A child process with limits, an empty environment, its own folder and, where the kernel allows, no network."""
 
+    def stricter(self, other: Level) -> Level:
+        """Of two levels, the one that trusts less."""
+        return max(self, other, key=list(Level).index)
+
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:

@@ -20,6 +20,8 @@ class HttpParameters(Parameters):
     timeout: float = Field(default=30.0, gt=0, le=TIMEOUT_SECONDS)
     """Seconds for the whole exchange."""
     follow_redirects: bool = True
+    idempotency_key: bool = False
+    """Whether to send a header `Idempotency-Key` that is the same for every attempt at the step."""
 
 
 class RequestParameters(HttpParameters):

@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from orchestrator_client.contract.errors import ToolFailed
-from orchestrator_worker.process.guard import Guard, passed_on
+from orchestrator_worker.cage.program import passed_on
+from orchestrator_worker.process.guard import Guard
 
 LINE_BYTES = 64 * 1024 * 1024
 """Longest message: twice what a step may leave, since binary content is a third longer as base64."""

@@ -126,7 +126,8 @@ def test_an_artifact_is_a_file_of_the_run(tools: ToolAdapter, caller: ToolCaller
 
 def test_a_large_result_is_whole(tools: ToolAdapter, caller: ToolCaller) -> None:
     result = caller.result(tools.uses("large"), megabytes=LARGE_MEGABYTES)
-    assert len(result.output) == LARGE_MEGABYTES * MEGABYTE
+    assert result.output["bytes"] == LARGE_MEGABYTES * MEGABYTE
+    assert (caller.folder / result.output["path"]).stat().st_size == LARGE_MEGABYTES * MEGABYTE
 
 
 @pytest.mark.parametrize(
