@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Self, assert_never
@@ -18,25 +17,21 @@ from orchestrator_client.contract.errors import (
     StepCancelled,
     StepError,
     StoreUnavailable,
-    TemplateError,
     ToolFailed,
     ValueTooLarge,
     WorkerLost,
 )
 from orchestrator_client.contract.message import Hint
 from orchestrator_client.contract.plan import Json, Plan, Step, StepKind
-from orchestrator_client.contract.reading import names_of_outputs
-from orchestrator_client.contract.run import ErrorInfo, Outcome, RunRecord, RunState, Submission, Wish
-from orchestrator_client.contract.template import references, render
+from orchestrator_client.contract.run import Outcome, RunRecord, RunState, Submission
 from orchestrator_worker import lifecycle
 from orchestrator_worker.admission import Admission, is_model, queue_of, step_of
 from orchestrator_worker.canvas import Canvas
 from orchestrator_worker.compiler import Graph
 from orchestrator_worker.context.asked import AskedStep
-from orchestrator_worker.context.channels import fold
 from orchestrator_worker.context.places import Place, place_of
 from orchestrator_worker.context.runs import Runs
-from orchestrator_worker.context.scope import in_order_of_reference, scope_of
+from orchestrator_worker.ending import error_of, outputs_of
 from orchestrator_worker.lifecycle import Final, Standing
 from orchestrator_worker.records import (
     Arrival,
@@ -218,8 +213,8 @@ class Scheduler:
         if record.state is not RunState.RUNNING or record.open > 0:
             return None
         run, graph = self._runs.open(run_id)
-        outputs, problem = self._outputs(run, graph, record)
-        error = self._error_of(record, problem)
+        outputs, problem = outputs_of(self._store, run, graph, record)
+        error = error_of(self._store, record, problem)
         state = lifecycle.final_state(record, failed=record.failed > 0 or error is not None)
         error = error if state is RunState.FAILED else None
         became, caller = self._store.close_run(run_id, state, outputs, error)
@@ -353,44 +348,6 @@ class Scheduler:
                     self._publish(*self._runs.open(due.run), [Ready(due.instance, due.attempt)])
             case _:
                 assert_never(due.repair)
-
-    def _outputs(self, run: OpenRun, graph: Graph, record: RunRecord) -> tuple[dict[str, Json], ErrorInfo | None]:
-        """The plan's outputs, each rendered by itself; the first that cannot be is the problem."""
-        declared = graph.plan.outputs
-        named = {reference.name for reference in references(declared)}
-        reads = [step.id for step in graph.plan.steps if step.id in named or graph.plan.channels is not None]
-        outputs: dict[str, Json] = {}
-        problem: ErrorInfo | None = None
-        try:
-            fetch = partial(self._store.values, run.run)
-            values = fetch(reads)
-            channels = graph.plan.channels
-            state = None if channels is None else fold(channels, run.inputs(), graph.order, values)
-            bound = None if state is None else {**state, "state": state}
-            variables = self._store.see(run.run, "", names_of_outputs(graph.plan)) if record.variables else {}
-            scope = scope_of(run, graph.plan, values, fetch, bound, variables)
-        except ToolFailed as error:
-            return outputs, ErrorInfo.of(error)
-        for name in in_order_of_reference(declared):
-            try:
-                outputs[name] = render(declared[name], {**scope, "outputs": outputs})
-            except TemplateError as error:
-                outputs[name] = None
-                problem = problem or ErrorInfo(type=type(error).__name__, message=f"output '{name}': {error}")
-        return {name: outputs[name] for name in declared}, problem
-
-    def _error_of(self, record: RunRecord, problem: ErrorInfo | None) -> ErrorInfo | None:
-        """Why the run failed: the step that halted it, else the output that could not be rendered."""
-        if record.wish is Wish.CANCEL and not record.halt:
-            return None
-        if not record.halt:
-            failed = ErrorInfo(
-                type="StepError", message=f"{record.failed} of its steps failed; the plan went on without"
-            )
-            return failed if record.failed else problem
-        receipt = self._store.receipt(record.run, record.halt)
-        cause = receipt.error if receipt and receipt.error else ErrorInfo(type="StepError", message="it failed")
-        return ErrorInfo(type=cause.type, message=f"step '{record.halt}' failed: {cause.message}")
 
 
 def _repeatable(step: Step) -> bool:

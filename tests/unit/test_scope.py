@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator_client.contract.plan import Channel, Json, Plan, Step, StepKind
+from orchestrator_client.contract.plan import Json, Plan, Step, StepKind
 from orchestrator_client.contract.template import render
 from orchestrator_worker.context import scope
 from orchestrator_worker.context.scope import in_order_of_reference
@@ -76,14 +76,6 @@ def test_output_path_has_a_default_that_an_input_overrides() -> None:
 
 def test_an_input_may_be_called_like_a_constant() -> None:
     assert seen("{{ timestamp }}", {"timestamp": "then"}) == "then"
-
-
-def test_a_graph_sees_its_state_by_name_and_under_state() -> None:
-    made = Plan(id="g", steps=(step("n", writes="log"),), channels={"log": Channel(reducer="append", default=[])})
-    run = OpenRun("r", "h", b'{"log": ["in"]}', NOON_MS)
-    scope = scope_of(run, made, {"n": {"result": "out"}})
-    assert render("{{ log }}", scope) == render("{{ state.log }}", scope) == ["in", "out"]
-    assert render("{{ inputs.log }}", scope) == ["in"]
 
 
 def test_a_pipeline_without_channels_has_no_state() -> None:
