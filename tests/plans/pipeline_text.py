@@ -25,6 +25,8 @@ def text_of(plan: Plan) -> str:
 
 def _step(step: Step) -> Mapping[str, Json]:
     written: dict[str, Any] = {"id": step.id, "on_failure": str(step.on_failure)}
+    if step.on_lost is not None:
+        written["on_lost"] = str(step.on_lost)
     if step.after:
         written["dependencies"] = list(step.after)
     if step.condition is not None:

@@ -7,7 +7,19 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from orchestrator_client.contract.plan import Handler, Input, Json, Jump, Loop, LoopKind, OnFailure, Plan, Retry, Step
+from orchestrator_client.contract.plan import (
+    Handler,
+    Input,
+    Json,
+    Jump,
+    Loop,
+    LoopKind,
+    OnFailure,
+    OnLost,
+    Plan,
+    Retry,
+    Step,
+)
 from orchestrator_client.contract.plan import StepKind as Kind
 
 MOST_STEPS = 14
@@ -94,7 +106,9 @@ def _step(draw: st.DrawFn, room: Room, name: str, after: tuple[str, ...]) -> Ste
 
 
 def _call(function: str, args: list[Json], **fields: Any) -> Step:
-    return Step(kind=Kind.TOOL, uses="python.call", parameters={"function": function, "args": args}, **fields)
+    """A step whose worker may die: it is tried again then."""
+    parameters: dict[str, Json] = {"function": function, "args": args}
+    return Step(kind=Kind.TOOL, uses="python.call", parameters=parameters, on_lost=OnLost.RETRY, **fields)
 
 
 def _condition(draw: st.DrawFn, room: Room, after: tuple[str, ...]) -> Json:
