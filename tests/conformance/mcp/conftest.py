@@ -18,6 +18,7 @@ from orchestrator_worker.tools.base import Complete, ToolContext
 from orchestrator_worker.tools.mcp.child import children
 from orchestrator_worker.tools.mcp.link import Reply
 from orchestrator_worker.tools.mcp.pool import Servers
+from orchestrator_worker.vault import Vault
 from tests.conftest import wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -98,8 +99,7 @@ class Pooled:
 
     async def call(self, tool: str, **arguments: Json) -> Reply:
         listed = await self.servers.tool("it", tool)
-        _, reply = await self.servers.call("it", listed, arguments, self.context, self._on_progress)
-        return reply
+        return await self.servers.call("it", listed, arguments, self.context, self._on_progress)
 
     async def _on_progress(self, progress: float, total: float | None, message: str | None) -> None:
         self.progress.append((progress, total, message))
@@ -115,7 +115,7 @@ def pooled(tmp_path: Path) -> Callable[..., Any]:
     @asynccontextmanager
     async def opened(section: McpSection, complete: Complete | None = None, **fields: Any) -> AsyncIterator[Pooled]:
         context = ToolContext(run="r", instance="s", attempt=1, folder=tmp_path, complete=complete, **fields)
-        servers = Servers({"it": section})
+        servers = Servers({"it": section}, Vault(tmp_path / "secrets", {}))
         try:
             yield Pooled(servers, context)
         finally:
