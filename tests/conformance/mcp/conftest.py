@@ -14,7 +14,9 @@ import pytest
 
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.project import McpSection, McpTransport
+from orchestrator_worker.process.calls import calls
 from orchestrator_worker.tools.base import Complete, ToolContext
+from orchestrator_worker.tools.mcp import servers
 from orchestrator_worker.tools.mcp.child import children
 from orchestrator_worker.tools.mcp.link import Reply
 from orchestrator_worker.tools.mcp.pool import Servers
@@ -123,6 +125,26 @@ def pooled(tmp_path: Path) -> Callable[..., Any]:
             assert children() == 0
 
     return opened
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """That of the servers: one without secrets, unless a file of tests has another."""
+    return Vault(tmp_path / "secrets", {})
+
+
+@pytest.fixture
+def served(vault: Vault) -> Iterator[Callable[[McpSection], None]]:
+    """`served(section)`: let this process have that server, by the name `it`, and another of the same kind."""
+    made: list[Servers] = []
+
+    def serve(section: McpSection) -> None:
+        made.append(Servers({"it": section, "other": section}, vault))
+        servers.use(made[-1])
+
+    yield serve
+    calls().run(made[-1].close())
+    servers.use(None)
 
 
 def run(main: Awaitable[Any]) -> Any:

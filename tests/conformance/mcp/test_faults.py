@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from orchestrator_client.contract.project import McpSection
 from orchestrator_worker.tools.mcp import pool, session, watch
 from orchestrator_worker.tools.mcp.child import children
 from tests.conformance.mcp.conftest import Pool, Remote, free_port, rude, run, stdio
+from tests.conformance.tools.caller import ToolCaller
 from tests.conftest import wait_until
 
 
@@ -60,6 +62,20 @@ def test_one_that_is_killed_between_calls_is_started_again(pooled: Pool) -> None
             assert children() == 1
 
     run(main())
+
+
+def test_one_that_hangs_in_the_middle_of_a_call(served: Callable[[McpSection], None], tmp_path: Path) -> None:
+    """Nobody but its section sets a limit here: it is told to stop, and its session takes the next call."""
+    served(rude("hangs", timeout_seconds=3.0))
+    caller = ToolCaller(tmp_path / "run")
+    with pytest.raises(ToolFailed) as raised:
+        caller.result("mcp:it/work")
+    assert str(raised.value) == (
+        "mcp server 'it' gave no answer to 'work' within 3 s, and was told to stop; raise timeout_seconds in [mcp.it]"
+        " if it needs longer"
+    )
+    assert not raised.value.retryable, "it may have been done"
+    assert caller.result("mcp:it/work").output == "told to stop"
 
 
 def test_one_that_floods(pooled: Pool) -> None:

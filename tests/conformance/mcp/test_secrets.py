@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from orchestrator_client.contract.errors import CredentialMissing
 from orchestrator_client.contract.project import McpSection
-from orchestrator_worker.process.calls import calls
 from orchestrator_worker.steps.base import Fail
-from orchestrator_worker.tools.mcp import servers
-from orchestrator_worker.tools.mcp.pool import Servers
 from orchestrator_worker.vault import Vault
 from tests.conformance.mcp.conftest import Pool, Remote, run, stdio
 from tests.conformance.tools.caller import ToolCaller
@@ -22,25 +19,11 @@ TOKEN, KEY = "sesame-open-up-42", "key-of-the-tracker"
 
 @pytest.fixture
 def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vault:
-    """One that has a secret of the environment and one of a file, which are for some tools only."""
+    """One that has a secret of the environment and one of a file, each for some tools only."""
     monkeypatch.setenv("ORCHESTRATOR_SECRET_TOKEN", TOKEN)
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "FILED").write_text("filed-away-42\n")
     return Vault(tmp_path / "secrets", {"TOKEN": ("mcp:it/*",), "FILED": ("mcp:other/*", "mcp:it/echo")})
-
-
-@pytest.fixture
-def served(vault: Vault) -> Iterator[Callable[[McpSection], None]]:
-    """`served(section)`: let this process have that server, by the name `it`, and another of the same kind."""
-    made: list[Servers] = []
-
-    def serve(section: McpSection) -> None:
-        made.append(Servers({"it": section, "other": section}, vault))
-        servers.use(made[-1])
-
-    yield serve
-    calls().run(made[-1].close())
-    servers.use(None)
 
 
 def test_headers_are_sent_and_never_told(
