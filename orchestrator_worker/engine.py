@@ -28,7 +28,7 @@ from orchestrator_worker.steps.model import ModelStep
 from orchestrator_worker.steps.tool import ToolStep
 from orchestrator_worker.store import Store, connect
 from orchestrator_worker.tools.base import Complete
-from orchestrator_worker.vault import Vault
+from orchestrator_worker.vault import Vault, use
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ def build_engine(app: Celery, calls: Calls, config: Settings | None = None, proj
     config, project = config or settings(), project or load_project()
     worker = f"{socket.gethostname()}:{os.getpid()}"
     store = Store(connect(config), config)
+    vault = use(Vault(config.secrets_folder, project.secrets))
     canvas, runs = Canvas(app), Runs(store)
     prices, providers = Prices(project), Providers(project)
     asking = Asking(project, prices)
@@ -66,12 +67,12 @@ def build_engine(app: Celery, calls: Calls, config: Settings | None = None, proj
         return Completions(store, scheduler, config.default_model or project.default_model or "").of(call)
 
     tools = ToolStep(
-        config, calls, Reports(store).of, lambda run: runs.open(run)[0].root, project, complete, store.run_over
+        config, calls, Reports(store).of, lambda run: runs.open(run)[0].root, project, complete, store.run_over, vault
     )
     models = ModelStep(
         calls.run, providers, project, prices, tools.context, describe, store.cached, config.default_model
     )
     scheduler = Scheduler(store, canvas, runs, Admission(store, models, asking))
     performers: dict[StepKind, StepPerformer] = {StepKind.TOOL: tools, StepKind.MODEL: models}
-    executor = Executor(store, runs, scheduler, calls, performers, Deltas(store), tools.vault, worker)
-    return Engine(config, store, canvas, scheduler, executor, providers, tools.vault, worker)
+    executor = Executor(store, runs, scheduler, calls, performers, Deltas(store), vault, worker)
+    return Engine(config, store, canvas, scheduler, executor, providers, vault, worker)

@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
-from orchestrator_client.contract.errors import OrchestratorError, RunNotFound, StoreUnavailable, ToolFailed
+from orchestrator_client.contract.errors import (
+    OrchestratorError,
+    RunNotFound,
+    StepCancelled,
+    StoreUnavailable,
+    ToolFailed,
+)
 from orchestrator_client.contract.plan import Json, Loop, LoopKind, StepKind
 from orchestrator_client.contract.run import Outcome
 from orchestrator_worker.context.asked import AskedStep
@@ -32,6 +38,25 @@ from orchestrator_worker.steps.subpipeline import Descent
 from orchestrator_worker.steps.waiting import Waited, performed, resumed
 from orchestrator_worker.store import Store
 from orchestrator_worker.vault import Vault
+
+
+class Calling:
+    """The moment at which an attempt calls a tool of no catalogue."""
+
+    def __init__(self, store: Store, key: tuple[str, str, int]) -> None:
+        self._store, self._key = store, key
+        self.repeatable = False
+        """What the tool says of itself: whether it may be called twice."""
+
+    def __call__(self, repeatable: bool) -> None:
+        """Record it: whoever finds the attempt lost then knows that it may have done its work, and what follows.
+
+        Raises:
+            StepCancelled: the attempt was believed lost, and another one has taken over.
+        """
+        self.repeatable = repeatable
+        if not self._store.begin_call(*self._key, repeatable):
+            raise StepCancelled("it was believed lost before it called its tool")
 
 
 class Executor:
@@ -76,16 +101,18 @@ class Executor:
         recovery = Recovery.of(claim.scopes.get(Recovery.kept_at(instance)))
         standing = Standing(number, claim.excused, claim.started_ms, self._worker, claim.dead, recovery=recovery)
         attempt = Attempt.at(run, graph, place, standing, claim.scopes.get(AskedStep.kept_at(instance)))
-        return self._scheduler.conclude(attempt, self._perform(attempt, claim))
+        calling = Calling(self._store, attempt.key)
+        want = self._perform(attempt, claim, calling)
+        return self._scheduler.conclude(attempt.saying(calling.repeatable), want)
 
-    def _perform(self, attempt: Attempt, claim: Claim) -> Want:
+    def _perform(self, attempt: Attempt, claim: Claim, calling: Calling) -> Want:
         """What the step wants; nothing that it says of a failure has a secret in it."""
-        want = self._wanted(attempt, claim)
+        want = self._wanted(attempt, claim, calling)
         if isinstance(want, Fail):
             self._vault.mask_error(want.error)
         return want
 
-    def _wanted(self, attempt: Attempt, claim: Claim) -> Want:
+    def _wanted(self, attempt: Attempt, claim: Claim, calling: Calling) -> Want:
         """The same as it comes; whatever goes wrong on the way is a want too."""
         if claim.dead:
             graph = attempt.graph.plan.channels is not None
@@ -93,7 +120,7 @@ class Executor:
         step = attempt.step
         try:
             with self._calls.under_way(attempt.key, step.timeout_seconds):
-                return self._resolve_and_perform(attempt, claim)
+                return self._resolve_and_perform(attempt, claim, calling)
         except StoreUnavailable:
             raise
         except OrchestratorError as error:
@@ -101,7 +128,7 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - a tool is somebody else's code: whatever it raises is its failure
             return Fail(ToolFailed(f"{step.uses} raised {type(error).__name__}: {error}"))
 
-    def _resolve_and_perform(self, attempt: Attempt, claim: Claim) -> Want:
+    def _resolve_and_perform(self, attempt: Attempt, claim: Claim, calling: Calling) -> Want:
         place = attempt.place
         # One read for all of its templates; a run in which nothing was set is spared it, and the search for names too.
         names = place.graph.names(place.step) if claim.variables and place.step else ()
@@ -125,7 +152,7 @@ class Executor:
         if call is None:
             return Skip("its condition is false")
         check_allowed(attempt.graph.plan, call)
-        return _with_answers(self._performed(attempt, claim, call), sight, call)
+        return _with_answers(self._performed(attempt, claim, replace(call, on_call=calling)), sight, call)
 
     def _performed(self, attempt: Attempt, claim: Claim, call: Call) -> Want:
         """What the step wants; one that has asked a question begins with what became of it."""

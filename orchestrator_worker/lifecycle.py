@@ -159,7 +159,7 @@ def _own_attempt(step: Step, at: Standing, failure: Fail, left: Leave) -> Leave 
         return None
     if is_weather(failure.error) and at.excused < caps.WEATHERS:
         return replace(left, reason="limit", excused=1)
-    if may_try_again(step, at.tries, failure.error):
+    if may_try_again(step, at.tries, failure.error, at.repeatable):
         return replace(left, wait_seconds=backoff_seconds(step.retry, at.tries, failure.error))
     if failure.other_model is not None:
         # The other model has all its tries before it.
@@ -183,11 +183,11 @@ def is_weather(error: OrchestratorError) -> bool:
     return isinstance(error, ModelFailed) and error.kind.weather and error.retryable
 
 
-def attempts_of(step: Step) -> int:
-    """How many attempts a step has: as its plan says, else by what it may do twice."""
+def attempts_of(step: Step, repeatable: bool = False) -> int:
+    """How many attempts a step has: as its plan says, else by what it may do twice; `repeatable` is its tool's word."""
     if step.retry.attempts is not None:
         return step.retry.attempts
-    repeatable = bool(step.retry.errors) or step.kind is StepKind.MODEL or catalog.idempotent(step.uses)
+    repeatable = repeatable or bool(step.retry.errors) or step.kind is StepKind.MODEL or catalog.idempotent(step.uses)
     return catalog.ATTEMPTS_IF_REPEATABLE if repeatable else 1
 
 
@@ -203,14 +203,15 @@ def _half_done(step: Step, lost: WorkerLost) -> WorkerLost:
     return WorkerLost(f"{lost}; {step.uses} may or may not have run, so it is not tried again: {remedy}", False)
 
 
-def may_try_again(step: Step, tries: int, error: OrchestratorError) -> bool:
+def may_try_again(step: Step, tries: int, error: OrchestratorError, repeatable: bool = False) -> bool:
     """Whether the step has an attempt left that could go better."""
+    attempts = attempts_of(step, repeatable)
     if isinstance(error, WorkerLost):
-        return error.retryable and tries < max(attempts_of(step), LOST_ATTEMPTS)
+        return error.retryable and tries < max(attempts, LOST_ATTEMPTS)
     if step.retry.errors:
-        return Fault.of(error).is_named(step.retry.errors) and tries < attempts_of(step)
+        return Fault.of(error).is_named(step.retry.errors) and tries < attempts
     asked_for = isinstance(error, ToolFailed) and step.retry.attempts is not None
-    return isinstance(error, StepError) and (error.retryable or asked_for) and tries < attempts_of(step)
+    return isinstance(error, StepError) and (error.retryable or asked_for) and tries < attempts
 
 
 def backoff_seconds(

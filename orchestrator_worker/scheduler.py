@@ -10,19 +10,18 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Self, assert_never
 
-from orchestrator_client.contract.catalog import LANGCHAIN_PREFIX, PYTHON_PREFIX
+from orchestrator_client.contract import catalog
 from orchestrator_client.contract.errors import (
     OrchestratorError,
     RunNotFound,
     StepCancelled,
-    StepError,
     StoreUnavailable,
     ToolFailed,
     ValueTooLarge,
     WorkerLost,
 )
 from orchestrator_client.contract.message import Hint
-from orchestrator_client.contract.plan import Json, Plan, Step, StepKind
+from orchestrator_client.contract.plan import Json, Plan, Step
 from orchestrator_client.contract.run import Outcome, RunRecord, RunState, Submission
 from orchestrator_worker import lifecycle
 from orchestrator_worker.admission import Admission, is_model, queue_of, step_of
@@ -49,16 +48,12 @@ from orchestrator_worker.records import (
 from orchestrator_worker.recovery import Recovery
 from orchestrator_worker.steps.base import Descend, Fail, Readmit, Want
 from orchestrator_worker.store import Store
-from orchestrator_worker.tools import registry
 
 logger = logging.getLogger(__name__)
 
 QUIET_QUEUE_MS = 300_000
 """A ready instance this old is sent again even if its queue is not empty: its message may be lost all the same."""
 
-
-BY_IMPORT = (PYTHON_PREFIX, LANGCHAIN_PREFIX)
-"""Names of tools that are import paths."""
 
 MODELS_AT_ONCE = 50
 """Model steps that are described before the first of their messages is sent: one takes half a millisecond."""
@@ -83,6 +78,10 @@ class Attempt:
             return cls(run, graph, place, standing, place.step)
         asked = AskedStep.of_memo(memo)
         return cls(run, graph, place, replace(standing, asked_for=True), asked.step(place.instance), asked)
+
+    def saying(self, repeatable: bool) -> Self:
+        """The same, with what its tool says of itself."""
+        return replace(self, standing=replace(self.standing, repeatable=repeatable))
 
     @property
     def instance(self) -> str:
@@ -240,15 +239,15 @@ class Scheduler:
     def _attempt(self, run_id: str, instance: str, number: int, worker: str = "") -> Attempt | None:
         """An attempt that is none of this process's; None if what it was about is gone."""
         run, graph = self._runs.open(run_id)
-        excused, memo = self._store.left_by(run_id, instance)
+        opened, memo = self._store.left_by(run_id, instance)
         place = place_of(graph, instance)
         if place.step is None and memo is None:
             return None
         kept, is_handled = Recovery.kept_at(instance), place.step is not None and bool(place.step.handlers)
         recovery = Recovery.of(self._store.memos(run_id, [kept]).get(kept)) if is_handled else None
-        at = Standing(number, excused, worker=worker, recovery=recovery)
+        at = Standing(number, opened.excused if opened else 0, worker=worker, recovery=recovery)
         attempt = Attempt.at(run, graph, place, at, memo)
-        return replace(attempt, standing=replace(attempt.standing, repeatable=_repeatable(attempt.step)))
+        return attempt.saying(_may_call_again(attempt.step.uses, opened.may_call_again if opened else None))
 
     def _leave(self, attempt: Attempt, leave: Leave, call: str | None = None) -> Verdict:
         """`call` describes the call that the attempt asks its gate for, where that is known."""
@@ -350,16 +349,9 @@ class Scheduler:
                 assert_never(due.repair)
 
 
-def _repeatable(step: Step) -> bool:
-    """Whether a step's tool says that it may be done twice. Nobody asks a function by its import path: importing it
-    here, where a whole worker would die of it, is no way to learn why its process died.
+def _may_call_again(uses: str, said: bool | None) -> bool:
+    """Whether the tool of an attempt that is over may be called again: as it has said of itself when it was called. One
+    that would have said so, and has not, was not called. Loading it here to ask, where a whole worker might die of it,
+    is no way to learn why its process died.
     """
-    if step.kind is not StepKind.TOOL:
-        return True
-    if step.uses.startswith(BY_IMPORT):
-        return False
-    try:
-        info = registry.resolve(step.uses).info
-    except StepError:
-        return False
-    return info.idempotent or info.read_only
+    return said if said is not None else catalog.idempotent(uses) or catalog.declares_itself(uses)

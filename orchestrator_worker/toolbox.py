@@ -1,8 +1,8 @@
 """`python -m orchestrator_worker.toolbox`: tools without a fleet, for `orchestrator tools`.
 
-One answer, as JSON on stdout: `list` and `show NAME` say what there is; `call NAME` reads `parameters` (texts),
-`folder` and `timeout_seconds` from stdin, calls the tool in this process, and answers with its one result. What a tool
-prints, and what it says of its progress goes to stderr.
+One answer, as JSON on stdout, in which nothing is secret: `list` and `show NAME` say what there is; `call NAME` reads
+`parameters` (texts), `folder` and `timeout_seconds` from stdin, calls the tool in this process, and answers with its
+one result. What a tool prints, and what it says of its progress goes to stderr.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orchestrator_client.contract.errors import OrchestratorError, ParametersInvalid, StepError, ToolFailed
+from orchestrator_client.contract.errors import (
+    ConfigInvalid,
+    OrchestratorError,
+    ParametersInvalid,
+    StepError,
+    ToolFailed,
+)
 from orchestrator_client.contract.plan import Json, Step, StepKind
 from orchestrator_client.contract.project import load_project
 from orchestrator_client.contract.question import Question
@@ -26,6 +32,7 @@ from orchestrator_worker.steps.tool import ToolStep
 from orchestrator_worker.tools import registry
 from orchestrator_worker.tools.base import ToolResult
 from orchestrator_worker.tools.coercion import meant
+from orchestrator_worker.vault import in_use
 
 RUN = "tools-call"
 """In the place of a run's id, which a call without a run has not."""
@@ -66,7 +73,8 @@ def _result(name: str, asked: Mapping[str, Any]) -> ToolResult:
     timeout_seconds: float | None = asked.get("timeout_seconds")
     parameters = _meant(registry.resolve(name).info, asked["parameters"])
     step = Step(id="call", kind=StepKind.TOOL, uses=name, parameters=parameters, timeout_seconds=timeout_seconds)
-    tools = ToolStep(Settings(workdir=asked["folder"]), calls(), lambda *_: _progress, project=load_project())
+    config, project = Settings(workdir=asked["folder"]), load_project()
+    tools = ToolStep(config, calls(), lambda *_: _progress, project=project, vault=in_use())
     with calls().under_way((RUN, step.id, 1), timeout_seconds):
         result = tools.invoke(name, Call(RUN, step.id, 1, step, parameters))
     if isinstance(result, Question):
@@ -96,7 +104,10 @@ def main(argv: list[str] | None = None) -> int:
         "show": lambda: shown(names[0]),
         "call": lambda: called(names[0], json.load(sys.stdin)),
     }
-    answer = questions[what]()
+    try:
+        answer: dict[str, Json] = in_use().masked(questions[what]())
+    except ConfigInvalid as error:
+        answer = {"refused": str(error)}
     with os.fdopen(answers, "w", encoding="utf-8") as out:
         json.dump(answer, out)
     return 0

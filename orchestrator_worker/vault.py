@@ -22,8 +22,10 @@ from urllib.parse import quote, quote_plus
 from orchestrator_client.contract.catalog.patterns import fits
 from orchestrator_client.contract.errors import CredentialMissing, OrchestratorError, ParametersInvalid
 from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.project import load_project
 from orchestrator_client.contract.secret import PATTERN
 from orchestrator_client.contract.template import is_template
+from orchestrator_worker.settings import settings
 
 VARIABLES = "ORCHESTRATOR_SECRET_"
 
@@ -45,7 +47,7 @@ class Vault:
         self._mask: re.Pattern[str] | None = None
         for name in self._found():
             if (value := self._value(name)) is not None:
-                self._learn(name, value)
+                self.learn(name, value)
 
     def opened(self, written: Json, rendered: Json, uses: str) -> Json:
         """The rendered parameters of a step, with the secrets that its plan asks for in the texts that it wrote.
@@ -62,6 +64,14 @@ class Vault:
             case list(), list() if len(written) == len(rendered):
                 return [self.opened(*pair, uses) for pair in zip(written, rendered, strict=True)]
         return rendered
+
+    def learn(self, name: str, value: str) -> None:
+        """Know a value when it is met. One that a secret had before stays known."""
+        if value in self._forms or len(value) < SHORTEST:
+            return
+        self._forms |= dict.fromkeys(forms_of(value), f"[secret {name}]")
+        longest_first = sorted(self._forms, key=len, reverse=True)
+        self._mask = re.compile("|".join(map(re.escape, longest_first)))
 
     def masked(self, value: Any) -> Any:
         """A value of JSON with no secret in it."""
@@ -106,7 +116,7 @@ class Vault:
             )
         if len(value) < SHORTEST:
             raise ParametersInvalid(f"secret '{name}' is shorter than {SHORTEST} characters, too short to be masked")
-        self._learn(name, value)
+        self.learn(name, value)
         return value
 
     def _value(self, name: str) -> str | None:
@@ -127,13 +137,23 @@ class Vault:
         if self._folder.is_dir() and os.access(self._folder, os.R_OK | os.X_OK):
             yield from os.listdir(self._folder)
 
-    def _learn(self, name: str, value: str) -> None:
-        """Know a value when it is met. One that a secret had before stays known."""
-        if value in self._forms or len(value) < SHORTEST:
-            return
-        self._forms |= dict.fromkeys(forms_of(value), f"[secret {name}]")
-        longest_first = sorted(self._forms, key=len, reverse=True)
-        self._mask = re.compile("|".join(map(re.escape, longest_first)))
+
+_in_use: dict[int, Vault] = {}
+
+
+def in_use() -> Vault:
+    """That of this process; where none was chosen, by its settings and orchestrator.toml. A fork begins with none.
+
+    Raises:
+        ConfigInvalid: orchestrator.toml cannot be used.
+    """
+    return _in_use.get(os.getpid()) or use(Vault(settings().secrets_folder, load_project().secrets))
+
+
+def use(vault: Vault) -> Vault:
+    """Let this process use that vault, from now on."""
+    _in_use[os.getpid()] = vault
+    return vault
 
 
 def forms_of(secret: str) -> set[str]:

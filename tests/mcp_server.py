@@ -125,6 +125,15 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+@server.tool(structured_output=False)
+def headers(words: str, ctx: Context, fails: bool = False):
+    """The headers that came with the call, and the words; or both as a failure."""
+    said = f"{dict(ctx.request_context.request.headers)} {words}"
+    if fails:
+        raise ToolError(said)
+    return said
+
+
 @server.tool(annotations=ToolAnnotations(read_only_hint=True))
 def pid() -> dict[str, int]:
     """The process of this server."""

@@ -30,8 +30,16 @@ def note() -> str:
     return json.dumps({"jsonrpc": "2.0", "method": "notifications/message", "params": params})
 
 
-def hangs(_request: dict[str, Any]) -> None:
-    """Never answers."""
+called: list[int] = []
+cancelled: list[int] = []
+"""Ids of calls, and of those that it was told to stop."""
+
+
+def hangs(request: dict[str, Any]) -> None:
+    """Leaves its first call without an answer, and says in the next what it was told of it."""
+    called.append(request["id"])
+    if len(called) > 1:
+        answer(request, text("told to stop" if cancelled == called[:1] else "told nothing"))
 
 
 def floods(request: dict[str, Any]) -> None:
@@ -102,6 +110,8 @@ def main(how: str) -> None:
                 answer(request, {"tools": [TOOL]})
             case "tools/call":
                 HOW[how](request)
+            case "notifications/cancelled":
+                cancelled.append(request["params"]["requestId"])
             case _ if "id" in request:
                 error = {"code": -32601, "message": "Method not found"}
                 say(json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": error}))

@@ -94,10 +94,6 @@ class McpTransport(StrEnum):
     """HTTP with server-sent events: what servers spoke before streamable HTTP."""
 
 
-SECRET = "secret://"  # noqa: S105 - what names secrets begin with, and none itself
-"""How the name of a secret begins, where a name of a plain variable may stand too."""
-
-
 class McpSection(Section):
     """`[mcp.<name>]`: an MCP server, whose tools are called `mcp:<name>/<tool>`. Either `command` or `url` is given."""
 
@@ -105,13 +101,14 @@ class McpSection(Section):
     """The program that is the server, on the PATH of workers or with its folder."""
     args: tuple[str, ...] = ()
     env: tuple[str, ...] | dict[str, str] = ()
-    """Variables of the workers' environment that the program is given: their names, or name -> variable. Of what is not
-    named it sees PATH, HOME, LANG, LC_ALL, TZ and TMPDIR alone."""
+    """Variables of the workers' environment that the program is given: their names, or name -> variable, or -> a text
+    with `secret://NAME` in it. Of what is not named it sees PATH, HOME, LANG, LC_ALL, TZ and TMPDIR alone."""
     url: str | None = Field(default=None, pattern=r"^https?://")
     transport: McpTransport | None = None
     """None: `stdio` for a command, `http` for a URL."""
     headers: dict[str, str] = Field(default_factory=dict)
-    """Sent with every request: header -> variable of the workers' environment that holds its value, all of it."""
+    """Sent with every request: header -> variable of the workers' environment that holds its value, all of it, or text
+    with `secret://NAME` in it."""
     timeout_seconds: float = Field(default=60.0, gt=0, le=caps.TIMEOUT_SECONDS)
     """Longest time of one call; the step's own timeout may be shorter."""
     idle_seconds: float = Field(default=300.0, gt=0)

@@ -217,6 +217,10 @@ class RunRecord(Record):
         return self.state is RunState.SUCCEEDED
 
 
+CALLED: Mapping[str, bool] = {"once": False, "again": True}
+"""What `begin_call` records of a tool, and whether it may be done twice then."""
+
+
 class OpenInstance(Record):
     """An instance without a receipt: where it is, and since when."""
 
@@ -225,11 +229,16 @@ class OpenInstance(Record):
     since_ms: int
     excused: int = 0
     """Attempts that do not count as tries, see `Receipt.excused`."""
+    may_call_again: bool | None = None
+    """What the tool that it has called says of itself: whether that may be done twice. None: it has called none yet, or
+    one of the catalogue, which says so."""
 
     @classmethod
     def from_stored(cls, stored: str) -> OpenInstance:
-        state, attempt, since, _dead, excused, *_ = stored.split("|")
-        return cls(state=InstanceState(state), attempt=int(attempt), since_ms=int(since), excused=int(excused))
+        state, attempt, since, _dead, excused, *added = stored.split("|")
+        said = CALLED.get(added[1]) if len(added) > 1 else None
+        known = {"attempt": int(attempt), "since_ms": int(since), "excused": int(excused), "may_call_again": said}
+        return cls.model_validate({"state": state, **known})
 
 
 class StepDocument(Record):

@@ -48,6 +48,11 @@ class ToolInfo(Record):
     """Doing it twice leaves what doing it once leaves, so it may be tried again."""
     level: Level = Level.TRUSTED
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be called again where nobody knows if it was called."""
+        return self.idempotent or self.read_only
+
 
 class Artifact(Record):
     """A file that a tool left in the folder of its run."""

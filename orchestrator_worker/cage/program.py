@@ -7,8 +7,8 @@ that user may. `docs/security.md` says what holds where.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+import marshal
 import math
 import os
 import signal
@@ -41,7 +41,8 @@ ADDRESS_FACTOR = 16
 """Address space of each process, in times of the memory that all may hold: runtimes and numeric libraries reserve much
 that they never touch."""
 
-_WARDEN = str(Path(__file__).with_name("warden.py"))
+_WARDEN = f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import warden; warden.hold(*sys.argv[1:])"
+"""As a module, which Python compiles once and not for each command."""
 _NO_NETWORK = ("resolve", "resolution", "name or service", "network is unreachable", "nodename", "connect")
 """Words in what a program says when it wanted the network."""
 
@@ -144,9 +145,9 @@ async def run(program: Program, cage: Cage | None, step_seconds: float | None = 
         stderr.close()
     if "refused" in told:
         raise ToolFailed(f"cannot run {program.words[0]!r}: {told['refused']}; is it installed on the worker?")
-    stopped = stopped or str(told.get("stopped", ""))
-    return_code = None if timed_out or stopped else int(told.get("code", -signal.SIGKILL))
-    network = bool(told.get("network", True))
+    stopped = stopped or told.get("stopped", "")
+    return_code = None if timed_out or stopped else _status(told)
+    network = told.get("network") != "0"
     if cage is not None and network and not cage.network:
         _warn_once()
     seconds = time.monotonic() - started
@@ -157,9 +158,9 @@ async def _start(
     program: Program, cage: Cage | None, stdout: Capture, stderr: Capture, report: int, lifeline: int
 ) -> Process:
     """Start the warden, which starts the program, with our pipes for its output."""
-    spec = _spec(program, cage) | {"report": report, "lifeline": lifeline}
+    spec = _spec(cage) | {"report": report, "lifeline": lifeline}
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", _WARDEN, json.dumps(spec)),
+        *(sys.executable, "-I", "-S", "-c", _WARDEN, marshal.dumps(spec).hex(), *program.words),
         stdin=program.input,
         stdout=stdout.writing if program.capture else DEVNULL,
         stderr=stderr.writing if program.capture else DEVNULL,
@@ -170,13 +171,12 @@ async def _start(
     )
 
 
-def _spec(program: Program, cage: Cage | None) -> dict[str, Any]:
+def _spec(cage: Cage | None) -> dict[str, Any]:
     """What the warden is told. Without a cage it only sees to it that nothing is left."""
     if cage is None:
-        return {"words": list(program.words), "isolate": False, "namespaces": False, "limits": {"RLIMIT_CORE": 0}}
+        return {"isolate": False, "namespaces": False, "limits": {"RLIMIT_CORE": 0}}
     limits = cage.limits
     return {
-        "words": list(program.words),
         "isolate": True,
         "namespaces": cage.namespaces,
         "network": cage.network,
@@ -243,14 +243,21 @@ async def _drain(*captures: Capture) -> None:
                 await capture.ended.wait()
 
 
-def _told(reading: int) -> dict[str, Any]:
-    """What warden and program reported. The program can reach the pipe, so only what is understood is taken."""
+def _told(reading: int) -> dict[str, str]:
+    """What warden and program reported. The program can reach the pipe, so nothing of it is believed to be complete."""
     os.set_blocking(reading, False)
-    facts: dict[str, Any] = {}
-    with suppress(BlockingIOError, ValueError):
-        for line in os.read(reading, REPORT_BYTES).splitlines():
-            facts |= json.loads(line)
-    return facts
+    with suppress(BlockingIOError):
+        lines = os.read(reading, REPORT_BYTES).decode(errors="replace").splitlines()
+        return {name: value for name, _, value in (line.partition(" ") for line in lines)}
+    return {}
+
+
+def _status(told: Mapping[str, str]) -> int:
+    """What the program returned, or the signal that ended it; SIGKILL where nobody could say."""
+    try:
+        return int(told["code"])
+    except (KeyError, ValueError):
+        return -signal.SIGKILL
 
 
 def _signal_name(number: int) -> str:

@@ -1,6 +1,7 @@
-"""Runs one program and holds it: `python -I -S warden.py SPEC`, where SPEC is JSON as `cage.program` writes it.
+"""Runs one program and holds it: `hold(SPEC, *WORDS)`, with SPEC as `cage.program` writes it, and the program's words.
 
-A script by itself, so that it starts quickly and without this project on its path. Of its processes, the warden stays
+By itself in a Python without `site` and without this project on its path, so that it starts quickly: each command pays
+for what is imported here. So it goes without json, re, enum, ctypes and contextlib. Of its processes, the warden stays
 outside and watches; the door enters namespaces of its own, where the kernel gives them; within, a first process waits
 for the program, and when it ends all that the program left ends too. Where there are no namespaces the warden adopts
 what the program leaves, and kills that. If the worker dies, its end of the lifeline closes, and the warden ends all.
@@ -8,24 +9,24 @@ what the program leaves, and kills that. If the worker dies, its end of the life
 
 from __future__ import annotations
 
+import _ctypes
 import _socket
-import ctypes
 import fcntl
-import json
+import marshal
 import os
 import resource
 import select
-import signal
-import struct
 import sys
 import time
-from contextlib import suppress
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # what is imported here costs every call its time
+if TYPE_CHECKING:
+    import signal
     from typing import Any, NoReturn
 
     Spec = dict[str, Any]
+else:
+    import _signal as signal
 
 LOOK_SECONDS = 0.02
 """Between two looks at what the program uses; what it can grab in this time is the most by which it passes a limit."""
@@ -47,19 +48,36 @@ _DROP_CAPABILITY = 24
 _FILE_CAPABILITIES, _CAPABILITIES = 8, 64
 _SET_FLAGS, _UP = 0x8914, 0x1
 _PAGE = resource.getpagesize()
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_libc = _ctypes.dlopen(None, 0) if sys.platform == "linux" else 0  # type: ignore[arg-type]  # None is this process
+"""The C library; 0 where what is asked of it is not there."""
 
 
-def main(spec: Spec) -> None:
-    """Run the program that `spec` describes, and report how it ended as lines of JSON."""
+class suppress:
+    """Passes over errors of some kinds, as that of contextlib does."""
+
+    def __init__(self, *kinds: type[BaseException]) -> None:
+        self._kinds = kinds
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        return kind is not None and issubclass(kind, self._kinds)
+
+
+def hold(spec: str, *words: str) -> None:
+    """Run a program, and report how it ended as lines of a name and its value."""
+    _hold({**marshal.loads(bytes.fromhex(spec)), "words": words})  # noqa: S302  # our own parent's
+
+
+def _hold(spec: Spec) -> None:
     for descriptor in (spec["report"], spec["lifeline"]):
         os.set_inheritable(descriptor, False)
     _prctl(_CHILD_SUBREAPER, 1)
     door, flags = _door(spec)
-    _report(spec, network=not flags & NEW_NETWORK)
+    _report(spec, "network", int(not flags & NEW_NETWORK))
     why = _watch(spec, door)
     if why is not None:
-        _report(spec, stopped=why)
+        _report(spec, "stopped", why)
     _end_all(door)
 
 
@@ -117,8 +135,8 @@ def _watch(spec: Spec, door: int) -> str | None:
         if spec["lifeline"] in ready:
             _ask_to_end(door)
             return None
-        if woken in ready:
-            os.read(woken, 64)
+        if woken in ready and os.read(woken, 64) and _ended(door):
+            return None
         if spec["isolate"] and (why := _passed(spec)):
             return why
     return None
@@ -192,7 +210,7 @@ def _is_first(pid: int) -> bool:
 
 def _end_all(door: int) -> None:
     """SIGKILL to everything below, until there is nothing: what is stopped starts no more."""
-    if _libc is None:
+    if not _libc:
         # Other systems do not say who descends from whom; the door has made a group of all that stay in it.
         _kill([-door], signal.SIGKILL)
         return
@@ -215,10 +233,10 @@ def _kill(pids: list[int], number: int) -> None:
 
 def _enter(spec: Spec, flags: int, saying: int, mapped: int) -> NoReturn:
     """The door: enter the namespaces, wait until their users are known, and wait for what is within. Never returns."""
-    if _libc is None:
+    if not _libc:
         os.setsid()
     _prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    os.write(saying, b"y" if not flags or (_libc and _libc.unshare(flags) == 0) else b"n")
+    os.write(saying, b"y" if not flags or (_libc and _c("unshare", flags) == 0) else b"n")
     if os.read(mapped, 1) != b"y":
         os._exit(1)
     if flags & NEW_PIDS and (first := os.fork()):
@@ -234,27 +252,24 @@ def _enter(spec: Spec, flags: int, saying: int, mapped: int) -> NoReturn:
 
 def _furnish(spec: Spec) -> None:
     """Show the program its own processes only. What the kernel refuses (it may, within containers) is left as it is."""
-    if _libc is None:
+    if _c("mount", None, b"/", None, _MOUNT_PRIVATE, None):
         return
-    mount = _libc.mount
-    if mount(None, b"/", None, _MOUNT_PRIVATE, None):
-        return
-    mount(b"shm", b"/dev/shm", b"tmpfs", _MOUNT_SAFE, b"size=%d" % SHARED_BYTES)
-    if mount(b"proc", b"/proc", b"proc", _MOUNT_SAFE, None):
+    _c("mount", b"shm", b"/dev/shm", b"tmpfs", _MOUNT_SAFE, b"size=%d" % SHARED_BYTES)
+    if _c("mount", b"proc", b"/proc", b"proc", _MOUNT_SAFE, None):
         return
     if tuple(map(int, os.uname().release.split(".")[:2])) >= PIDS_COUNTED_APART:
         with suppress(OSError), open("/proc/sys/kernel/pid_max", "w") as file:
             file.write(str(RESERVED_PIDS + spec["processes"] + 1))
     # Root's number opens the system's settings, whatever its namespace.
-    mount(b"/proc/sys", b"/proc/sys", None, _MOUNT_BIND, None)
-    mount(None, b"/proc/sys", None, _MOUNT_BIND | _MOUNT_READ_ONLY_AGAIN | _MOUNT_SAFE, None)
+    _c("mount", b"/proc/sys", b"/proc/sys", None, _MOUNT_BIND, None)
+    _c("mount", None, b"/proc/sys", None, _MOUNT_BIND | _MOUNT_READ_ONLY_AGAIN | _MOUNT_SAFE, None)
 
 
 def _raise_loopback() -> None:
     """A network of one's own has a loopback, switched off at first."""
     with suppress(OSError):
         any_socket = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
-        fcntl.ioctl(any_socket.fileno(), _SET_FLAGS, struct.pack("16sh14x", b"lo", _UP))
+        fcntl.ioctl(any_socket.fileno(), _SET_FLAGS, b"lo".ljust(16, b"\0") + _UP.to_bytes(16, sys.byteorder))
         any_socket.close()
 
 
@@ -266,14 +281,14 @@ def _host(spec: Spec) -> NoReturn:
     while True:
         pid, status = os.wait()
         if pid == program:
-            _report(spec, code=os.waitstatus_to_exitcode(status))
+            _report(spec, "code", os.waitstatus_to_exitcode(status))
             os._exit(0)
 
 
 def _become(spec: Spec) -> NoReturn:
     """The program itself: limits first, and no way back. Never returns."""
     try:
-        if _libc is not None:
+        if _libc:
             os.setsid()
         _prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         _prctl(_NO_NEW_PRIVILEGES, 1)
@@ -286,7 +301,7 @@ def _become(spec: Spec) -> NoReturn:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.execvp(spec["words"][0], spec["words"])  # noqa: S606  # no shell is wanted
     except OSError as error:
-        _report(spec, refused=error.strerror)
+        _report(spec, "refused", error.strerror)
     os._exit(EXEC_FAILED)
 
 
@@ -313,16 +328,17 @@ def _tasks_of_user() -> int:
     return tasks
 
 
-def _report(spec: Spec, **facts: object) -> None:
+def _report(spec: Spec, name: str, value: object) -> None:
     """A line for the worker; it may have gone."""
     with suppress(OSError):
-        os.write(spec["report"], (json.dumps(facts) + "\n").encode())
+        os.write(spec["report"], f"{name} {value}\n".encode())
 
 
 def _prctl(option: int, value: int) -> None:
-    if _libc is not None:
-        _libc.prctl(option, int(value), 0, 0, 0)
+    if _libc:
+        _c("prctl", option, value, 0, 0, 0)
 
 
-if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+def _c(function: str, *arguments: int | bytes | None) -> int:
+    """Call a function of the C library, as ctypes does beneath."""
+    return int(_ctypes.call_function(_ctypes.dlsym(_libc, function), arguments))

@@ -33,6 +33,9 @@ class Call:
     """Of a model step: what became of its call before this attempt was published."""
     is_written: bool = True
     """Whether the plan wrote the parameters; else a model did, who is given no secrets."""
+    on_call: Callable[[bool], None] | None = None
+    """Of a tool step: told when it calls a tool that is of no catalogue, and whether that may be done twice. Raises
+    StepCancelled where it may not call it any more."""
     on_text: Callable[[str], None] | None = None
     """Of a model step: takes each piece of text as it comes, on the worker's loop; None where nobody reads along."""
 

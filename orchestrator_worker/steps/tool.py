@@ -7,19 +7,20 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from orchestrator_client.contract.catalog import UNKNOWN, Level
+from orchestrator_client.contract.catalog import UNKNOWN, Level, declares_itself
 from orchestrator_client.contract.catalog.patterns import fits
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed, UnknownAction
 from orchestrator_client.contract.interrupt import Interrupt, answering
 from orchestrator_client.contract.plan import END, Json, Step
 from orchestrator_client.contract.project import Project
 from orchestrator_client.contract.question import Question
+from orchestrator_client.contract.tool import ToolInfo
 from orchestrator_worker.cage.limits import Cage
 from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.settings import Settings
 from orchestrator_worker.steps.base import Call, Fail, Output, Route, Wait, Want
 from orchestrator_worker.tools import registry
-from orchestrator_worker.tools.base import Complete, OnProgress, Reach, Told, ToolContext, ToolResult
+from orchestrator_worker.tools.base import Complete, OnProgress, Reach, Told, ToolContext, ToolEntry, ToolResult
 from orchestrator_worker.tools.guest import invite
 from orchestrator_worker.tools.spill import spilled
 from orchestrator_worker.vault import Vault
@@ -47,15 +48,16 @@ class ToolStep:
         project: Project | None = None,
         complete: Callable[[Call], Complete] | None = None,
         run_over: Callable[[str], bool] | None = None,
+        vault: Vault | None = None,
     ) -> None:
         """`root_of` gives the run in whose folder a run works: itself, or the first of those above it; `complete` what
-        a call asks models with; `run_over` looks whether a run has ended."""
+        a call asks models with; `run_over` looks whether a run has ended; None for `vault`: one of its own."""
         project = project or Project()
         self._config, self._calls, self._rules = config, calls, project.tools
         self._report_to, self._root_of = report_to, root_of
         self._complete, self._run_over = complete, run_over
         self._reach = Reach((*project.tools.allow_hosts, *config.allow_hosts))
-        self.vault = Vault(config.secrets_folder, project.secrets)
+        self._vault = vault or Vault(config.secrets_folder, project.secrets)
 
     def perform(self, call: Call) -> Want:
         if call.step.uses == UNKNOWN:
@@ -74,21 +76,24 @@ class ToolStep:
 
     def invoke(self, uses: str, call: Call) -> Told:
         """Call a tool at its level, wherever it runs, and wait for what it has to say, in which nothing is secret."""
-        level = self._level(uses, call.step)
+        entry = registry.resolve(uses)
+        level = self._level(entry.info, call.step)
         context = self.context(call, level, uses)
-        told = self._told(uses, call, level, context)
+        told = self._told(entry, call, level, context)
         if isinstance(told, Question):
-            return Question.model_validate(self.vault.masked(told.model_dump(mode="json")))
+            return Question.model_validate(self._vault.masked(told.model_dump(mode="json")))
         return self._safe(told, context)
 
-    def _told(self, uses: str, call: Call, level: Level, context: ToolContext) -> Told:
+    def _told(self, entry: ToolEntry, call: Call, level: Level, context: ToolContext) -> Told:
         parameters = call.parameters
         if call.is_written:
-            parameters = self.vault.opened(call.step.parameters, parameters, uses)
+            parameters = self._vault.opened(call.step.parameters, parameters, entry.info.name)
+        if call.on_call is not None and declares_itself(entry.info.name):
+            call.on_call(entry.info.repeatable)
         # A coroutine runs in a copy of this context, so that it sees the answers too.
         with answering([answer.value for answer in call.answers]):
             try:
-                result = self._called(uses, parameters, level, context)
+                result = self._called(entry, parameters, level, context)
                 if isinstance(result, ToolResult | Question):
                     return result
                 return self._calls.run(_awaited(result), call.step.timeout_seconds)
@@ -96,24 +101,26 @@ class ToolStep:
                 return interrupted.question
 
     @staticmethod
-    def _called(uses: str, parameters: dict[str, Json], level: Level, context: ToolContext) -> Told | Awaitable[Told]:
-        if level is Level.RESTRICTED and uses not in IN_THEIR_OWN_CAGE:
-            return invite(uses, parameters, context)
-        return registry.invoke(uses, parameters, context)
+    def _called(
+        entry: ToolEntry, parameters: dict[str, Json], level: Level, context: ToolContext
+    ) -> Told | Awaitable[Told]:
+        if level is Level.RESTRICTED and entry.info.name not in IN_THEIR_OWN_CAGE:
+            return invite(entry.info.name, parameters, context)
+        return registry.call(entry, parameters, context)
 
-    def _level(self, uses: str, step: Step) -> Level:
+    def _level(self, tool: ToolInfo, step: Step) -> Level:
         """The stricter of what the fleet says and what the step does."""
-        level = self._rules.level_of(uses, registry.resolve(uses).info.level)
+        level = self._rules.level_of(tool.name, tool.level)
         return level.stricter(step.level) if step.level else level
 
     def _safe(self, result: ToolResult, context: ToolContext) -> ToolResult:
         """The result without secrets, and with files in the place of what is too large."""
         masked = replace(
             result,
-            output=self.vault.masked(result.output),
-            envelope=self.vault.masked(result.envelope),
-            error=self.vault.masked(result.error),
-            warnings=tuple(map(self.vault.masked, result.warnings)),
+            output=self._vault.masked(result.output),
+            envelope=self._vault.masked(result.envelope),
+            error=self._vault.masked(result.error),
+            warnings=tuple(map(self._vault.masked, result.warnings)),
         )
         return spilled(masked, context, self._config.artifact_bytes, self._config.value_bytes)
 
@@ -129,7 +136,7 @@ class ToolStep:
             timeout_seconds=call.step.timeout_seconds,
             answers=call.answers,
             on_progress=self._progress(call),
-            complete=self._complete(call) if self._complete else None,
+            complete=self._completing(call),
             run_over=partial(self._run_over, call.run) if self._run_over else None,
             reach=Reach(everything=True) if level is Level.TRUSTED else self._reach,
             cage=Cage(rules.limits, fits(uses, rules.network), rules.namespaces) if level is Level.RESTRICTED else None,
@@ -139,7 +146,13 @@ class ToolStep:
         if self._report_to is None:
             return None
         report = self._report_to(call.run, call.instance, call.attempt)
-        return lambda fraction, message: report(fraction, self.vault.masked_text(message))
+        return lambda fraction, message: report(fraction, self._vault.masked_text(message))
+
+    def _completing(self, call: Call) -> Complete | None:
+        if self._complete is None:
+            return None
+        complete = self._complete(call)
+        return lambda request: complete(self._vault.masked(dict(request)))
 
     def _folder(self, run: str) -> Path:
         folder = self._config.folder(run)

@@ -87,8 +87,8 @@ class Reads(Part):
         stored = self._on.patiently(lambda: self._on.redis.hget(names.RunKeys(run).receipts, instance))
         return None if stored is None else Receipt.from_stored(text(stored))
 
-    def left_by(self, run: str, instance: str) -> tuple[int, Json]:
-        """Of an open instance: how many of its attempts were excused, and what it is, if no plan says."""
+    def left_by(self, run: str, instance: str) -> tuple[OpenInstance | None, Json]:
+        """An instance, if it is open, and what it is, if no plan says."""
         keys = names.RunKeys(run)
 
         def read() -> list[Any]:
@@ -96,8 +96,7 @@ class Reads(Part):
                 return list(pipe.hget(keys.instances, instance).hget(keys.memos, f"{instance}?").execute())
 
         stored, memo = self._on.patiently(read)
-        excused = OpenInstance.from_stored(text(stored)).excused if stored else 0
-        return excused, json.loads(memo) if memo else None
+        return OpenInstance.from_stored(text(stored)) if stored else None, json.loads(memo) if memo else None
 
     def memos(self, run: str, instances: Sequence[str]) -> dict[str, Json]:
         """Memos of these instances; those without one are not in the answer."""

@@ -10,7 +10,7 @@ from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import RunNotFound
 from orchestrator_client.contract.event import EventKind
 from orchestrator_client.contract.plan import Json
-from orchestrator_client.contract.run import ErrorInfo, Outcome, Receipt, RunState, Submission
+from orchestrator_client.contract.run import CALLED, ErrorInfo, Outcome, Receipt, RunState, Submission
 from orchestrator_client.contract.scripts import source
 from orchestrator_client.contract.submission import accepted, submit_command
 from orchestrator_worker.records import (
@@ -249,6 +249,12 @@ class Verbs(Values):
             ],
         )
         return Parking(text(reply[0])), int(reply[1]) if len(reply) > 1 else 0
+
+    def begin_call(self, run: str, instance: str, attempt: int, repeatable: bool) -> bool:
+        """Record that an attempt calls its tool now; False if it does not hold its instance any more."""
+        said = next(word for word, again in CALLED.items() if again is repeatable)
+        arguments = [self._on.ttl_seconds, instance, attempt, said]
+        return bool(self._on.run("begin_call", [names.RunKeys(run).instances], arguments))
 
     def report_progress(self, run: str, instance: str, attempt: int, said: Mapping[str, Json]) -> bool:
         """Say how far an attempt is; False if it does not hold its instance any more."""

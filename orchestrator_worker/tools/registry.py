@@ -50,7 +50,16 @@ def invoke(uses: str, parameters: Mapping[str, Json], context: ToolContext) -> T
         ParametersInvalid: there is no such tool, or it does not take these parameters.
         ToolFailed: the tool ran and failed.
     """
-    entry = resolve(uses)
+    return call(resolve(uses), parameters, context)
+
+
+def call(entry: ToolEntry, parameters: Mapping[str, Json], context: ToolContext) -> Told | Awaitable[Told]:
+    """The same of a tool that is known.
+
+    Raises:
+        ParametersInvalid: it does not take these parameters.
+        ToolFailed: it ran and failed.
+    """
     started = time.monotonic()
     result = entry.function(context, entry.check(parameters))
     if isinstance(result, Awaitable):

@@ -17,6 +17,7 @@ from orchestrator_worker.tools import registry
 from orchestrator_worker.tools.base import ToolContext, ToolResult
 from orchestrator_worker.tools.mcp import servers
 from orchestrator_worker.tools.mcp.pool import Servers
+from orchestrator_worker.vault import in_use
 
 CALLS = 200
 BAR_MS = 3.0
@@ -26,7 +27,7 @@ ARGUMENTS = ("-m", "tests.mcp_server", "stdio")
 
 def measure(_url: str, folder: Path, rounds: int) -> Iterator[tuple[str, float, float, str, str]]:
     """Median over all calls, of a whole invocation as a step makes it: name, parameters, schema, call, result."""
-    pool = Servers({"it": McpSection(command=sys.executable, args=ARGUMENTS)})
+    pool = Servers({"it": McpSection(command=sys.executable, args=ARGUMENTS)}, in_use())
     servers.use(pool)
     context = ToolContext(run="bench", instance="s", attempt=1, folder=folder)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from orchestrator_client.contract import names
 from orchestrator_client.contract.plan import OnFailure, OnLost, Plan
 from orchestrator_client.loader import loads
 from tests.conftest import wait_until
@@ -74,11 +75,28 @@ outputs: {{all: "{{{{ printed.result.stdout }}}} {{{{ sent.result.text }}}} {{{{
 """  # noqa: E501  # a step a line
 
 
+def heard_of_failures(celery: redis.client.PubSub, task: str) -> str:
+    """Celery's events up to the one that says with which exception that task has failed."""
+    heard: list[str] = []
+
+    def listened() -> bool:
+        while (message := celery.get_message(timeout=0.1)) is not None:
+            if message["type"] == "pmessage" and message["data"].startswith(b"{"):
+                heard.append(json.loads(message["data"])["body"])
+        return any('"task-failed"' in said and task in said for said in heard)
+
+    wait_until(listened, "the event of the failure has come")
+    return "".join(heard)
+
+
 def test_a_secret_is_in_nothing_that_anybody_keeps(fleet: Fleet, echo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORCHESTRATOR_SECRET_TOKEN", CANARY)
-    fleet.start("w1", "-c", "2", allow_hosts=echo, events=1)
-    run = fleet.client.submit(loads(SECRETS.format(host=echo)).plan, {"said": "secret://TOKEN"})
-    document = run.result(timeout=60)
+    with redis.Redis.from_url(fleet.server.url).pubsub() as celery:
+        celery.psubscribe("*")
+        fleet.start("w1", "-c", "2", allow_hosts=echo, events=1)
+        run = fleet.client.submit(loads(SECRETS.format(host=echo)).plan, {"said": "secret://TOKEN"})
+        document = run.result(timeout=60)
+        heard = heard_of_failures(celery, names.task_id(run.id, "raised"))
 
     assert Echo.received == [f"Bearer {CANARY}", CANARY] or Echo.received == [CANARY, f"Bearer {CANARY}"]
     assert (fleet.folder / "kept.txt").read_text() == CANARY
@@ -90,7 +108,8 @@ def test_a_secret_is_in_nothing_that_anybody_keeps(fleet: Fleet, echo: str, monk
     assert document.steps["read"].value["result"]["content"] == "[secret TOKEN]"
     assert document.steps["written"].value["result"]["stdout"] == "secret://TOKEN\n", "an input's text was opened"
 
-    told = document.model_dump_json() + "".join(event.model_dump_json() for event in run.stream())
+    assert "ValueError: [secret TOKEN]" in heard
+    told = heard + document.model_dump_json() + "".join(event.model_dump_json() for event in run.stream())
     with redis.Redis.from_url(fleet.server.url) as connection:
         connection.config_set("appendfsync", "always")
         kept = b"".join(repr((key, connection.dump(key))).encode() for key in connection.scan_iter(count=1000))

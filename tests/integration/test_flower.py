@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import urllib.error
@@ -33,6 +34,8 @@ CANARIES = {
     "a prompt": "canary-prompt",
     "the model's text": "canary-answer",
     "a key": "sk-canary-key",
+    "a secret": "canary-secret",
+    "a secret in base64": base64.b64encode(b"canary-secret").decode().rstrip("=")[:-1],
 }
 """What must not be seen, by what it is."""
 
@@ -118,6 +121,16 @@ def shown_plan(folder: Path, *further: Step) -> Plan:
     return Plan(id="shown", steps=(read, idle, ask, *further), outputs=outputs)
 
 
+def telling_secrets() -> tuple[Step, ...]:
+    """Steps that fail with a secret in their errors: as it stands, and in base64."""
+    raises = python_step("raises", "tests.functions:fail", "secret://TOKEN", on_failure=OnFailure.CONTINUE)
+    told = {"command": 'printf %s "$T" | base64 >&2; exit 3', "env": {"T": "secret://TOKEN"}}
+    prints = Step(
+        id="prints", kind=StepKind.TOOL, uses="terminal.execute", parameters=told, on_failure=OnFailure.CONTINUE
+    )
+    return raises, prints
+
+
 class Shown:
     """A fleet with events, three runs that it has done, and Flower beside it.
 
@@ -132,13 +145,15 @@ class Shown:
             "OPENAI_API_KEY": CANARIES["a key"],
             "OPENAI_BASE_URL": model_server.url,
             "ORCHESTRATOR_EVENTS": "1",
+            "ORCHESTRATOR_SECRET_TOKEN": CANARIES["a secret"],
             "ORCHESTRATOR_WORKDIR": str(fleet.folder),
         }
         options = ("--queues", "tool,control,model.openai", "--pool", "threads", "-c", "4", "--name", "shown")
         fleet.start_program("shown", "-m", "orchestrator_worker", *options, **environment)
         wait_until(self.flower.knows_worker, "Flower has heard of the worker")
         bad = python_step("bad", "tests.functions:fail", "out of luck", on_failure=OnFailure.CONTINUE)
-        self.good, self.failed = self._done(shown_plan(fleet.folder)), self._done(shown_plan(fleet.folder, bad))
+        failing = (bad, *telling_secrets())
+        self.good, self.failed = self._done(shown_plan(fleet.folder)), self._done(shown_plan(fleet.folder, *failing))
         self.runs = {"good": self.good.execution_id, "failed": self.failed.execution_id, "canvas": self._from_canvas()}
 
     def task(self, run: RunDocument, instance: str) -> Any:
@@ -184,7 +199,7 @@ def test_the_runs_went_as_planned(shown: Shown) -> None:
         "read": "completed",
         "idle": "skipped",
         "ask": "completed",
-        "bad": "failed",
+        **dict.fromkeys(("bad", "raises", "prints"), "failed"),
     }
 
 
@@ -203,6 +218,11 @@ def test_a_failed_step_is_a_failure_with_its_message(shown: Shown) -> None:
     task = shown.task(shown.failed, "bad")
     assert task["state"] == "FAILURE"
     assert "bad: function tests.functions:fail raised ValueError: out of luck" in task["exception"]
+
+
+@pytest.mark.parametrize("step", ["raises", "prints"])
+def test_a_secret_in_an_exception_is_masked(shown: Shown, step: str) -> None:
+    assert "[secret TOKEN]" in shown.task(shown.failed, step)["exception"]
 
 
 def test_a_skipped_step_is_a_success_with_its_reason(shown: Shown) -> None:

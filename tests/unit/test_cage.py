@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -17,6 +18,7 @@ import pytest
 
 from orchestrator_client.contract.errors import ParametersInvalid, StepTimeout, ToolFailed
 from orchestrator_client.contract.project import CageLimits
+from orchestrator_worker.cage import warden
 from orchestrator_worker.cage.limits import Cage
 from orchestrator_worker.cage.program import Ended, Program, passed_on, run
 from orchestrator_worker.tools.base import ToolContext, ToolResult
@@ -195,3 +197,10 @@ class TestGuests:
             asyncio.run(invite("python:tests.functions:spin", {}, replace(context, timeout_seconds=1.0)))
         assert time.monotonic() - started < 20
         assert not alive(context.folder)
+
+
+def test_the_warden_imports_nothing_that_takes_long() -> None:
+    folder = Path(warden.__file__).parent
+    code = f"import sys; sys.path.append({str(folder)!r}); import warden; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+    assert not {"json", "re", "enum", "ctypes", "contextlib", "signal", "typing"} & set(loaded.stdout.split())

@@ -77,7 +77,7 @@ def test_every_form_of_it_is_masked(vault: Vault, form: str) -> None:
 @given(before=st.text(max_size=7), behind=st.text(max_size=7))
 def test_base64_is_masked_wherever_it_stands_in_what_was_encoded(before: str, behind: str) -> None:
     vault = Vault(Path("/nonexistent"), {})
-    vault._learn("TOKEN", "a canary of some length")
+    vault.learn("TOKEN", "a canary of some length")
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         assert "[secret TOKEN]" in vault.masked_text(
             encode(f"{before}a canary of some length{behind}".encode()).decode()

@@ -14,6 +14,7 @@ from typing import Any
 from orchestrator_client.contract.catalog import aids, code, data, files, patterns, people, servers, web
 from orchestrator_client.contract.catalog.models import ACTION_ALIASES, MODEL_ACTIONS
 from orchestrator_client.contract.catalog.spec import Category, Level, Parameters, ToolSpec
+from orchestrator_client.contract.plugins import plugin_of
 
 __all__ = [
     "ACTION_ALIASES",
@@ -31,6 +32,7 @@ __all__ = [
     "Parameters",
     "ToolSpec",
     "actions_of",
+    "declares_itself",
     "default_action",
     "idempotent",
     "suggestion",
@@ -87,6 +89,11 @@ def idempotent(uses: str) -> bool:
     """Whether a tool step may be done twice. Unknown tools may not."""
     spec = TOOLS.get(uses)
     return spec is not None and spec.idempotent
+
+
+def declares_itself(uses: str) -> bool:
+    """Whether only a worker that has loaded a tool knows what may be done with it: a tool of no catalogue."""
+    return uses not in TOOLS and (":" in uses or plugin_of(uses) is not None)
 
 
 def suggestion(word: str, known: Any) -> str:

@@ -1,5 +1,6 @@
 -- One open instance: `state|attempt|since ms|dead|excused|queue|token`. `excused`: attempts that ended through no fault of
--- the step (a provider's limits, a worker that stops, a turn of a conversation); they do not count as tries.
+-- the step (a provider's limits, a worker that stops, a turn of a conversation); they do not count as tries. `token`: of a
+-- running one the claim's, or 'once' or 'again' since it has called its tool (see begin_call.lua); of a parked one its child.
 
 local function parsed_instance(text)
   local state, attempt, since, dead, excused, queue, token = text:match('^(%a+)|(%d+)|(%d+)|(%d)|(%d+)|([^|]*)|?(.*)$')

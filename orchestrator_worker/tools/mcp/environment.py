@@ -1,58 +1,43 @@
-"""What a server is given of this worker's environment, and what of it nobody else may see."""
+"""What a server is given of this worker's environment and of its secrets."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
+from orchestrator_client.contract.catalog import MCP_PREFIX
 from orchestrator_client.contract.errors import CredentialMissing
-from orchestrator_client.contract.plan import Json
-from orchestrator_client.contract.project import SECRET, McpSection
-
-HIDDEN = "[hidden]"
-
-SHORTEST = 4
-"""Characters of the shortest secret that is taken out of texts: a shorter one would take half of them along."""
+from orchestrator_client.contract.secret import PATTERN
+from orchestrator_worker.vault import Vault
 
 
-def resolved(server: str, wanted: Mapping[str, str]) -> dict[str, str]:
-    """Values by name, of the variables that the configuration names, as `NAME` or as `secret://NAME`.
+def environment_of(server: str, wanted: Mapping[str, str], vault: Vault) -> dict[str, str]:
+    """What a program is given: values by name, where the configuration names variables, or secrets as `secret://NAME`.
+
+    A secret is given to the server, so it must be for all of its tools.
 
     Raises:
-        CredentialMissing: this worker has no such variable.
+        CredentialMissing: this worker has no such variable or secret, or that is not for this server.
+        ParametersInvalid: a secret is too short to be masked.
     """
-    return {name: _value(server, variable.removeprefix(SECRET)) for name, variable in wanted.items()}
+    return {name: _value(server, said, vault) for name, said in wanted.items()}
 
 
-def _value(server: str, variable: str) -> str:
-    if variable not in os.environ:
+def headers_of(server: str, wanted: Mapping[str, str], vault: Vault) -> dict[str, str]:
+    """The same for headers, of which each is a secret, wherever it comes from."""
+    headers = environment_of(server, wanted, vault)
+    for name, value in headers.items():
+        if not PATTERN.search(wanted[name]):
+            vault.learn(wanted[name], value)
+    return headers
+
+
+def _value(server: str, said: str, vault: Vault) -> str:
+    if PATTERN.search(said):
+        return str(vault.opened(said, said, f"{MCP_PREFIX}{server}/*"))
+    if said not in os.environ:
         raise CredentialMissing(
-            f"mcp server '{server}' needs the environment variable {variable}, which this worker does not have; set it"
+            f"mcp server '{server}' needs the environment variable {said}, which this worker does not have; set it"
             " where workers are started"
         )
-    return os.environ[variable]
-
-
-def hide(text: str, secrets: Iterable[str]) -> str:
-    """A text without these values."""
-    for secret in secrets:
-        if len(secret) >= SHORTEST:
-            text = text.replace(secret, HIDDEN)
-    return text
-
-
-def hidden(value: Json, secrets: Sequence[str]) -> Json:
-    """A value whose texts are without these values."""
-    match value:
-        case str():
-            return hide(value, secrets)
-        case dict():
-            return {name: hidden(item, secrets) for name, item in value.items()}
-        case list():
-            return [hidden(item, secrets) for item in value]
-    return value
-
-
-def secrets_of(section: McpSection, environment: Mapping[str, str]) -> list[str]:
-    """The values of variables that the configuration calls secret."""
-    return [environment[name] for name, variable in section.variables.items() if variable.startswith(SECRET)]
+    return os.environ[said]

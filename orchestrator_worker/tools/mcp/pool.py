@@ -14,6 +14,7 @@ from orchestrator_worker.tools.base import ToolContext
 from orchestrator_worker.tools.mcp.asking import Asking
 from orchestrator_worker.tools.mcp.link import Listed, Lost, OnProgress, Reply, Unsent
 from orchestrator_worker.tools.mcp.session import Session
+from orchestrator_worker.vault import Vault
 
 RESTARTS = 3
 """How often in a row a server is started again."""
@@ -31,8 +32,8 @@ REST_SECONDS = 30.0
 class Server:
     """One server of the configuration."""
 
-    def __init__(self, name: str, section: McpSection) -> None:
-        self.name, self.section = name, section
+    def __init__(self, name: str, section: McpSection, vault: Vault) -> None:
+        self.name, self.section, self._vault = name, section, vault
         self._sessions: dict[str, Session] = {}
         """Those that take calls, by run where each run has its own, else under the empty name."""
         self._leaving: set[Session] = set()
@@ -59,7 +60,9 @@ class Server:
                     self._clear()
                     self.forget_tools()  # it may be another release of the server by now
                     over = own.run_over if own else None
-                    session = self._sessions[key] = Session(self.name, self.section, self.forget_tools, over)
+                    session = self._sessions[key] = Session(
+                        self.name, self.section, self._vault, self.forget_tools, over
+                    )
                 try:
                     await session.opened()
                     return session
@@ -145,8 +148,9 @@ class Server:
 class Servers:
     """All servers of the configuration, as one process uses them. Lives on one loop."""
 
-    def __init__(self, sections: Mapping[str, McpSection]) -> None:
-        self._servers = {name: Server(name, section) for name, section in sections.items()}
+    def __init__(self, sections: Mapping[str, McpSection], vault: Vault) -> None:
+        """`vault` has the secrets that the sections name, and knows what is secret of what servers are given."""
+        self._servers = {name: Server(name, section, vault) for name, section in sections.items()}
 
     def named(self, name: str) -> Server:
         """The server of a name.
@@ -175,7 +179,7 @@ class Servers:
 
     async def call(
         self, name: str, tool: Listed, arguments: Mapping[str, Json], context: ToolContext, on_progress: OnProgress
-    ) -> tuple[Session, Reply]:
+    ) -> Reply:
         """Call a tool; once more over a new session, where the old one ended and the call may be made again.
 
         Raises:
@@ -195,7 +199,7 @@ class Servers:
                     continue
                 raise ToolFailed(_after_death(lost, tool), tool.repeatable) from None
             server.count_success()
-            return session, reply
+            return reply
 
     @property
     def names(self) -> list[str]:

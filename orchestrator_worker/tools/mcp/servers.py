@@ -17,6 +17,7 @@ from orchestrator_worker.tools.mcp.asking import Unanswered
 from orchestrator_worker.tools.mcp.link import Listed
 from orchestrator_worker.tools.mcp.pool import Servers
 from orchestrator_worker.tools.mcp.session import CLIENT
+from orchestrator_worker.vault import in_use
 
 _servers: dict[int, Servers] = {}
 
@@ -28,7 +29,7 @@ def servers() -> Servers:
         ConfigInvalid: orchestrator.toml cannot be used.
     """
     if os.getpid() not in _servers:
-        _servers[os.getpid()] = Servers(load_project().mcp)
+        _servers[os.getpid()] = Servers(load_project().mcp, in_use())
     return _servers[os.getpid()]
 
 
@@ -75,7 +76,7 @@ async def _call(server: str, tool: Listed, context: ToolContext, arguments: Mapp
 
     try:
         async with asyncio.timeout(section.timeout_seconds) as limit:
-            session, reply = await servers().call(server, tool, arguments, context, on_progress)
+            reply = await servers().call(server, tool, arguments, context, on_progress)
     except TimeoutError:
         if not limit.expired():
             raise
@@ -88,7 +89,7 @@ async def _call(server: str, tool: Listed, context: ToolContext, arguments: Mapp
         if not (asked.again or tool.repeatable):
             raise ToolFailed(_not_twice(server, tool, asked), retryable=False) from None
         return asked.question.model_copy(update={"title": f"{server}/{tool.name}"})
-    return result_of(session.without_secrets(reply), server, tool.name, context)
+    return result_of(reply, server, tool.name, context)
 
 
 def _not_twice(server: str, tool: Listed, asked: Unanswered) -> str:

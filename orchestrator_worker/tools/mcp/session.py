@@ -7,7 +7,6 @@ import importlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from orchestrator_client.contract.errors import StepError, ToolFailed
@@ -15,9 +14,10 @@ from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.project import McpSection, McpTransport
 from orchestrator_worker.tools.mcp.asking import Asking, Unanswered
 from orchestrator_worker.tools.mcp.child import GRACE_SECONDS, Child
-from orchestrator_worker.tools.mcp.environment import hidden, hide, resolved, secrets_of
+from orchestrator_worker.tools.mcp.environment import environment_of, headers_of
 from orchestrator_worker.tools.mcp.link import Link, Listed, Lost, OnProgress, Reply, Unsent
 from orchestrator_worker.tools.mcp.watch import Watch
+from orchestrator_worker.vault import Vault
 
 T = TypeVar("T")
 
@@ -34,11 +34,17 @@ class Session:
     """One task enters the connection, keeps it and leaves it, as the SDK's scopes demand; any task may call over it."""
 
     def __init__(
-        self, server: str, section: McpSection, on_change: Callable[[], None], ended: Callable[[], bool] | None = None
+        self,
+        server: str,
+        section: McpSection,
+        vault: Vault,
+        on_change: Callable[[], None],
+        ended: Callable[[], bool] | None = None,
     ) -> None:
         """`on_change` hears that the server's tools are others now; `ended` says whether the run that the session
         belongs to has ended, None for one that all runs share."""
-        self._server, self._section, self._on_change, self._ended = server, section, on_change, ended
+        self._server, self._section, self._vault = server, section, vault
+        self._on_change, self._ended = on_change, ended
         self._watch = Watch()
         self._opened: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
         self._began = self._used = time.monotonic()
@@ -47,7 +53,6 @@ class Session:
         # What a server asks in the middle of a call does not say which call: then there is one at a time.
         self._turn = asyncio.Lock() if section.asks else nullcontext()
         self._asking: Asking | None = None
-        self._secrets: tuple[str, ...] = ()
         self._owner = asyncio.create_task(self._own(), name=f"mcp {server}")
 
     @property
@@ -98,13 +103,6 @@ class Session:
                 finally:
                     self._asking = None
 
-    def without_secrets(self, reply: Reply) -> Reply:
-        """A reply without the secrets that the server was given."""
-        if not self._secrets:
-            return reply
-        blocks = tuple(replace(block, text=hide(block.text, self._secrets)) for block in reply.blocks)
-        return replace(reply, blocks=blocks, structured=hidden(reply.structured, self._secrets))
-
     async def close(self) -> None:
         """End the session, and what is under way over it."""
         self._closing = True
@@ -121,7 +119,7 @@ class Session:
             self._used = time.monotonic()
 
     async def _said(self, asked: Awaitable[T]) -> T:
-        """What the link answers; what it raises is told with the server's name and without secrets."""
+        """What the link answers; what it raises is told with the server's name."""
         try:
             return await asked
         except Lost as lost:
@@ -133,7 +131,7 @@ class Session:
             raise ToolFailed(self._words(failed.message), failed.retryable) from None
 
     def _words(self, said: str) -> str:
-        return hide(f"mcp server '{self._server}': {said}", self._secrets)
+        return f"mcp server '{self._server}': {said}"
 
     async def _own(self) -> None:
         """Open the connection, wait until it is of no use any more, and close it."""
@@ -166,9 +164,8 @@ class Session:
     @asynccontextmanager
     async def _connection(self, client: Any) -> AsyncIterator[Link]:
         section = self._section
-        environment = resolved(self._server, section.variables)
-        headers = resolved(self._server, section.headers)
-        self._secrets = (*secrets_of(section, environment), *headers.values())
+        environment = environment_of(self._server, section.variables, self._vault)
+        headers = headers_of(self._server, section.headers, self._vault)
         match section.speaks:
             case McpTransport.STDIO:
                 child = Child((section.command or "", *section.args), environment)

@@ -90,6 +90,7 @@ def _info(uses: str, path: str, member: str) -> ToolInfo:
     """What the tool says of itself."""
     made = _unconfigured(path, member)
     tool = made.tool if made else None
+    said = getattr(tool, "metadata", None) or {}
     return ToolInfo(
         name=uses,
         source=ToolSource.LANGCHAIN,
@@ -97,6 +98,8 @@ def _info(uses: str, path: str, member: str) -> ToolInfo:
         parameters=made.parameters if made else ANYTHING,
         result=made.result if made else None,
         tags=tuple(getattr(tool, "tags", None) or ()),
+        read_only=said.get("read_only") is True,
+        idempotent=said.get("idempotent") is True,
     )
 
 

@@ -14,10 +14,13 @@ import pytest
 
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.project import McpSection, McpTransport
+from orchestrator_worker.process.calls import calls
 from orchestrator_worker.tools.base import Complete, ToolContext
+from orchestrator_worker.tools.mcp import servers
 from orchestrator_worker.tools.mcp.child import children
 from orchestrator_worker.tools.mcp.link import Reply
 from orchestrator_worker.tools.mcp.pool import Servers
+from orchestrator_worker.vault import Vault
 from tests.conftest import wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -98,8 +101,7 @@ class Pooled:
 
     async def call(self, tool: str, **arguments: Json) -> Reply:
         listed = await self.servers.tool("it", tool)
-        _, reply = await self.servers.call("it", listed, arguments, self.context, self._on_progress)
-        return reply
+        return await self.servers.call("it", listed, arguments, self.context, self._on_progress)
 
     async def _on_progress(self, progress: float, total: float | None, message: str | None) -> None:
         self.progress.append((progress, total, message))
@@ -115,7 +117,7 @@ def pooled(tmp_path: Path) -> Callable[..., Any]:
     @asynccontextmanager
     async def opened(section: McpSection, complete: Complete | None = None, **fields: Any) -> AsyncIterator[Pooled]:
         context = ToolContext(run="r", instance="s", attempt=1, folder=tmp_path, complete=complete, **fields)
-        servers = Servers({"it": section})
+        servers = Servers({"it": section}, Vault(tmp_path / "secrets", {}))
         try:
             yield Pooled(servers, context)
         finally:
@@ -123,6 +125,26 @@ def pooled(tmp_path: Path) -> Callable[..., Any]:
             assert children() == 0
 
     return opened
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """That of the servers: one without secrets, unless a file of tests has another."""
+    return Vault(tmp_path / "secrets", {})
+
+
+@pytest.fixture
+def served(vault: Vault) -> Iterator[Callable[[McpSection], None]]:
+    """`served(section)`: let this process have that server, by the name `it`, and another of the same kind."""
+    made: list[Servers] = []
+
+    def serve(section: McpSection) -> None:
+        made.append(Servers({"it": section, "other": section}, vault))
+        servers.use(made[-1])
+
+    yield serve
+    calls().run(made[-1].close())
+    servers.use(None)
 
 
 def run(main: Awaitable[Any]) -> Any:

@@ -1,4 +1,5 @@
-"""What a call over a pooled session gives, whatever the transport: our own server, made with the SDK."""
+"""What a call over a pooled session gives, whatever the transport: our own server, made with the SDK. What every source
+of tools owes is in `conformance.tools`, over stdio, and not said again."""
 
 from __future__ import annotations
 
@@ -35,9 +36,15 @@ def section(request: pytest.FixtureRequest, remotes: Callable[[str], Remote]) ->
     return of
 
 
-def test_what_it_answers(section: Callable[..., McpSection], pooled: Pool) -> None:
+@pytest.fixture(params=TRANSPORTS[1:])
+def remote(request: pytest.FixtureRequest, remotes: Callable[[str], Remote]) -> Remote:
+    """A server that runs already, over each transport that such have."""
+    return remotes(request.param)
+
+
+def test_what_it_answers(remote: Remote, pooled: Pool) -> None:
     async def main() -> None:
-        async with pooled(section()) as server:
+        async with pooled(remote.section()) as server:
             text = result_of(await server.call("echo", text="größer 🌍"), "it", "echo", server.context)
             assert (text.output, text.success, text.artifacts) == ("größer 🌍", True, ())
             structured = result_of(await server.call("add", a=1, b=2), "it", "add", server.context)
@@ -82,11 +89,11 @@ def test_progress_and_a_change_of_tools(section: Callable[..., McpSection], pool
     run(main())
 
 
-def test_a_cancelled_call_stops_at_the_server(section: Callable[..., McpSection], pooled: Pool, tmp_path: Path) -> None:
+def test_a_cancelled_call_stops_at_the_server(remote: Remote, pooled: Pool, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
 
     async def main() -> None:
-        async with pooled(section()) as server:
+        async with pooled(remote.section()) as server:
             await server.call("echo", text="warm")
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.3):
@@ -110,10 +117,9 @@ def test_calls_share_a_session(section: Callable[..., McpSection], pooled: Pool)
     run(main())
 
 
-@pytest.mark.parametrize("how", ["stdio", "http"])
-def test_a_large_result(how: str, pooled: Pool, remotes: Callable[[str], Remote]) -> None:
+def test_a_large_result(pooled: Pool, remotes: Callable[[str], Remote]) -> None:
     async def main() -> None:
-        async with pooled(stdio() if how == "stdio" else remotes(how).section()) as server:
+        async with pooled(remotes("http").section()) as server:
             assert len((await server.call("large", size=50_000_000)).text) == 50_000_000
 
     run(main())

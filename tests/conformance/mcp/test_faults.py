@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from orchestrator_client.contract.project import McpSection
 from orchestrator_worker.tools.mcp import pool, session, watch
 from orchestrator_worker.tools.mcp.child import children
 from tests.conformance.mcp.conftest import Pool, Remote, free_port, rude, run, stdio
+from tests.conformance.tools.caller import ToolCaller
 from tests.conftest import wait_until
 
 
@@ -60,6 +62,20 @@ def test_one_that_is_killed_between_calls_is_started_again(pooled: Pool) -> None
             assert children() == 1
 
     run(main())
+
+
+def test_one_that_hangs_in_the_middle_of_a_call(served: Callable[[McpSection], None], tmp_path: Path) -> None:
+    """Nobody but its section sets a limit here: it is told to stop, and its session takes the next call."""
+    served(rude("hangs", timeout_seconds=3.0))
+    caller = ToolCaller(tmp_path / "run")
+    with pytest.raises(ToolFailed) as raised:
+        caller.result("mcp:it/work")
+    assert str(raised.value) == (
+        "mcp server 'it' gave no answer to 'work' within 3 s, and was told to stop; raise timeout_seconds in [mcp.it]"
+        " if it needs longer"
+    )
+    assert not raised.value.retryable, "it may have been done"
+    assert caller.result("mcp:it/work").output == "told to stop"
 
 
 def test_one_that_floods(pooled: Pool) -> None:
@@ -188,18 +204,13 @@ def test_a_variable_that_is_not_there_is_named(pooled: Pool) -> None:
 def test_it_sees_of_the_environment_what_was_configured(pooled: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-not-for-servers")
     monkeypatch.setenv("CITY", "Bonn")
-    monkeypatch.setenv("TOKEN_OF_OURS", "sesame-open-up")
+    monkeypatch.setenv("ORCHESTRATOR_SECRET_TOKEN", "sesame-open-up")
 
     async def main() -> None:
-        section = stdio(env={"CITY": "CITY", "TOKEN": "secret://TOKEN_OF_OURS"})
-        async with pooled(section) as server:
-            listed = await server.servers.tool("it", "environment")
-            session, reply = await server.servers.call("it", listed, {}, server.context, server._on_progress)
-            assert reply.structured["TOKEN"] == "sesame-open-up", "the server has it"
-            seen = session.without_secrets(reply)
-            assert "sesame" not in repr(seen)
-            assert (seen.structured["CITY"], seen.structured["TOKEN"]) == ("Bonn", "[hidden]")
-            expected = {"CITY", "TOKEN", "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LC_CTYPE", "PWD"}
+        async with pooled(stdio(env={"CITY": "CITY", "KEY": "k:secret://TOKEN"})) as server:
+            seen = await server.call("environment")
+            assert (seen.structured["CITY"], seen.structured["KEY"]) == ("Bonn", "k:sesame-open-up")
+            expected = {"CITY", "KEY", "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LC_CTYPE", "PWD"}
             assert set(seen.structured) <= expected
 
     run(main())

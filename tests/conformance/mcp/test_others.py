@@ -21,6 +21,7 @@ from orchestrator_worker.tools.base import Completion, ToolContext
 from orchestrator_worker.tools.mcp import servers
 from orchestrator_worker.tools.mcp.answer import result_of
 from orchestrator_worker.tools.mcp.pool import Servers
+from orchestrator_worker.vault import Vault
 from tests.conformance.mcp.conftest import Pool, free_port, listens, run
 from tests.conftest import wait_until
 
@@ -127,7 +128,7 @@ def test_everything_asks_a_person_in_the_middle_of_a_call(
 ) -> None:
     """It speaks the protocol of 2025, in which a call that asks may have begun its work."""
     context = ToolContext(run="r", instance="s", attempt=1, folder=tmp_path)
-    pool = Servers({"it": everything.section(elicitation=True)})
+    pool = Servers({"it": everything.section(elicitation=True)}, Vault(tmp_path, {}))
     servers.use(pool)
 
     async def main() -> None:

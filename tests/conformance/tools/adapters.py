@@ -12,6 +12,8 @@ from orchestrator_client.contract import plugins
 from orchestrator_client.contract.catalog import TOOLS
 from orchestrator_client.contract.catalog.spec import ONCE, Category, specs
 from orchestrator_client.contract.tool import ToolSource
+from orchestrator_worker.process.calls import calls
+from orchestrator_worker.tools.mcp import servers
 from orchestrator_worker.tools.sources import native
 from tests.conformance.tools import native_tools
 from tests.conformance.tools.adapter import ToolAdapter
@@ -94,6 +96,21 @@ class LangChainAdapter:
         return f"langchain:{LANGCHAIN}:{behaviour}"
 
 
+@dataclass(frozen=True)
+class McpAdapter:
+    """Tools of an MCP server, which `conftest.suite_server` has."""
+
+    name: str = "mcp"
+    source: ToolSource = ToolSource.MCP
+
+    def install(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        """Start it, if it does not run yet: a test's own time is for its call."""
+        calls().run(servers.servers().named("suite").tools())
+
+    def uses(self, behaviour: str) -> str:
+        return f"mcp:suite/{behaviour}"
+
+
 def install_package(monkeypatch: pytest.MonkeyPatch, folder: Path, *points: str) -> Path:
     """A package with these entry points, as pip leaves one; returns the folder that has to be on the path."""
     site = folder / "site"
@@ -112,4 +129,5 @@ ADAPTERS: list[ToolAdapter] = [
     PluginAdapter(),
     AsyncPluginAdapter(),
     LangChainAdapter(),
+    McpAdapter(),
 ]

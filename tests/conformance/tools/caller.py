@@ -13,6 +13,7 @@ from orchestrator_worker.settings import Settings
 from orchestrator_worker.steps.base import Call, Fail, Want
 from orchestrator_worker.steps.tool import ToolStep
 from orchestrator_worker.tools.base import OnProgress, ToolResult
+from orchestrator_worker.vault import Vault
 
 
 @dataclass
@@ -22,6 +23,7 @@ class ToolCaller:
     folder: Path
     """The run's."""
     calls: Calls = field(default_factory=Calls)
+    vault: Vault | None = None
     said: list[tuple[float | None, str]] = field(default_factory=list)
     """What tools said of their progress."""
 
@@ -29,7 +31,7 @@ class ToolCaller:
         def report_to(run: str, instance: str, attempt: int) -> OnProgress:
             return lambda fraction, message: self.said.append((fraction, message))
 
-        self._tools = ToolStep(Settings(workdir=str(self.folder)), self.calls, report_to)
+        self._tools = ToolStep(Settings(workdir=str(self.folder)), self.calls, report_to, vault=self.vault)
 
     def result(self, uses: str, instance: str = "s", timeout_seconds: float | None = None, **given: Any) -> ToolResult:
         """The result of one call."""
