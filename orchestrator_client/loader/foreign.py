@@ -80,7 +80,7 @@ def may_be_plugin(text: str, at: Place, problems: Problems) -> bool:
     A name that comes near one of the catalogue's is a slip of the pen, and none of a plugin.
     """
     tool = dialect.canonical_tool(text.partition(".")[0])
-    known = dialect.tools() | dialect.TOOLS_LATER.keys()
+    known = dialect.tools() | dialect.TOOLS_LATER.keys() | catalog.MODEL_TOOLS.keys()
     if not _PLUGIN.fullmatch(text.strip()) or tool in known or problems.did_you_mean(tool, known):
         return False
     message = f"no tool {quoted(text)} is installed here; a worker needs a plugin that has it"
