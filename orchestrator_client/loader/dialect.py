@@ -144,7 +144,6 @@ BACKOFFS: Mapping[str, float] = {
 
 TOOLS_LATER: Mapping[str, str] = {
     "image-generation": "ask the provider's API with http.post, or call a function as python:package.module:function",
-    "image-analysis": "write action: generate with the picture's path under images",
     "audio-processing": "write action: generate with the recording's path under files",
     "video-processing": "write action: generate with its pictures under images, or its sound under files",
     "pdf-compiler": "write the Markdown with filesystem.write, and run pandoc in a terminal step",
@@ -153,6 +152,13 @@ TOOLS_LATER: Mapping[str, str] = {
     "database": "call a function of yours as python:package.module:function",
 }
 """Tools of the dialect that are refused, and what does the same here."""
+
+TOOL_ACTIONS_LATER: Mapping[str, str] = {
+    "task-delegation.batch_process": (
+        'write for_each: with the tasks, max_parallel: and action: generate with prompt: "{{ item.task }}"'
+    ),
+}
+"""Actions of tools that are refused, and what does the same here."""
 
 IMPLIED_ACTIONS: Mapping[str, Mapping[str, str]] = {"headless-browser": {"url": "scrape", "query": "search"}}
 """Tools whose parameters tell the action where a step does not: parameter to action."""

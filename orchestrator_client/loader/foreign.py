@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping as Table
 
 from orchestrator_client.contract import catalog
 from orchestrator_client.contract.errors import ConfigInvalid
@@ -12,9 +12,10 @@ from orchestrator_client.contract.project import load_project
 from orchestrator_client.loader import dialect
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems, quoted
+from orchestrator_client.loader.text.nodes import Mapping, Scalar
 
 _PATH = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
-_FORMS: Mapping[str, tuple[re.Pattern[str], str]] = {
+_FORMS: Table[str, tuple[re.Pattern[str], str]] = {
     catalog.PYTHON_PREFIX: (re.compile(_PATH), "no function; write python:package.module:function"),
     catalog.LANGCHAIN_PREFIX: (
         re.compile(rf"{_PATH}(/\S+)?"),
@@ -66,6 +67,16 @@ def check_server(text: str, at: Place, problems: Problems) -> None:
         problems.warn(Code.UNCHECKED_TOOL, message, at, remedy)
 
 
+def warn_of_config(parameters: Mapping, problems: Problems) -> None:
+    """Warn where a step says how its MCP server is started, and the configuration here does not."""
+    server = parameters.get("server_name") or parameters.get("server")
+    name = server.text.strip() if isinstance(server, Scalar) else "…"
+    if "server_config" in parameters.entries and name not in _servers():
+        message = f"'server_config' is not used: a worker starts what its orchestrator.toml says of [mcp.{name}]"
+        remedy = "declare the server there, with the same command and args"
+        problems.warn(Code.NO_EFFECT, message, parameters.place_of("server_config"), remedy)
+
+
 def _servers() -> frozenset[str]:
     """The MCP servers of the configuration that is read here. One that cannot be read is reported by who needs it."""
     try:
@@ -80,7 +91,7 @@ def may_be_plugin(text: str, at: Place, problems: Problems) -> bool:
     A name that comes near one of the catalogue's is a slip of the pen, and none of a plugin.
     """
     tool = dialect.canonical_tool(text.partition(".")[0])
-    known = dialect.tools() | dialect.TOOLS_LATER.keys()
+    known = dialect.tools() | dialect.TOOLS_LATER.keys() | catalog.MODEL_TOOLS.keys()
     if not _PLUGIN.fullmatch(text.strip()) or tool in known or problems.did_you_mean(tool, known):
         return False
     message = f"no tool {quoted(text)} is installed here; a worker needs a plugin that has it"

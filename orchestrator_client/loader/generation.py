@@ -11,7 +11,8 @@ from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.text.nodes import Entry, Mapping, Node, Scalar, Sequence, is_null, kind_of
 
-_FORMATS = frozenset({"text", "json_object", "json_schema"})
+_FORMATS = frozenset({"text", "json", "json_object", "json_schema"})
+"""`json` is another word for `json_object`."""
 _CHOICES = frozenset({"auto", "none", "required"})
 """What `tool_choice` may be beside the name of a tool."""
 

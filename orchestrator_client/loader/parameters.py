@@ -10,8 +10,10 @@ from pydantic import AliasChoices, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator_client.contract import catalog
+from orchestrator_client.contract.catalog.code import CODE
+from orchestrator_client.contract.catalog.servers import SERVERS
 from orchestrator_client.contract.tool import LANGCHAIN_CONFIG, LANGCHAIN_ERRORS
-from orchestrator_client.loader import tags
+from orchestrator_client.loader import code, foreign, tags
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.references import has_template
@@ -35,6 +37,10 @@ def check(parameters: Mapping, use: Use, problems: Problems) -> None:
         _check_langchain(parameters, problems)
     if use.record is None:
         return
+    if use.uses.startswith(f"{SERVERS}."):
+        foreign.warn_of_config(parameters, problems)
+    if use.uses == CODE:
+        code.check(parameters.get("code"), problems)
     spellings = spellings_of(use.record)
     _check_presence(parameters, use, spellings, problems)
     known = {spelling for field in spellings.values() for spelling in field}

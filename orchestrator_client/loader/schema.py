@@ -169,7 +169,7 @@ def _whole(low: int, high: int) -> Json:
 
 def _tool_spellings() -> list[str]:
     """Names of tools as they may be written."""
-    names = {*dialect.tools(), *catalog.TOOL_ALIASES}
+    names = {*dialect.tools(), *catalog.MODEL_TOOLS, *catalog.TOOL_ALIASES}
     return sorted(names | {name.replace("-", "_") for name in names} | catalog.TOOLS.keys())
 
 

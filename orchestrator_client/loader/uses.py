@@ -150,6 +150,8 @@ def _tool(
     name = dialect.canonical_tool(tool)
     if f"{name}.execute" in CONTROLS:
         return Use(StepKind.CONTROL, f"{name}.execute")
+    if name in catalog.MODEL_TOOLS:
+        return Use(StepKind.MODEL, catalog.MODEL_TOOLS[name])
     if name in dialect.tools():
         chosen = _chosen(name, action, parameters, action_at if action else at, problems)
         return Use(StepKind.TOOL, f"{name}.{chosen}") if chosen else None
@@ -160,7 +162,7 @@ def _tool(
     elif foreign.may_be_plugin(tool, at, problems):
         return Use(StepKind.TOOL, tool)
     else:
-        known = sorted(dialect.tools() | dialect.TOOLS_LATER.keys())
+        known = sorted(dialect.tools() | dialect.TOOLS_LATER.keys() | catalog.MODEL_TOOLS.keys())
         remedy = problems.did_you_mean(name, known) or f"tools: {', '.join(sorted(dialect.tools()))}"
         problems.error(Code.UNKNOWN_TOOL, f"no tool {quoted(tool)}", at, remedy)
     return None
@@ -172,6 +174,9 @@ def _chosen(tool: str, action: str | None, parameters: Mapping, at: Place, probl
     wanted = None if action is None else _canonical_action(action, actions)
     if wanted in actions:
         return wanted
+    if (remedy := dialect.TOOL_ACTIONS_LATER.get(f"{tool}.{wanted}")) is not None:
+        dialect.not_yet(problems, f"action {quoted(action or '')} of {quoted(tool)}", at, remedy)
+        return None
     among_parameters, written = parameters.get("action"), action
     if among_parameters is None and isinstance(operation := parameters.get("operation"), Scalar):
         among_parameters = operation

@@ -6,13 +6,14 @@ import json
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from orchestrator_client.contract.catalog.models import AnalyzeParameters, GenerateParameters
+from orchestrator_client.contract.catalog.models import AnalyzeParameters, GenerateParameters, PictureParameters
 from orchestrator_client.contract.errors import FailureKind, ModelFailed
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.usage import Usage
 from orchestrator_worker.limits import nano
 from orchestrator_worker.providers.base import ModelReply, ToolOffer
 from orchestrator_worker.records import Report
+from orchestrator_worker.steps import picture
 from orchestrator_worker.steps.base import Call, Fail, Output, Turn, Want
 from orchestrator_worker.steps.conversation import Memo, turn_of
 from orchestrator_worker.steps.offers import asked_by
@@ -53,13 +54,13 @@ class Answered:
             return self._structured(self.schema)
         if not self.reply.text.strip():
             return self._fail(_empty(self.reply))
-        value, warnings = self._value(self.reply.text), self.warnings
+        result, warnings = self.reply.text, self.warnings
         if _wants_json(self.parameters):
             try:
-                value["result"] = parsed_json(self.reply.text)
+                result = parsed_json(self.reply.text)
             except ValueError:
                 warnings += ("the step asks for JSON and the reply is none; the text was kept as it came",)
-        return self._output(value, warnings)
+        return self._output(self._value(result), warnings)
 
     def _tools(self) -> Want:
         turn = len(self.memo.turns) + 1
@@ -128,6 +129,9 @@ class Answered:
         }
         if isinstance(self.parameters, AnalyzeParameters):
             value |= {"action": "analyze_text", "analysis_type": self.parameters.analysis_type}
+        if isinstance(self.parameters, PictureParameters):
+            analysis: Json = {"analysis_type": self.parameters.analysis_type, "result": result}
+            value |= {"action": "analyze_image", "analysis": analysis}
         return value
 
 
@@ -179,6 +183,8 @@ def _cut(model: str) -> ModelFailed:
 
 def _wants_json(parameters: GenerateParameters) -> bool:
     """Whether an analysis is to be parsed: existing pipelines ask for JSON in words, and read its fields."""
+    if isinstance(parameters, PictureParameters):
+        return picture.wants_json(parameters)
     return isinstance(parameters, AnalyzeParameters) and (
         "JSON" in parameters.prompt or "json" in parameters.analysis_type.lower()
     )

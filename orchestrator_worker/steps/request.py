@@ -9,10 +9,11 @@ from typing import cast
 from pydantic import ValidationError
 
 from orchestrator_client.contract.catalog import MODEL_ACTIONS, suggestion
-from orchestrator_client.contract.catalog.models import AnalyzeParameters, GenerateParameters
+from orchestrator_client.contract.catalog.models import AnalyzeParameters, GenerateParameters, PictureParameters
 from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_client.contract.plan import Json
 from orchestrator_worker.providers.base import Media, Message
+from orchestrator_worker.steps import picture
 from orchestrator_worker.steps.base import Call
 from orchestrator_worker.steps.media import media_of
 from orchestrator_worker.tools.base import ToolContext
@@ -99,6 +100,8 @@ def _part(part: Json, place: str, context: ToolContext) -> str | Media:
 
 def _prompt(parameters: GenerateParameters) -> str:
     """The last message of the user. What `analyze` composes is what existing pipelines were written for."""
+    if isinstance(parameters, PictureParameters):
+        return picture.prompt_of(parameters)
     if not isinstance(parameters, AnalyzeParameters):
         return parameters.prompt
     text = parameters.text

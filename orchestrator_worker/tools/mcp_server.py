@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable
 from dataclasses import replace
 
@@ -41,25 +42,33 @@ def list_tools(_context: ToolContext, parameters: ServerParameters) -> ToolResul
 
 
 def execute_tool(context: ToolContext, parameters: ServerToolParameters) -> Awaitable[Told]:
-    """Call a tool: `{action, server_name, tool_name, result}`, as a step of `mcp:server/tool` does it.
+    """Call a tool, as a step of `mcp:server/tool` does it: its result is the step's. JSON that a server sends as text
+    is read, since existing files go on with its fields.
 
     Raises:
         ParametersInvalid: there is no such server or tool, or it does not take these parameters.
         StepError: the server cannot be reached.
     """
     uses = f"{MCP_PREFIX}{parameters.server_name}/{parameters.tool_name}"
-    return _executed(registry.invoke(uses, parameters.tool_params, context), parameters)
+    return _executed(registry.invoke(uses, parameters.tool_params, context))
 
 
 call_tool = execute_tool
 
 
-async def _executed(called: Told | Awaitable[Told], parameters: ServerToolParameters) -> Told:
+async def _executed(called: Told | Awaitable[Told]) -> Told:
     result = called if isinstance(called, ToolResult | Question) else await called
-    if isinstance(result, Question):
-        return result
-    said = _said("execute_tool", parameters, tool_name=parameters.tool_name, result=result.output)
-    return replace(result, output=said.output)
+    return result if isinstance(result, Question) else replace(result, output=_read(result.output))
+
+
+def _read(output: Json) -> Json:
+    """The object or list that a text is the JSON of; anything else as it came."""
+    if not isinstance(output, str) or not output.lstrip().startswith(("{", "[")):
+        return output
+    try:
+        return json.loads(output)
+    except (ValueError, RecursionError):
+        return output
 
 
 def disconnect(context: ToolContext, parameters: ServerParameters) -> ToolResult:

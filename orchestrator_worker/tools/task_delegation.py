@@ -1,4 +1,7 @@
-"""Which of the models that a step offers a task should go to. It weighs what it is told of them, and knows no more."""
+"""Which of the models that a step offers, or else of the project's, a task should go to.
+
+It weighs what it is told of them, and knows no more.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ from dataclasses import dataclass
 
 from orchestrator_client.contract.catalog.aids import DelegationParameters
 from orchestrator_client.contract.errors import ParametersInvalid
-from orchestrator_client.contract.models import AUTO, TASKS
+from orchestrator_client.contract.models import AUTO, TASKS, bare_name, provider_of, qualified
 from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.pricing import Prices
+from orchestrator_client.contract.project import ModelSection, load_project
 from orchestrator_client.contract.tokens import text_tokens
 from orchestrator_worker.tools.base import ToolContext, ToolResult
 
@@ -18,6 +23,12 @@ GENERAL = "general"
 
 SHORT_WORDS, LONG_WORDS = 20, 100
 """A task of at most so many words is called of low, of medium complexity. A longer one is called high."""
+
+REPLY_TOKENS = 1000
+"""Of the answer, where the cost of a call with one of the project's models is estimated."""
+
+_UNKNOWN: dict[str, Json] = dict.fromkeys(("score", "estimated_cost", "estimated_latency"))
+"""What templates of existing files read, where it cannot be worked out. Nothing here measures a latency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +45,47 @@ class _Offer:
 
 
 def execute(_context: ToolContext, parameters: DelegationParameters) -> ToolResult:
-    """Choose a model: `{selected_model, fallback_models, reasons, task_analysis}`, best first.
+    """Choose a model: `{selected_model, fallback_models, reasons, score, all_scores, task_analysis}`, best first.
 
-    `score`, `all_scores` and `estimated_cost` are there only if the offers state what they are worked out from. The
-    score is the mean of quality and of 1 − cost / the dearest one's cost by the step's weights, of what every offer
-    that fits states. Without `models` the choice is left to the worker that makes the call: AUTO.
+    The score is the mean of quality and of 1 − cost / the dearest one's cost by the step's weights, of what every offer
+    that fits states. It and `estimated_cost` (US dollars) are null where the offers do not state what they are worked
+    out from; `estimated_latency` always is. Without `models` the project's are offered, and where it has none the
+    choice is left to the worker that makes the call: AUTO.
 
     Raises:
         ParametersInvalid: an offer cannot be read, or none has the capabilities that are required.
+        ConfigInvalid: orchestrator.toml cannot be used.
     """
     required = _words(parameters.requirements.get("capabilities"), "requirements.capabilities")
-    output: dict[str, Json] = {"task_analysis": _analysis(parameters.task, required)}
-    if not parameters.models:
-        reasons = ["no models were offered: the worker that makes the call chooses"]
+    output: dict[str, Json] = {"task_analysis": _analysis(parameters.task, required), **_UNKNOWN, "all_scores": []}
+    offers = [_offer(given) for given in parameters.models] or _project_offers(parameters.task)
+    if not offers:
+        reasons = ["no models are known here: the worker that makes the call chooses"]
         return ToolResult({**output, "selected_model": AUTO, "fallback_models": [], "reasons": reasons})
-    offers = [_offer(given) for given in parameters.models]
     fitting = [offer for offer in offers if offer.capabilities is None or required <= offer.capabilities]
     if not fitting:
         raise ParametersInvalid(
             f"task-delegation: none of {len(offers)} models states {', '.join(sorted(required))}; offer one that does"
         )
     return ToolResult({**output, **_choice(fitting, len(offers), parameters)})
+
+
+def _project_offers(task: str) -> list[_Offer]:
+    """The models of orchestrator.toml, or its default where it describes none, with the cost of the call at list price.
+
+    What a model is described as good at is not a list of all that it can do, so that none is left out for it.
+    """
+    project = load_project()
+    described = {qualified(name): section for name, section in project.models.items()}
+    if not described and project.default_model and project.default_model.strip() != AUTO:
+        described = {qualified(project.default_model): ModelSection()}
+    prices = Prices(project)
+
+    def cost(model: str) -> float | None:
+        rate = prices.rate(provider_of(model), bare_name(model))
+        return float(rate.of(text_tokens(task), REPLY_TOKENS)) if rate else None
+
+    return [_Offer(name, None, section.quality, cost(name)) for name, section in sorted(described.items())]
 
 
 def _choice(fitting: list[_Offer], offered: int, parameters: DelegationParameters) -> dict[str, Json]:
@@ -70,10 +101,18 @@ def _choice(fitting: list[_Offer], offered: int, parameters: DelegationParameter
     }
     if scores:
         chosen["score"] = scores[best.model]
-        chosen["all_scores"] = [{"model": offer.model, "score": scores[offer.model]} for offer in ranked]
+        chosen["all_scores"] = [
+            {"model": offer.model, "score": scores[offer.model], "reasons": _reasons(offer)} for offer in ranked
+        ]
     if best.cost_usd is not None:
         chosen["estimated_cost"] = best.cost_usd
     return chosen
+
+
+def _reasons(offer: _Offer) -> list[str]:
+    """What is stated of an offer, in words."""
+    stated = (("quality", offer.quality, ""), ("cost", offer.cost_usd, " US dollars"))
+    return [f"{name} {value:g}{unit}" for name, value, unit in stated if value is not None]
 
 
 def _score(offer: _Offer, fitting: list[_Offer], parameters: DelegationParameters) -> float | None:

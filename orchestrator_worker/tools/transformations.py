@@ -12,6 +12,7 @@ from orchestrator_client.contract.catalog import suggestion
 from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_client.contract.plan import InputType, Json, coerce
 from orchestrator_worker.tools.aggregation import aggregated, grouped
+from orchestrator_worker.tools.normalization import normalized
 from orchestrator_worker.tools.rows import Row, Table, frozen, is_missing, names_of
 
 _CONDITION = re.compile(r"\s*([^\W\d][\w.-]*)\s*(==|!=|>=|<=|>|<)\s*(.+?)\s*")
@@ -280,4 +281,5 @@ _TRANSFORMATIONS: Mapping[str, Callable[[Table, Row], Table]] = {
     "cast": _cast,
     "fill_missing": _fill,
     "calculate": _calculate,
+    "normalize": normalized,
 }

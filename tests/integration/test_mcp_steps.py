@@ -98,7 +98,7 @@ def test_a_plan_calls_a_server(redis_server: RedisServer, tmp_path: Path, mark: 
         assert document.steps["sum"].value["result"] == {"total": 42, "words": "40 and 2"}
         (picture, _note) = document.steps["look"].value["artifacts"]
         assert (tmp_path / "runs" / picture["path"]).read_bytes().startswith(b"\x89PNG")
-        assert document.steps["old"].value["result"]["result"] == "42"
+        assert document.steps["old"].value["result"] == "42"
         assert "echo" in [tool["name"] for tool in document.steps["tools"].value["result"]["tools"]]
         assert document.steps["told"].value["result"]["CITY"] == "Bonn"
         assert document.steps["told"].value["result"]["TOKEN"] == "[secret TOKEN]"

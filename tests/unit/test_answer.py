@@ -75,6 +75,15 @@ class TestAnalysis:
         model = Model(saying('```json\n{"mood": "fine"}\n```'))
         assert model.output("analyze", text="x", **parameters).value["result"] == {"mood": "fine"}
 
+    @pytest.mark.parametrize(
+        ("output_format", "result"), [("json", ["tree"]), ("structured", ["tree"]), ("text", '["tree"]')]
+    )
+    def test_of_a_picture_is_read_as_it_is_asked_for(self, output_format: str, result: Any) -> None:
+        shown = {"images": ["https://example.org/a.png"], "output_format": output_format}
+        value = Model(saying('["tree"]')).output("analyze-image", **shown).value
+        assert (value["action"], value["result"]) == ("analyze_image", result)
+        assert value["analysis"] == {"analysis_type": "describe", "result": result}
+
     def test_keeps_text_where_json_is_not_asked_for(self) -> None:
         assert Model(saying("[1]")).output("analyze", text="x").value["result"] == "[1]"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator_client.contract.errors import PlanInvalid
+from orchestrator_client.contract.plan import StepKind
 from orchestrator_client.loader import loads
 from tests.unit.loading import TERMINAL, codes, step_of
 
@@ -24,6 +25,41 @@ from tests.unit.loading import TERMINAL, codes, step_of
 )
 def test_the_action_that_is_meant(keys: str, uses: str) -> None:
     assert step_of(keys).uses == uses
+
+
+def test_a_tool_that_is_a_model() -> None:
+    step = step_of("tool: image-analysis, action: execute, parameters: {image: a.png, analysis_type: describe}")
+    assert (step.kind, step.uses, step.queue) == (StepKind.MODEL, "analyze-image", "model.openai")
+
+
+def test_an_action_of_a_tool_that_comes_later() -> None:
+    with pytest.raises(PlanInvalid, match="action 'batch_process' of 'task-delegation' is not in this release"):
+        step_of("tool: task-delegation, action: batch_process, parameters: {tasks: [{task: t}]}")
+
+
+class TestSharedContext:
+    def test_is_refused_at_its_line(self) -> None:
+        step = "- id: a\n  tool: python-executor\n  parameters:\n    code: |\n"
+        text = f"steps:\n{step}      x = 1\n      context['x'] = x\n"
+        with pytest.raises(PlanInvalid) as refused:
+            loads(text)
+        (problem,) = refused.value.problems
+        assert (problem.code, problem.line, "as {{ name | tojson }}" in problem.remedy) == ("not-yet", 7, True)
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "context = 1; print(context)",
+            "import a.context as context; context.x",
+            "def f(context): return context",
+            "print('context')",
+            "x.context",
+            "{{ first.stdout }}; context",
+            "context (",
+        ],
+    )
+    def test_may_be_a_name_of_the_codes_own(self, code: str) -> None:
+        assert step_of(f'tool: python-executor, parameters: {{code: "{code}"}}').uses == "python-executor.execute"
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,7 @@ class TestAnswers:
             ("schema: [a]", "wrong-type", "write JSON Schema as a mapping"),
             ("schema: package.module:Class", "wrong-type", "python:package.module:Class"),
             ("response_format: json_obj", "wrong-value", "did you mean 'json_object'?"),
-            ("response_format: {type: xml}", "wrong-value", "write one of json_object, json_schema, text"),
+            ("response_format: {type: xml}", "wrong-value", "write one of json, json_object, json_schema, text"),
             ("response_format: 5", "wrong-type", "its type is one of"),
             ("response_format: {type: json_schema}", "missing-parameter", "json_schema: {schema: …}"),
             ("fallback_models: [gpt-5, openai/gpt-5]", "wrong-value", "a second time"),
@@ -312,5 +312,6 @@ class TestAnswers:
 
     @pytest.mark.parametrize("action", sorted(MODEL_ACTIONS))
     def test_they_are_the_same_for_every_action(self, action: str) -> None:
-        text = f"steps: [{{id: x, action: {action}, schema: {{}}, tools: [terminal], parameters: {{prompt: p}}}}]"
+        given = "schema: {}, tools: [terminal], parameters: {prompt: p, image: a.png}"
+        text = f"steps: [{{id: x, action: {action}, {given}}}]"
         assert loads(text).plan.steps[0].parameters["tools"] == ["terminal.execute"]

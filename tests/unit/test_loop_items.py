@@ -92,6 +92,8 @@ class TestView:
             ("{{ lp.iterations > 1 and lp.iterations < 3 }}", True),
             ("{{ lp.iterations == 2 }}", True),
             ("{{ lp.iterations[-1].two.result }}", "q"),
+            ("{% for one in lp.iterations %}{{ loop.index }}{{ one.two.result }}{% endfor %}", "1p2q"),
+            ("{{ lp.iterations[1:] | length }}", 1),
             ("{{ lp.results | join('') }}", "pq"),
         ],
     )

@@ -71,3 +71,14 @@ def test_a_plan_that_names_a_server_which_is_not_declared(tmp_path: Path, monkey
     assert "time" in warning.remedy
     (tmp_path / "orchestrator.toml").write_text("")
     assert not loads(file).warnings, "where none is declared, workers may have others"
+
+
+def test_a_plan_that_says_how_its_server_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = "{server_name: time, server_config: {command: mcp-server-time}}"
+    file = f"id: p\nsteps:\n  - {{id: now, tool: mcp-server, action: connect, parameters: {given}}}\n"
+    [warning] = loads(file).warnings
+    assert (warning.code, warning.line) == ("no-effect", 3)
+    assert "what its orchestrator.toml says of [mcp.time]" in warning.message
+    (tmp_path / "orchestrator.toml").write_text('[mcp.time]\ncommand = "mcp-server-time"\n')
+    assert not loads(file).warnings, "where it is declared, the plan is answered"

@@ -102,6 +102,34 @@ class TestAnalyze:
         assert messages("analyze", **parameters) == [Message.of("user", prompt)]
 
 
+class TestPictures:
+    @pytest.mark.parametrize(
+        ("parameters", "words"),
+        [
+            ({}, "Describe the picture."),
+            ({"analysis_type": "Detect-Objects", "detail_level": "low"}, "Name the objects"),
+            ({"analysis_type": "the season"}, "Analyze the picture for the season."),
+            ({"prompt": "Who painted it?", "analysis_type": "ocr"}, "Who painted it?"),
+        ],
+    )
+    def test_ask_for_their_kind_of_analysis(self, parameters: dict[str, Any], words: str) -> None:
+        url = "https://example.org/a.png"
+        (message,) = messages("analyze-image", **{"image": url, "prompt": "", **parameters})
+        shown, asked = message.parts
+        assert isinstance(shown, Media)
+        assert (shown.url, str(asked).startswith(words)) == (url, True)
+        assert ("Answer in a sentence" in str(asked)) is ("detail_level" in parameters)
+
+    def test_say_what_to_leave_out_and_in_what_form(self) -> None:
+        shown = {"image": "https://example.org/a.png", "confidence_threshold": 0.7, "output_format": "json"}
+        (message,) = messages("analyze-image", **shown)
+        assert "less sure of than 0.7" in str(message.parts[1])
+        assert str(message.parts[1]).endswith("Answer with JSON alone.")
+
+    def test_are_needed(self) -> None:
+        assert "images" in misfit("analyze-image")
+
+
 class TestMisfits:
     @pytest.mark.parametrize(
         ("parameters", "named"),

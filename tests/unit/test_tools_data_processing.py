@@ -105,6 +105,30 @@ def test_transformations_leave_the_data_that_was_given():
     assert data == [{"a": 1}]
 
 
+@pytest.mark.parametrize(
+    ("given", "scaled"),
+    [
+        ({"method": "min-max"}, [0.0, 0.5, None, 1.0]),
+        ({}, [0.0, 0.5, None, 1.0]),
+        ({"method": "Z_Score", "columns": ["n"]}, [-1.2247, 0.0, None, 1.2247]),
+    ],
+)
+def test_normalize(given, scaled):
+    data = [{"n": value, "same": 3, "word": "w"} for value in (10, 15, None, 20)]
+    rows = transform({"type": "normalize", **given}, data=data)
+    assert [row["n"] and round(row["n"], 4) for row in rows] == scaled
+    assert {(row["same"], row["word"]) for row in rows} == {(3 if "columns" in given else 0.0, "w")}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"method": "maximal"}, "no normalization 'maximal'"), ({"columns": ["w"]}, "column 'w' holds 'x'")],
+)
+def test_what_cannot_be_normalized(given, words):
+    with pytest.raises(ParametersInvalid, match=words):
+        transform({"type": "normalize", **given}, data=[{"w": "x"}])
+
+
 def test_fill_missing_and_deduplicate():
     assert [row["n"] for row in transform({"type": "fill_missing", "strategy": {"n": 0}})] == [10, 2.5, 0, 5]
     assert [row["id"] for row in transform({"type": "deduplicate", "columns": ["kind"]})] == [1, 2]

@@ -57,6 +57,21 @@ def test_one_for_each_of_several() -> None:
     assert output["total_cost"] == pytest.approx(2.0, rel=0.01)
 
 
+def test_what_they_cost_together_and_who_is_used() -> None:
+    output = routed(tasks=["a", "b"], optimization_goal="minimize_cost").output
+    assert (output["models_used"], output["strategy"]) == (["openai/small"], "minimize_cost")
+    assert output["models_selected"] == output["models_used"]
+    assert output["total_estimated_cost"] == output["total_cost"]
+    assert (output["current_load"], output["average_latency"]) == (None, None)
+
+
+@pytest.mark.parametrize("constraints", [{"total_budget": 4.0}, {"max_budget_per_task": 2.0, "total_budget": 100}])
+def test_keeps_to_a_budget(constraints: dict[str, float]) -> None:
+    asked = {"tasks": ["a", "b"], "strategy": "performance", "max_tokens": 100_000}
+    assert routed(**asked).output["models_used"] == ["openai/large"]
+    assert routed(**asked, constraints=constraints).output["models_used"] == ["openai/small"]
+
+
 def test_only_those_that_the_step_names() -> None:
     assert routed(request="x", strategy="cost", models=["openai/large"]).output["selected_model"] == "openai/large"
 

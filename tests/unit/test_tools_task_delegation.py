@@ -19,12 +19,37 @@ def delegated(task: str = "Write code", **parameters: object) -> dict[str, objec
     return result.output
 
 
-def test_without_offers_the_worker_chooses():
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "orchestrator.toml"
+
+
+def test_without_offers_it_chooses_among_the_projects_models(project: Path):
+    prices = "input_usd_per_million = 1\noutput_usd_per_million = {}\n"
+    small, large = (prices.format(each) for each in (1, 1000))
+    project.write_text(f'[models."lab/small"]\n{small}[models."lab/large"]\nquality = 0.9\n{large}')
+    chosen = delegated(quality_weight=1, cost_weight=0)
+    assert (chosen["selected_model"], chosen["score"], chosen["fallback_models"]) == ("lab/large", 0.9, ["lab/small"])
+    assert chosen["estimated_cost"] == pytest.approx(1.0, rel=0.01)
+    assert chosen["all_scores"][1]["reasons"][0] == "quality 0.5"
+
+
+def test_a_project_that_describes_no_model_has_its_default(project: Path):
+    project.write_text('default_model = "lab/only"')
+    assert (delegated()["selected_model"], delegated()["estimated_cost"]) == ("lab/only", None)
+
+
+def test_without_any_model_the_worker_chooses():
     chosen = delegated("Analyze rivers", requirements={"capabilities": ["data_analysis"]})
     assert chosen == {
         "selected_model": "AUTO",
         "fallback_models": [],
-        "reasons": ["no models were offered: the worker that makes the call chooses"],
+        "reasons": ["no models are known here: the worker that makes the call chooses"],
+        "score": None,
+        "all_scores": [],
+        "estimated_cost": None,
+        "estimated_latency": None,
         "task_analysis": {
             "task_type": "analysis",
             "complexity": "low",
@@ -46,9 +71,7 @@ def test_without_offers_the_worker_chooses():
 def test_the_weights_decide(weights, order, scores):
     chosen = delegated(models=[GOOD, CHEAP], **weights)
     assert [chosen["selected_model"], *chosen["fallback_models"]] == order
-    assert chosen["all_scores"] == [
-        {"model": model, "score": score} for model, score in zip(order, scores, strict=True)
-    ]
+    assert [(one["model"], one["score"]) for one in chosen["all_scores"]] == list(zip(order, scores, strict=True))
     assert chosen["score"] == scores[0]
     assert chosen["estimated_cost"] == (0.02 if order[0] == "a/good" else 0.005)
 
@@ -62,13 +85,13 @@ def test_what_is_required_drops_models():
 def test_names_alone_keep_their_order_and_have_no_score():
     chosen = delegated(models=["a", "b"])
     assert (chosen["selected_model"], chosen["fallback_models"]) == ("a", ["b"])
-    assert not {"score", "all_scores", "estimated_cost"} & chosen.keys()
-    assert "score" not in delegated(models=[GOOD, CHEAP], quality_weight=0, cost_weight=0)
+    assert (chosen["score"], chosen["all_scores"], chosen["estimated_cost"]) == (None, [], None)
+    assert delegated(models=[GOOD, CHEAP], quality_weight=0, cost_weight=0)["score"] is None
 
 
 def test_only_what_all_state_is_weighed():
     assert delegated(models=[{"model": "a", "quality": 0.2}, GOOD])["selected_model"] == "a/good"
-    assert "score" not in delegated(models=[{"model": "a", "quality": 0.2}, "b"])
+    assert delegated(models=[{"model": "a", "quality": 0.2}, "b"])["score"] is None
 
 
 @pytest.mark.parametrize(("words", "complexity"), [(20, "low"), (21, "medium"), (100, "medium"), (101, "high")])

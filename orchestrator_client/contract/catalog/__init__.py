@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator_client.contract.catalog import aids, code, data, files, patterns, people, servers, web
-from orchestrator_client.contract.catalog.models import ACTION_ALIASES, MODEL_ACTIONS
+from orchestrator_client.contract.catalog.models import ACTION_ALIASES, MODEL_ACTIONS, MODEL_TOOLS
 from orchestrator_client.contract.catalog.spec import Category, Level, Parameters, ToolSpec
 from orchestrator_client.contract.plugins import plugin_of
 
@@ -22,6 +22,7 @@ __all__ = [
     "LANGCHAIN_PREFIX",
     "MCP_PREFIX",
     "MODEL_ACTIONS",
+    "MODEL_TOOLS",
     "PYTHON_PREFIX",
     "TOOLS",
     "TOOL_ACTIONS",

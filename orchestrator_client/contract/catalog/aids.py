@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from orchestrator_client.contract.catalog.spec import READS, REPEATS, Category, Parameters, ToolSpec, specs
 from orchestrator_client.contract.record import Json
@@ -47,16 +47,28 @@ class DelegationParameters(Parameters):
     quality_weight: float = Field(default=0.5, ge=0)
 
 
+class RoutingConstraints(BaseModel):
+    """What the choice must keep to, in US dollars."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    total_budget: float | None = Field(default=None, ge=0)
+    max_budget_per_task: float | None = Field(default=None, ge=0)
+
+
 class RoutingParameters(Parameters):
     requests: Json = Field(
         default=None, validation_alias=AliasChoices("request", "requests", "tasks", "task", "prompt", "text")
     )
     """What is to be answered: a text or a mapping, or a list of them."""
     models: list[str] = Field(default_factory=list)
-    strategy: str = Field(default="balanced", validation_alias=AliasChoices("strategy", "routing_strategy"))
+    strategy: str = Field(
+        default="balanced", validation_alias=AliasChoices("strategy", "routing_strategy", "optimization_goal")
+    )
     max_tokens: int = Field(default=1000, gt=0)
     """Of each answer."""
     max_usd: float | None = Field(default=None, ge=0, validation_alias=AliasChoices("max_usd", "max_cost"))
+    constraints: RoutingConstraints = RoutingConstraints()
 
 
 class OptimizationParameters(Parameters):

@@ -10,6 +10,8 @@ from orchestrator_client.contract.caps import TIMEOUT_SECONDS
 from orchestrator_client.contract.catalog.spec import ONCE, Category, Level, Parameters, ToolSpec, specs
 from orchestrator_client.contract.record import Json
 
+CODE = "python-executor.execute"
+
 
 class TerminalParameters(Parameters):
     command: str | list[str]

@@ -70,10 +70,24 @@ class AnalyzeParameters(GenerateParameters):
     analysis_type: str = "general"
 
 
+class PictureParameters(GenerateParameters):
+    """Parameters of a model step that looks at a picture."""
+
+    images: list[Json] = Field(min_length=1, validation_alias=AliasChoices("images", "image"))
+    analysis_type: str = "describe"
+    detail_level: str = "medium"
+    """How much is said: `low`, `medium` or `high`."""
+    output_format: str = "text"
+    """`json` or `structured` for an answer that is read as JSON."""
+    confidence_threshold: float | None = Field(default=None, ge=0, le=1)
+    """What the model is less sure of it leaves out."""
+
+
 MODEL_ACTIONS: Mapping[str, type[Parameters]] = {
     "generate": GenerateParameters,
     "analyze": AnalyzeParameters,
     "generate-structured": StructuredParameters,
+    "analyze-image": PictureParameters,
 }
 """Actions of model steps, by the name that a plan keeps."""
 
@@ -81,4 +95,8 @@ ACTION_ALIASES: Mapping[str, str] = {
     **dict.fromkeys(("generate_text", "generate-text", "llm_call", "llm_generate", "generate_code"), "generate"),
     "generate_structured": "generate-structured",
     **dict.fromkeys(("analyze_text", "analyze-text"), "analyze"),
+    **dict.fromkeys(("analyze_image", "image-analysis"), "analyze-image"),
 }
+
+MODEL_TOOLS: Mapping[str, str] = {"image-analysis": "analyze-image"}
+"""What existing files call a tool, and a model does."""

@@ -9,6 +9,9 @@ from pydantic import AliasChoices, Field
 from orchestrator_client.contract.catalog.spec import ONCE, READS, REPEATS, Category, Parameters, ToolSpec, specs
 from orchestrator_client.contract.record import Json
 
+SERVERS = "mcp-server"
+"""The tool."""
+
 
 class ServerParameters(Parameters):
     action: str | None = None
@@ -27,7 +30,7 @@ class ServerToolParameters(ServerParameters):
 
 
 TOOLS: Mapping[str, ToolSpec] = specs(
-    "mcp-server",
+    SERVERS,
     Category.MCP_INTEGRATION,
     ("connect", ServerParameters, "Reach an MCP server, and say what it has", READS),
     ("list_tools", ServerParameters, "List the tools of an MCP server", READS),

@@ -139,7 +139,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
                 # Its text is empty, and has methods that nobody means.
                 return self.undefined(obj=obj, name=argument)
             return self._attribute(obj, unwrapped(obj), argument)
-        plain = obj.items if isinstance(obj, Passes) else unwrapped(obj)
+        plain = _items(obj)
         if isinstance(plain, dict | list | tuple | str):
             try:
                 return plain[argument]
@@ -190,6 +190,11 @@ def _mapping(*pairs: Any, **fields: Any) -> dict[str, Any]:
     return built
 
 
+def _items(value: Any) -> Any:
+    """What is read item by item: the passes of a loop as the list that they are, anything else by its value."""
+    return value.items if isinstance(value, Passes) else unwrapped(value)
+
+
 # ---- guards that the rewritten syntax tree calls
 
 
@@ -199,7 +204,7 @@ def _iterated(value: Any) -> Iteration:
     Raises:
         TemplateError: it has no items; Python's own message would not say what to do.
     """
-    value = unwrapped(value)
+    value = _items(value)
     if isinstance(value, Undefined):
         return Iteration(list(value))
     if value is None or isinstance(value, bool | int | float | Method | Macro):
@@ -212,7 +217,7 @@ def _sliced(value: Any, start: Any, stop: Any, step: Any) -> Any:
     if isinstance(value, Undefined):
         return value
     BUDGET.get().step()
-    return unwrapped(value)[unwrapped(start) : unwrapped(stop) : unwrapped(step)]
+    return _items(value)[unwrapped(start) : unwrapped(stop) : unwrapped(step)]
 
 
 def _concatenated(*values: Any) -> str:
