@@ -158,7 +158,7 @@ def test_missing_is_allowed_in_tests_and_before_default(template: str, value: An
         ("{{ lipsum() }}", Unresolved, "'lipsum' is not known", 1),
         ("{{ n |\n uper }}", TemplateSyntax, "filter 'uper' is unknown; did you mean 'upper'?", 2),
         ("{{ n is odds }}", TemplateSyntax, "test 'odds' is unknown; did you mean 'odd'?", 1),
-        ("{{ tags | random }}", TemplateSyntax, "filter 'random' is unknown", 1),
+        ("{{ tags | random }}", TemplateSyntax, "filter 'random' is unknown; let a step", 1),
         ("{{ n | _paid }}", TemplateSyntax, "filter '_paid' is unknown", 1),
         ("\n{{ n", TemplateSyntax, "does not parse", 2),
         ("{% raw %}x", TemplateSyntax, "Missing end of raw directive", 1),

@@ -327,7 +327,8 @@ def _unknown(kind: str, name: str, known: Collection[str], line: int) -> Templat
     """That a filter or test does not exist, if so; those of the guards are not for templates."""
     if name in known and not name.startswith("_"):
         return None
-    return TemplateSyntax(f"{kind} '{name}' is unknown{suggestion(name, known)}", line)
+    made = "; let a step of its own make the value" if kind == "filter" else ""
+    return TemplateSyntax(f"{kind} '{name}' is unknown{suggestion(name, known) or made}", line)
 
 
 def _recursions(tree: nodes.Template) -> Iterator[TemplateError]:
