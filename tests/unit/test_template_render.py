@@ -56,6 +56,8 @@ SCOPE: dict[str, Any] = {
         ("{{ dict(a=n) }}", {"a": 3}),
         ("{{ '<b>' }}", "<b>"),
         ('{"deep": {{ n > 2 }}, "none": {{ null }}, "n": {{ n }}}', '{"deep": true, "none": null, "n": 3}'),
+        ('{"a": {{ tags }}, "b" :{{ record }}}', '{"a": ["a", "b"], "b" :{"items": [1], "kind": "v"}}'),
+        ('{"a": "{{ tags }} \\": {{ tags }}"}', """{"a": "['a', 'b'] \\": ['a', 'b']"}"""),
         (' [{% for t in tags %}{{ loop.last }}, {% endfor %}"{{ topic }}"]\n', ' [false, true, "AI"]\n'),
         ("{% if n %}{ {{ n > 2 }} }{% endif %} [{{ n > 2 }}].", "{ True } [True]."),
     ],
