@@ -71,6 +71,8 @@ class Code(StrEnum):
     """None of the words that may stand here."""
     OUT_OF_RANGE = "out-of-range"
     """A number below or above what is allowed."""
+    INPUTS_LIST = "inputs-list"
+    """Warning: `inputs` or `parameters` is a list."""
     OUTPUTS_LIST = "outputs-list"
     """Warning: `outputs` is a list."""
 

@@ -12,7 +12,7 @@ from orchestrator_client.loader import dialect, placeholders, tags
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.references import Scope, named
-from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
+from orchestrator_client.loader.text.nodes import Entry, Mapping, Node, Scalar, Sequence, kind_of, plain
 
 OUTPUTS_SHOWN = 12
 """Outputs of a cycle that a message spells out."""
@@ -25,6 +25,8 @@ def inputs(root: Mapping, problems: Problems) -> dict[str, Input]:
     declared: dict[str, Input] = {}
     for section in ("parameters", "inputs"):
         node = root.get(section)
+        if isinstance(node, Sequence):
+            node = _from_list(section, node, problems)
         if isinstance(node, Mapping):
             for name in node.entries:
                 declared[name] = _input(name, node, declared.get(name), problems)
@@ -32,6 +34,22 @@ def inputs(root: Mapping, problems: Problems) -> dict[str, Input]:
             message = f"{section} must be a mapping of names, found {kind_of(node)}"
             problems.error(Code.WRONG_TYPE, message, node.place)
     return declared
+
+
+def _from_list(section: str, node: Sequence, problems: Problems) -> Mapping:
+    """The mapping that a list of `{name: …, default: …}` or of `{name: {default: …}}` stands for."""
+    problems.warn(Code.INPUTS_LIST, f"{section} is a list", node.place, "write a mapping of name: {default: …}")
+    found = Mapping(*node.place)
+    for item in node.items:
+        entries = item.entries if isinstance(item, Mapping) else {}
+        if "name" in entries and isinstance(name := entries["name"].value, Scalar):
+            rest = {key: entry for key, entry in entries.items() if key != "name"}
+            found.entries[name.text] = Entry(name, Mapping(*item.place, rest))
+        elif len(entries) == 1:
+            found.entries |= entries
+        else:
+            problems.error(Code.WRONG_TYPE, "an input in a list must be {name: …, default: …}", item.place)
+    return found
 
 
 def _input(name: str, section: Mapping, before: Input | None, problems: Problems) -> Input:
@@ -176,6 +194,9 @@ def _listed(item: Node, problems: Problems) -> tuple[str, Node]:
     name = item.get("name") if isinstance(item, Mapping) else None
     if isinstance(item, Mapping) and isinstance(name, Scalar):
         return name.text, _output(name.text, item, problems)
+    if isinstance(item, Mapping) and len(item.entries) == 1:
+        ((key, entry),) = item.entries.items()
+        return key, _output(key, entry.value, problems)
     problems.error(Code.WRONG_TYPE, "an output in a list must be {name: …, value: …}", item.place)
     return "", item
 

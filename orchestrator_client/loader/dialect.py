@@ -163,10 +163,12 @@ TOOL_ACTIONS_LATER: Mapping[str, str] = {
 IMPLIED_ACTIONS: Mapping[str, Mapping[str, str]] = {"headless-browser": {"url": "scrape", "query": "search"}}
 """Tools whose parameters tell the action where a step does not: parameter to action."""
 
-ACTIONS_LATER = frozenset(
-    {"evaluate_condition", "control_flow"} | {"loop_complete", "capture_result", "create_parallel_queue", "action_loop"}
-)
-"""Actions of steps without a tool."""
+ACTIONS_LATER: Mapping[str, str] = {
+    "evaluate_condition": "write the condition on the steps that depend on it",
+    **dict.fromkeys(("create_parallel_queue", "action_loop"), "write it as a key of the step, without an action"),
+    **dict.fromkeys(("control_flow", "loop_complete", "capture_result"), ""),
+}
+"""Actions of steps without a tool that are refused, and what does the same here."""
 
 RESERVED_IDS = frozenset(
     {"inputs", "parameters", "steps", "outputs", "execution", "state", "config", "env", "variables"}

@@ -10,6 +10,9 @@ from orchestrator_client.loader.problems import Place, Problems
 _SHOWN = 12
 """Steps of a cycle that a message spells out."""
 
+_AS_ONE = "write them as the steps of one loop, where each pass reads what the last one left"
+"""What loops are told that wait for each other's passes."""
+
 
 def check(plan: Plan, problems: Problems) -> None:
     """Add every cycle, in the bodies of loops too, and the excess over `caps.EDGES`."""
@@ -33,9 +36,9 @@ def _check_cycles(plan: Plan, problems: Problems) -> None:
         first = plan.step_by_id[cycle[0]]
         at = Place(first.line, 1) if first.line else Place()
         message = f"steps run in a circle: {_spelled(cycle)}"
-        problems.within(first.id).error(
-            Code.CYCLE, message, at, "remove one of these dependencies, or the template that reads the step"
-        )
+        are_loops = all(plan.step_by_id[name].loop for name in cycle)
+        remedy = _AS_ONE if are_loops else "remove one of these dependencies, or the template that reads the step"
+        problems.within(first.id).error(Code.CYCLE, message, at, remedy)
 
 
 def cycles(plan: Plan) -> list[list[str]]:

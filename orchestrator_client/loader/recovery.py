@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from orchestrator_client.contract import template
 from orchestrator_client.contract.plan import Handler, InputType, Json, OnFailure, coerce
 from orchestrator_client.loader import dialect, policy, tags
 from orchestrator_client.loader.codes import Code
@@ -235,5 +236,8 @@ def _flag(node: Mapping, key: str, default: bool, problems: Problems) -> bool:
     try:
         return bool(coerce(plain(found), InputType.BOOLEAN))
     except ValueError:
-        problems.error(Code.WRONG_TYPE, f"{key} must be true or false, found {kind_of(found)}", found.place)
+        message = f"{key} must be true or false, found {kind_of(found)}"
+        is_condition = isinstance(found, Scalar) and template.is_template(found.text)
+        remedy = "name a step with that condition as handler_task_id" if is_condition else ""
+        problems.error(Code.WRONG_TYPE, message, found.place, remedy)
         return default

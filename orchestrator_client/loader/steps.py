@@ -250,7 +250,7 @@ class _Reader:
         if condition is not None and isinstance(condition.value, str):
             reads += named_in_condition(condition, scope, problems)
             asking = [*asking, condition]
-        failing = replace(scope, bound=scope.bound | _ERRORS)
+        failing = replace(scope, bound=scope.bound | _ERRORS | step.parameters.keys())
         reads += [name for text in handled.texts for name in named(text, failing, problems) if name != self._id]
         on_failure, jump = policy.on_failure(node, scope.own or scope.steps, problems)
         if handled.policy is not None and node.get("on_failure") is None:

@@ -72,6 +72,10 @@ def of(step: Mapping, parameters: Mapping, prose: Prose, problems: Problems) -> 
     tool, action = (_word(step, key, problems) for key in ("tool", "action"))
     if action is not None and tags.in_text(action):
         return _asked(tool, step, parameters, problems)
+    if action is not None and tool is None and prose is not Prose.ASKED and _is_label(action, parameters):
+        message, remedy = f"no action {quoted(action)}: a model is asked the prompt", f"write action: {ASKED}"
+        problems.warn(Code.PROSE_ACTION, message, step.place_of("action"), remedy)
+        return Use(StepKind.MODEL, ASKED)
     if action is not None and prose is not Prose.REFUSED and _is_prose(tool, action, parameters):
         return _prose(tool, action, step, parameters, prose, problems)
     if tool is not None:
@@ -114,6 +118,11 @@ def _asked(tool: str | None, step: Mapping, parameters: Mapping, problems: Probl
     if not offered:
         return _tool(tool, None, parameters, step.place_of("tool"), step.place_of("action"), problems)
     return Use(StepKind.MODEL, ASKED, tuple(offered), asks=True)
+
+
+def _is_label(action: str, parameters: Mapping) -> bool:
+    """Whether an action only says in words what the prompt beside it asks of a model."""
+    return "prompt" in parameters.entries and " " in action and _is_prose(None, action, parameters)
 
 
 def _is_prose(tool: str | None, action: str, parameters: Mapping) -> bool:
@@ -250,7 +259,8 @@ def _action(action: str, parameters: Mapping, at: Place, problems: Problems) -> 
     if said := _ECHO.match(action):
         return Use(StepKind.TOOL, "text.echo", words=("text", _unquoted(said[2].strip())))
     if name.replace("-", "_") in dialect.ACTIONS_LATER or dialect.canonical_tool(name) in dialect.TOOLS_LATER:
-        dialect.not_yet(problems, f"action {quoted(action)}", at, dialect.TOOLS_LATER.get(name, ""))
+        remedy = dialect.ACTIONS_LATER.get(name.replace("-", "_")) or dialect.TOOLS_LATER.get(name, "")
+        dialect.not_yet(problems, f"action {quoted(action)}", at, remedy)
         return None
     known = [*catalog.MODEL_ACTIONS, *catalog.ACTION_ALIASES, *sorted(dialect.tools())]
     remedy = problems.did_you_mean(name, known) or "name a tool, or use generate_text with the text as its prompt"

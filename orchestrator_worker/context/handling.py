@@ -147,14 +147,22 @@ class Handling:
 
     def _parameters(self) -> str:
         """The failed step's parameters as it saw them; as they are written where they cannot be rendered."""
-        try:
-            shown = self.sight.rendered(self.step.parameters, self.sight.names())
-        except (TemplateError, Unanswered):
-            shown = self.step.parameters
+        shown = self._arguments() or self.step.parameters
         return json.dumps(shown, ensure_ascii=False, default=str)[:SHOWN_CHARACTERS]
 
+    def _arguments(self) -> Mapping[str, Json]:
+        """The failed step's parameters as it saw them; none where they cannot be rendered."""
+        try:
+            arguments: Mapping[str, Json] = self.sight.rendered(self.step.parameters, self.sight.names())
+        except (TemplateError, Unanswered):
+            return {}
+        return arguments
+
     def _names(self, sight: Sight) -> Mapping[str, Any]:
-        """What templates of a handler see: the error, and the failed step as it stands."""
+        """What templates of a handler see: the error, and the failed step as it stands.
+
+        Those in the handler itself see the parameters of the failed step too, where nothing else has their names.
+        """
         fault, step = self.recovery.fault, self.step.id
         error = {"message": fault.message, "type": fault.names[0], "step": step}
         failed = {"status": "failed", "success": False, "error": fault.message}
@@ -162,4 +170,5 @@ class Handling:
         told = {"error_type": fault.names[0], "error_message": fault.message}
         # A handler that stands outside of a loop sees the item or pass in which the step has failed.
         around = bindings(self.sight.place, self.sight.scopes)
-        return {**sight.names({step: failed}, around), **bound, **told}
+        arguments = self._arguments() if sight is self.sight else {}
+        return {**arguments, **sight.names({step: failed}, around), **bound, **told}

@@ -24,12 +24,15 @@ Number = int | float
 
 
 def count_words(_context: ToolContext, parameters: TextParameters) -> ToolResult:
-    """Count a text's words, which blanks part: the number; beside it `word_count`, `characters` and `lines`."""
+    """Count a text's words, which blanks part: the number; beside it `characters` and `lines`.
+
+    The number is there as `count` and `word_count` too, the names by which existing files read it.
+    """
     given = parameters.text
     # A step's whole result may stand where its text was meant; its JSON has words too.
     text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
     words = len(text.split())
-    counted = {"word_count": words, "characters": len(text), "lines": len(text.splitlines())}
+    counted = {"count": words, "word_count": words, "characters": len(text), "lines": len(text.splitlines())}
     return ToolResult(words, envelope=counted)
 
 

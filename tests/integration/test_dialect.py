@@ -88,6 +88,7 @@ class TestErrorHandlers:
             ("rescue", {"result": "x: exited with status 3: gone", "recovery_handler": "rescue"}),
             ("{handler_task_id: rescue, retry_with_handler: false}", {"result": "x: exited with status 3: gone"}),
             ("{error_codes: [3], fallback_value: {n: '{{ n + 1 }}'}}", {"result": {"n": 2}}),
+            ("{fallback_value: '{{ command[:9] }} {{ n }}'}", {"result": "echo gone 1"}),
             ("{error_patterns: ['go.e'], fallback_value: [1]}", {"result": [1], "recovery_handler": "fallback_value"}),
             ("[{error_types: [KeyError], fallback_value: 1}, {fallback_value: 2, priority: 500}]", {"result": 2}),
             ("[{handler_task_id: broken, continue_on_handler_failure: true}, rescue]", {"recovery_handler": "rescue"}),

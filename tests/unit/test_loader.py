@@ -172,6 +172,22 @@ class TestInputs:
         assert plan.inputs["many"].default == [1, 2]
         assert plan.inputs["count"].type is InputType.ANY
 
+    @pytest.mark.parametrize("key", ["parameters", "inputs"])
+    def test_a_list_of_them(self, key: str) -> None:
+        loaded = loads(f"""
+{key}:
+  - {{name: size, default: 2, type: integer}}
+  - topic: {{default: bees}}
+  - loud: false
+steps: [{{id: x, {TERMINAL}}}]
+""")
+        assert {name: entry.default for name, entry in loaded.plan.inputs.items()} == {
+            "size": 2,
+            "topic": "bees",
+            "loud": False,
+        }
+        assert codes(loaded) == ["inputs-list"]
+
     def test_what_is_declared_and_not_enforced_is_warned_of(self) -> None:
         loaded = loads(f"inputs: {{n: {{type: integer, range: [1, 2], example: 1}}}}\nsteps: [{{id: x, {TERMINAL}}}]")
         assert codes(loaded) == ["no-effect", "no-effect"]
@@ -224,9 +240,10 @@ class TestOldKeys:
 
     def test_outputs_as_a_list(self) -> None:
         loaded = loads(
-            f"steps: [{{id: x, {TERMINAL}}}]\noutputs: [{{name: a, value: '{{{{ x }}}}'}}, {{name: b, source: 3}}]"
+            f"steps: [{{id: x, {TERMINAL}}}]\n"
+            "outputs: [{name: a, value: '{{ x }}'}, {name: b, source: 3}, {c: 4}]"
         )
-        assert loaded.plan.outputs == {"a": "{{ x }}", "b": 3}
+        assert loaded.plan.outputs == {"a": "{{ x }}", "b": 3, "c": 4}
         assert codes(loaded) == ["outputs-list"]
 
     def test_an_auto_tag_in_a_description_is_only_text(self) -> None:

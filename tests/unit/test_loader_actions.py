@@ -98,6 +98,17 @@ class TestActionsInWords:
         step = loaded.plan.steps[0]
         assert (step.kind, step.uses, step.parameters["prompt"]) == ("model", "generate", "Fetch the posts")
 
+    @pytest.mark.parametrize("handler", ["name: none", "on_error: Use old ones"])
+    def test_are_a_label_where_a_prompt_stands_beside_them(self, handler: str) -> None:
+        loaded = loads(f"steps: [{{id: x, action: Say it well, parameters: {{prompt: p, max_tokens: 9}}, {handler}}}]")
+        step = loaded.plan.steps[0]
+        assert (step.kind, step.uses, step.parameters) == ("model", "generate", {"prompt": "p", "max_tokens": 9})
+        assert codes(loaded) == ["prose-action"]
+
+    def test_one_word_is_none_even_beside_a_prompt(self) -> None:
+        with pytest.raises(PlanInvalid, match="did you mean 'generate"):
+            step_of("action: generte, parameters: {prompt: p}")
+
     def test_may_use_the_tool_beside_them(self) -> None:
         text = (
             "metadata: {prose_actions: model}\nsteps: [{id: x, tool: validation, action: Look at it, parameters: {}}]"

@@ -100,6 +100,12 @@ FAILURE = [
         "enabled must be true or false",
     ),
     (
+        "a switch that is a condition",
+        f"{TERMINAL}, on_error: {{fallback_value: 1, enabled: '{{{{ 1 > 0 }}}}'}}",
+        "wrong-type",
+        "name a step with that condition as handler_task_id",
+    ),
+    (
         "types that are mappings",
         f"{TERMINAL}, on_error: {{fallback_value: 1, error_types: [{{}}]}}",
         "wrong-type",

@@ -91,7 +91,8 @@ TOP = [
     ("empty steps", "steps: []\n", "no-steps", 1, "no steps"),
     ("a mapping of steps", "steps: {a: {tool: terminal}}\n", "wrong-type", 1, "start each with '- id:'"),
     ("a step that is a text", "steps:\n- hello\n", "wrong-type", 2, "a step must be a mapping"),
-    ("parameters as a list", GOOD + "parameters: [a]\n", "wrong-type", 3, "must be a mapping of names"),
+    ("parameters as a list", GOOD + "parameters: [a]\n", "wrong-type", 3, "must be {name: …, default: …}"),
+    ("parameters as a text", GOOD + "parameters: a\n", "wrong-type", 3, "must be a mapping of names"),
     ("metadata as a text", GOOD + "metadata: x\n", "wrong-type", 3, "metadata must be a mapping"),
     ("an unknown input type", GOOD + "inputs: {n: {type: intger}}\n", "wrong-value", 3, "did you mean 'integer'?"),
     (
@@ -249,10 +250,13 @@ class TestRefused:
         (problem,) = problems_of(step(f"tool: {tool}"))
         assert (problem.code, problem.message) == ("not-yet", f"tool '{tool}' is not in this release")
 
-    @pytest.mark.parametrize("action", ["evaluate_condition", "loop_complete"])
-    def test_actions_that_come_later(self, action: str) -> None:
+    @pytest.mark.parametrize(
+        ("action", "remedy"), [("evaluate_condition", "write the condition on the steps"), ("loop_complete", "")]
+    )
+    def test_actions_that_come_later(self, action: str, remedy: str) -> None:
         (problem,) = problems_of(step(f"action: {action}"))
         assert problem.code == "not-yet"
+        assert problem.remedy.startswith(remedy)
 
     @pytest.mark.parametrize(
         "keys",

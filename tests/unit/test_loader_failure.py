@@ -107,6 +107,11 @@ class TestHandlers:
         assert plan.steps[2].loop is not None
         assert len(plan.steps[2].loop.steps[0].handlers) == 2
 
+    def test_what_they_say_may_read_the_parameters_of_the_step(self) -> None:
+        step = "{id: a, tool: terminal, parameters: {command: date}, on_error: 'Do without {{ command }}{{ %s }}'}"
+        assert loads(f"steps: [{step % 'command'}]").warnings == []
+        assert codes(loads(f"steps: [{step % 'cmd'}]")) == ["unresolved-name"]
+
     def test_their_copies_are_bounded(self) -> None:
         steps = ", ".join(f"{{id: s{i}, {TERMINAL}}}" for i in range(100))
         with pytest.raises(PlanInvalid, match="global_error_handlers take"):
@@ -248,6 +253,11 @@ class TestJumps:
                 f"steps: [{{id: a, {TERMINAL}, dependencies: [b], goto: c}}, {{id: b, {TERMINAL}, dependencies: [a]}},"
                 f" {{id: c, {TERMINAL}}}]"
             )
+
+    def test_loops_in_a_circle_are_told_what_does_the_same(self) -> None:
+        loop = "{id: %s, action: echo, while: 'true', parameters: {text: '{{ %s.result }}'}}"
+        with pytest.raises(PlanInvalid, match="a → b → a; write them as the steps of one loop"):
+            loads(f"steps: [{loop % ('a', 'b')}, {loop % ('b', 'a')}]")
 
 
 class TestOtherForms:

@@ -28,6 +28,7 @@ def test_words_characters_and_lines_are_counted():
         "result": 3,
         "success": True,
         "error": None,
+        "count": 3,
         "word_count": 3,
         "characters": 14,
         "lines": 2,

@@ -5,10 +5,15 @@ The guards are filters whose names no template can write; `sandbox` says what ea
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from jinja2 import Environment, nodes
 from jinja2.visitor import NodeTransformer
+
+_KEY = re.compile(r'(?<!\\)"\s*:\s*\Z')
+"""The end of a text after which JSON has the value of a key."""
 
 Applied = TypeVar("Applied", nodes.Filter, nodes.Test)
 
@@ -43,9 +48,7 @@ class Rewriter(NodeTransformer):
         """What is written: text as it stands, and expressions."""
         self.generic_visit(node)
         if self.json:
-            node.nodes = [
-                part if isinstance(part, nodes.TemplateData) else _guard(part, "_word") for part in node.nodes
-            ]
+            node.nodes = [_in_json(part, before) for before, part in pairwise([None, *node.nodes])]
         return node
 
     def visit_Name(self, node: nodes.Name) -> nodes.Expr:
@@ -147,6 +150,14 @@ def _writes_json(tree: nodes.Template) -> bool:
     if not (isinstance(head, nodes.TemplateData) and isinstance(tail, nodes.TemplateData)):
         return False
     return f"{head.data.lstrip()[:1]}{tail.data.rstrip()[-1:]}" in ("{}", "[]")
+
+
+def _in_json(part: nodes.Expr | None, before: nodes.Expr | None) -> Any:
+    """A part of a JSON text; of an expression, only what follows on a key surely stands outside of quotes."""
+    if isinstance(part, nodes.TemplateData):
+        return part
+    is_member = isinstance(before, nodes.TemplateData) and _KEY.search(before.data)
+    return _guard(part, "_member" if is_member else "_word")
 
 
 def _constant(node: nodes.Expr) -> bool:

@@ -24,7 +24,7 @@ from orchestrator_client.contract.errors import TemplateError, TemplateForbidden
 from orchestrator_client.contract.template import filters, guards
 from orchestrator_client.contract.template.guards import BUDGET, Iteration, Method, Wrapped
 from orchestrator_client.contract.template.loops import Passes
-from orchestrator_client.contract.template.text_filters import text
+from orchestrator_client.contract.template.text_filters import text, tojson
 from orchestrator_client.contract.template.views import MISSING, Absent, StepView, lenient, suggestion, unwrapped
 
 TOKENS = 20_000
@@ -240,6 +240,11 @@ def _word(value: Any) -> Any:
     return value
 
 
+def _member(value: Any) -> Any:
+    """The value of a key in a JSON text: a list or mapping too as JSON; a text as it is, for it may spell some."""
+    return tojson(value) if type(value) in (dict, list, tuple) else _word(value)
+
+
 _GUARDS: dict[str, Callable[..., Any]] = {
     "_iterated": _iterated,
     "_sliced": _sliced,
@@ -248,6 +253,7 @@ _GUARDS: dict[str, Callable[..., Any]] = {
     "_lenient": lenient,
     "_result": _result_of_result,
     "_word": _word,
+    "_member": _member,
 }
 """Names that no template can write, because the judge refuses filters that begin with an underscore."""
 
@@ -332,7 +338,8 @@ def _unknown(kind: str, name: str, known: Collection[str], line: int) -> Templat
     """That a filter or test does not exist, if so; those of the guards are not for templates."""
     if name in known and not name.startswith("_"):
         return None
-    return TemplateSyntax(f"{kind} '{name}' is unknown{suggestion(name, known)}", line)
+    made = "; let a step of its own make the value" if kind == "filter" else ""
+    return TemplateSyntax(f"{kind} '{name}' is unknown{suggestion(name, known) or made}", line)
 
 
 def _recursions(tree: nodes.Template) -> Iterator[TemplateError]:
