@@ -80,6 +80,16 @@ def _one_spelling(given: Json) -> Json:
     return re.sub(r"[\s_]+", "-", given.strip().lower()) if isinstance(given, str) else given
 
 
+_LEVELS = {"medium-high": "high", "expert": "very-high"}
+"""Other words for how much a model must know, to the least that is enough."""
+
+
+def _level(given: Json) -> Json:
+    """One spelling of an expertise."""
+    spelled = _one_spelling(given)
+    return _LEVELS.get(spelled, spelled) if isinstance(spelled, str) else spelled
+
+
 def _billions(given: Json) -> Json:
     """The number that a size such as `7B` or `350M` spells; anything else as it is."""
     size = _SIZE.fullmatch(given) if isinstance(given, str) else None
@@ -96,7 +106,7 @@ class Selection(Record):
     strategy: Annotated[Strategy, BeforeValidator(_one_spelling)] = Strategy.BALANCED
     task: str | None = None
     """What the model must be good at, in a word of `TASKS` or of the project's own."""
-    expertise: Annotated[Expertise | None, BeforeValidator(_one_spelling)] = None
+    expertise: Annotated[Expertise | None, BeforeValidator(_level)] = None
     """The least."""
     modalities: Annotated[frozenset[str], BeforeValidator(_one_is_a_list)] = frozenset()
     """What it must read, beside what the request holds."""

@@ -146,8 +146,6 @@ TOOLS_LATER: Mapping[str, str] = {
     "image-generation": "ask the provider's API with http.post, or call a function as python:package.module:function",
     "audio-processing": "write action: generate with the recording's path under files",
     "video-processing": "write action: generate with its pictures under images, or its sound under files",
-    "pdf-compiler": "write the Markdown with filesystem.write, and run pandoc in a terminal step",
-    "markdown-to-html": "run pandoc in a terminal step, or call python:markdown:markdown",
     "fact-checker": "search with web-search, and let a model judge: action: generate with the claim and what was found",
     "database": "call a function of yours as python:package.module:function",
 }
@@ -159,6 +157,9 @@ TOOL_ACTIONS_LATER: Mapping[str, str] = {
     ),
 }
 """Actions of tools that are refused, and what does the same here."""
+
+ASKED_OF_MODELS: Mapping[str, str] = {"validation.extract_structured": "the data that the schema describes"}
+"""Actions of tools that only a model can do, to what its analysis of `text` is about."""
 
 IMPLIED_ACTIONS: Mapping[str, Mapping[str, str]] = {"headless-browser": {"url": "scrape", "query": "search"}}
 """Tools whose parameters tell the action where a step does not: parameter to action."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator_client.contract import caps
+from orchestrator_client.contract import caps, template
 from orchestrator_client.contract.plan import Jump, Plan, Step
 from orchestrator_client.loader import dialect, tags
 from orchestrator_client.loader.codes import Code
@@ -50,6 +50,9 @@ def _wish(source: str, when: str, key: str, node: Node, scope: Scope, problems: 
         problems.error(Code.WRONG_TYPE, f"{key} must name a step, found {kind_of(node)}", node.place)
     elif tags.in_text(target):
         tags.refuse(node, "that chooses a step", problems)
+    elif template.is_template(target):
+        remedy = "jump to one step, and write the cases as conditions of those behind it"
+        dialect.not_yet(problems, f"a template in {quoted(key)}", node.place, remedy)
     elif target == source:
         problems.error(Code.CYCLE, f"{key} leads to the step itself", node.place, "name a step that comes later")
     elif target in scope.steps and scope.is_own(target):

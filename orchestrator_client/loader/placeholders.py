@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from orchestrator_client.loader import hyphens
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.references import Scope
@@ -28,9 +29,12 @@ _ROOMS = frozenset({"inputs", "parameters", "state", "steps", "outputs"})
 
 
 def plain(nodes: Iterable[Node | None], scope: Scope, problems: Problems) -> None:
-    """Write every placeholder below some nodes as a template; their text stays as it is in the file, for messages."""
+    """Write every placeholder below some nodes as a template, and steps with a hyphen as templates can read them.
+
+    Their text stays as it is in the file, for messages.
+    """
     for scalar in (scalar for node in nodes if node is not None for scalar in scalars_in(node)):
-        if isinstance(scalar.value, str) and "${" in scalar.value:
+        if isinstance(scalar.value, str) and ("${" in scalar.value or ("{" in scalar.value and "-" in scalar.value)):
             scalar.value = "".join(_pieces(scalar, scope, problems))
 
 
@@ -41,7 +45,10 @@ def _pieces(scalar: Scalar, scope: Scope, problems: Problems) -> Iterator[str]:
         # A shell's length of a variable, and no comment.
         text = text.replace("${#", "${{ '{#' }}")
     for piece, is_text in _parts(text):
-        yield _PLACEHOLDER.sub(lambda found: _written(found, scalar, scope, problems), piece) if is_text else piece
+        if is_text:
+            yield _PLACEHOLDER.sub(lambda found: _written(found, scalar, scope, problems), piece)
+        else:
+            yield hyphens.spelled(piece, scope) if _is_read(piece) else piece
 
 
 def _parts(text: str) -> Iterator[tuple[str, bool]]:
@@ -52,6 +59,12 @@ def _parts(text: str) -> Iterator[tuple[str, bool]]:
         at = _end_of(text, opening)
         yield text[opening.start() : at], False
     yield text[at:], True
+
+
+def _is_read(piece: str) -> bool:
+    """Whether what stands within braces is read at all: a comment is not, and no more is what `raw` keeps."""
+    opening = _OPENING.match(piece)
+    return opening is not None and opening["mark"] != "#" and opening["raw"] is None
 
 
 def _end_of(text: str, opening: re.Match[str]) -> int:

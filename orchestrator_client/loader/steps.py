@@ -152,7 +152,8 @@ class _Reader:
     def work(self, defaults: Defaults, is_refused: bool) -> _Found:
         """A step that does something. One that is refused is there all the same, so that others may name it."""
         settings = _parameters(self._node, self._problems)
-        placeholders.plain([settings, *map(self._node.get, dialect.STEP_MODEL_KEYS)], self._scope, self._problems)
+        texts = [settings, *map(self._node.get, (*dialect.STEP_MODEL_KEYS, "action"))]
+        placeholders.plain(texts, self._scope, self._problems)
         handled = self._handled(defaults)
         lacks_use = is_refused and not {"tool", "action"} & self._node.entries.keys()
         prose = defaults.prose
@@ -387,7 +388,8 @@ def _names(node: Node, key: str, problems: Problems) -> Iterator[tuple[str, Plac
     """The steps that a list or a comma-separated text names, each with its place."""
     match node:
         case Scalar(value=str() as text):
-            yield from ((name.strip(), node.place) for name in text.split(",") if name.strip())
+            names = [text] if tags.in_text(text) else text.split(",")
+            yield from ((name.strip(), node.place) for name in names if name.strip())
         case Sequence():
             for item in node.items:
                 if isinstance(item, Scalar) and isinstance(item.value, str):

@@ -157,6 +157,8 @@ def _tool(
         foreign.check_server(tool, at, problems)
         return Use(StepKind.TOOL, tool)
     name = dialect.canonical_tool(tool)
+    if (words := dialect.ASKED_OF_MODELS.get(f"{name}.{(action or '').lower().replace('-', '_')}")) is not None:
+        return Use(StepKind.MODEL, "analyze", words=("analysis_type", words))
     if f"{name}.execute" in CONTROLS:
         return Use(StepKind.CONTROL, f"{name}.execute")
     if name in catalog.MODEL_TOOLS:

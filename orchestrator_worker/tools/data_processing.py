@@ -1,11 +1,12 @@
 """Data tools over rows in plain Python: what fits into a step's value needs no data frames.
 
-Every result stands both under `result` and under `processed_data`, where existing pipelines read it. Its `data` is
+The `data` of every result stand under `processed_data` as well, where existing pipelines read them. They are
 rows (or a mapping, where one mapping came in or one aggregate came out), or CSV text with `output_format: csv`.
 """
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 from orchestrator_client.contract.catalog.data import (
@@ -147,12 +148,15 @@ def _result(action: str, parameters: DataParameters | None, table: Table, **fiel
 
 
 def _enveloped(output: dict[str, Json]) -> ToolResult:
-    """The result where both kinds of reader look for it."""
-    return ToolResult(output, envelope={"processed_data": output})
+    """The result, with its data where existing pipelines read them."""
+    return ToolResult(output, envelope={"processed_data": output["data"]})
 
 
 def _profiled(rows: list[Row], column: str) -> dict[str, Json]:
-    """One column: its type (`mixed` and `empty` among them), missing and distinct values, the spread of numbers."""
+    """One column: its type (`mixed` and `empty` among them), missing and distinct values, the spread of numbers.
+
+    Percentages are of all rows. Existing pipelines read `data_type`, `missing_count` and `unique_count`.
+    """
     present = [row[column] for row in rows if not is_missing(row.get(column))]
     kinds = sorted({_kind(value) for value in present})
     described: dict[str, Json] = {
@@ -160,10 +164,32 @@ def _profiled(rows: list[Row], column: str) -> dict[str, Json]:
         "missing": len(rows) - len(present),
         "distinct": len({frozen(value) for value in present}),
     }
-    if kinds and set(kinds) <= {"integer", "number"}:
+    is_numeric = bool(kinds) and set(kinds) <= {"integer", "number"}
+    if is_numeric:
         described["type"] = kinds[-1]
         described |= {name: aggregated(rows, column, name) for name in ("min", "max", "mean", "median", "std")}
-    return described
+        outliers = _outliers([value for value in present if isinstance(value, int | float)])
+        described |= {"outlier_count": outliers, "outlier_percentage": _percentage(outliers, len(rows))}
+    return described | {
+        "data_type": "numeric" if is_numeric else described["type"],
+        "missing_count": described["missing"],
+        "missing_percentage": _percentage(len(rows) - len(present), len(rows)),
+        "unique_count": described["distinct"],
+    }
+
+
+def _outliers(values: list[int | float]) -> int:
+    """Numbers further than one and a half times the middle half's width beyond it (Tukey's fences)."""
+    if len(values) < 2:
+        return 0
+    lower, _, upper = statistics.quantiles(values, n=4, method="inclusive")
+    reach = 1.5 * (upper - lower)
+    return sum(not lower - reach <= value <= upper + reach for value in values)
+
+
+def _percentage(part: int, whole: int) -> float:
+    """Of a hundred, to two digits; 0 of nothing."""
+    return round(100 * part / whole, 2) if whole else 0.0
 
 
 def _kind(value: Json) -> str:

@@ -100,6 +100,24 @@ def open_regular(folder: int, name: str, flags: int, given: str) -> int:
     return descriptor
 
 
+def write_bytes(given: str, content: bytes, context: ToolContext, tool: str) -> None:
+    """Write a whole file, with the folders above it.
+
+    Raises:
+        ParametersInvalid: the path leads out of what the step may write, or to what is no file.
+        ToolFailed: the file cannot be written.
+    """
+    place = locate(given, context)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    try:
+        with parent_of(place, create=True) as (folder, name):
+            file = os.fdopen(open_regular(folder, name, flags, place.given), "wb")
+        with file:
+            file.write(content)
+    except OSError as error:
+        raise ToolFailed(f"{tool}: {given!r} cannot be written: {error.strerror}") from error
+
+
 def kind_of(folder: int, name: str) -> str | None:
     """`file`, `directory`, `symlink` or `other`; None where there is nothing."""
     try:

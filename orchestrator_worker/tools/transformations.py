@@ -17,6 +17,10 @@ from orchestrator_worker.tools.rows import Row, Table, frozen, is_missing, names
 
 _CONDITION = re.compile(r"\s*([^\W\d][\w.-]*)\s*(==|!=|>=|<=|>|<)\s*(.+?)\s*")
 _CALCULATION = re.compile(r"\s*([\w.]+)\s*([-+*/])\s*([\w.]+)\s*")
+_DATE_FORMAT = re.compile(
+    r"""\s*DATE_FORMAT\(\s*([^\W\d][\w.-]*)\s*,\s*(['"])((?:[^%'"]|%[A-Za-z%]){1,100})\2\s*\)\s*""", re.IGNORECASE
+)
+"""A column, and a form as `strftime` takes it, without widths, which could be of any size."""
 _COMPARISONS: Mapping[str, Callable[[Json, Json], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -223,24 +227,42 @@ def _fill(table: Table, given: Row) -> Table:
 
 
 def _calculate(table: Table, given: Row) -> Table:
-    """New columns from two operands each, as `expressions`, or as `field` and `expression`."""
+    """New columns, each of two operands or of a date, as `expressions`, or as `field` and `expression`."""
     expressions = given.get("expressions") or {_name(given, "field"): given.get("expression")}
     if not isinstance(expressions, dict):
         raise ParametersInvalid("a calculation takes 'expressions', or 'field' and 'expression'")
     rows = [dict(row) for row in table.rows]
     for name, expression in expressions.items():
-        left, sign, right = _operands(expression)
+        value_in = _calculation(expression)
         for row in rows:
-            row[name] = _combined(row, left, sign, right)
+            row[name] = value_in(row)
     return Table(rows, table.single)
 
 
-def _operands(expression: Json) -> tuple[str, str, str]:
-    """Both operands of a calculation, and its sign."""
+def _calculation(expression: Json) -> Callable[[Row], Json]:
+    """What an expression makes of a row.
+
+    Raises:
+        ParametersInvalid: it is neither `a * b` nor `DATE_FORMAT(column, '%Y-%m')`.
+    """
+    if found := _DATE_FORMAT.fullmatch(str(expression)):
+        column, _, form = found.groups()
+        return lambda row: _dated(row.get(column), form, column)
     if not (found := _CALCULATION.fullmatch(str(expression))):
-        raise ParametersInvalid(f"calculation {expression!r} is not understood; write it as: a * b (or +, -, /)")
+        remedy = "write it as: a * b (or +, -, /), or as DATE_FORMAT(column, '%Y-%m')"
+        raise ParametersInvalid(f"calculation {expression!r} is not understood; {remedy}")
     left, sign, right = found.groups()
-    return left, sign, right
+    return lambda row: _combined(row, left, sign, right)
+
+
+def _dated(value: Json, form: str, column: str) -> Json:
+    """A date in another form, or None where it is missing."""
+    if is_missing(value):
+        return None
+    try:
+        return datetime.fromisoformat(str(value)).strftime(form)
+    except ValueError:
+        raise ParametersInvalid(f"column {column!r} holds {value!r}, which is no date") from None
 
 
 def _combined(row: Row, left: str, sign: str, right: str) -> Json:

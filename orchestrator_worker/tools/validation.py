@@ -12,6 +12,7 @@ from orchestrator_client.contract.catalog.data import ValidationParameters
 from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_client.contract.plan import InputType, Json, coerce
 from orchestrator_worker.tools.base import ToolContext, ToolResult
+from orchestrator_worker.tools.rows import Row, is_missing, table_of
 
 SHOWN_ERRORS = 100
 """Errors that a result lists; one more line says how many there are beyond."""
@@ -25,21 +26,27 @@ def validate(_context: ToolContext, parameters: ValidationParameters) -> ToolRes
 
     `strict` takes the data as it is; `lenient` first turns scalars into the types that the schema wants where nothing
     is lost by it, and warns of each; `permissive` calls everything valid and makes warnings of the errors;
-    `report_only` judges as `strict` does.
+    `report_only` judges as `strict` does. CSV whose columns the schema of a mapping names is judged row by row: a blank
+    cell is a field that the row lacks, `data` are the rows, and `rows_validated` is their number.
 
     Raises:
         ParametersInvalid: the schema is not one, or refers to what is not in it.
     """
     schema = _schema(parameters.schema_)
     data = _data(parameters.data, schema)
+    rows = _rows(data, schema)
+    data = data if rows is None else rows
     warnings: list[str] = []
     if parameters.mode == "lenient":
-        data = _coerced(data, schema, "data", warnings)
-    errors = _errors(data, schema)
+        data = _coerced(data, schema if rows is None else {"items": schema}, "data", warnings)
+    parts = [([], data)] if rows is None else [([place], _filled(row)) for place, row in enumerate(data)]
+    errors = _errors(parts, schema)
     if parameters.mode == "permissive":
         warnings += [f"{_place(error['path'])}: {error['message']}" for error in errors]
         errors = []
     output = {"valid": not errors, "errors": errors, "warnings": warnings, "data": data, "mode": parameters.mode}
+    if rows is not None:
+        output["rows_validated"] = len(rows)
     return ToolResult(output, warnings=tuple(warnings[:SHOWN_ERRORS]))
 
 
@@ -72,7 +79,30 @@ def _data(given: Json, schema: Json) -> Json:
         return given
 
 
-def _errors(data: Json, schema: Json) -> list[dict[str, Json]]:
+def _rows(data: Json, schema: Json) -> list[Row] | None:
+    """The rows of CSV text, where the schema is that of one of them; None for all other data."""
+    if not isinstance(data, str) or not isinstance(schema, dict) or schema.get("type") != "object":
+        return None
+    columns = {name.strip().strip('"') for name in data.strip().partition("\n")[0].split(",")}
+    if not columns & (schema.get("properties") or {}).keys():
+        return None
+    try:
+        return table_of(data).rows or None
+    except ParametersInvalid:
+        # No table after all: the schema says what it should have been.
+        return None
+
+
+def _filled(row: Row) -> Row:
+    """A row without its blank cells."""
+    return {name: value for name, value in row.items() if not is_missing(value)}
+
+
+Part = tuple[list[Json], Json]
+"""Data that are judged by themselves, and the path to them."""
+
+
+def _errors(parts: list[Part], schema: Json) -> list[dict[str, Json]]:
     """Every error, in the order of the data. `format` is checked too, though the draft leaves that open.
 
     Raises:
@@ -80,22 +110,26 @@ def _errors(data: Json, schema: Json) -> list[dict[str, Json]]:
     """
     validator = Draft202012Validator(schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
     try:
-        found = sorted(validator.iter_errors(data), key=lambda error: [str(part) for part in error.absolute_path])
+        found = [
+            (path, error)
+            for path, part in parts
+            for error in sorted(validator.iter_errors(part), key=lambda error: list(map(str, error.absolute_path)))
+        ]
     except Unresolvable as error:
         raise ParametersInvalid(
             f"validation.validate: the schema refers to {error.ref!r}, which is not in it; put it under $defs"
         ) from None
-    listed = [_error(error) for error in found[:SHOWN_ERRORS]]
+    listed = [_error(path, error) for path, error in found[:SHOWN_ERRORS]]
     if (hidden := len(found) - SHOWN_ERRORS) > 0:
         listed.append({"message": f"and {hidden} more errors", "path": [], "schema_path": []})
     return listed
 
 
-def _error(error: ValidationError) -> dict[str, Json]:
+def _error(path: list[Json], error: ValidationError) -> dict[str, Json]:
     """One error as data: both paths are lists of keys and indices."""
     return {
         "message": _short(error.message),
-        "path": list(error.absolute_path),
+        "path": [*path, *error.absolute_path],
         "schema_path": list(error.absolute_schema_path),
         "validator": error.validator,
     }

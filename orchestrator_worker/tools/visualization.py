@@ -14,7 +14,7 @@ from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed
 from orchestrator_client.contract.plan import Json
 from orchestrator_worker.tools.base import ToolContext, ToolResult
 from orchestrator_worker.tools.charts import Chart, charts_of, drawn
-from orchestrator_worker.tools.paths import locate, open_regular, parent_of
+from orchestrator_worker.tools.paths import locate, open_regular, parent_of, write_bytes
 from orchestrator_worker.tools.rows import names_of, table_of
 
 PICTURE_BYTES = 10 * 1024 * 1024
@@ -64,7 +64,7 @@ def create_charts(context: ToolContext, parameters: ChartParameters) -> ToolResu
             PurePosixPath(parameters.output_dir)
             / f"{_slug(parameters.title) or 'chart'}_{chart.kind}.{parameters.format}"
         )
-        _write(path, drawn(chart, parameters.format), context)
+        write_bytes(path, drawn(chart, parameters.format), context, "visualization")
         paths.append(path)
     kinds: Json = [chart.kind for chart in charts]
     return ToolResult({"charts": paths, "chart_types": kinds, "output_dir": parameters.output_dir})
@@ -89,7 +89,7 @@ def create_dashboard(context: ToolContext, parameters: DashboardParameters) -> T
     at = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     page = _PAGE.format(title=title, width=width, at=at, figures=figures)
     path = str(PurePosixPath(parameters.output_dir) / f"{_slug(parameters.title) or 'dashboard'}.html")
-    _write(path, page.encode(), context)
+    write_bytes(path, page.encode(), context, "visualization")
     return ToolResult({"url": path, "path": path, "charts": [name for name, _, _ in shown]})
 
 
@@ -132,18 +132,6 @@ def _read(path: str, context: ToolContext) -> bytes:
     if len(picture) > PICTURE_BYTES:
         raise ParametersInvalid(f"visualization: chart {path!r} has more than {PICTURE_BYTES:,} bytes")
     return picture
-
-
-def _write(path: str, content: bytes, context: ToolContext) -> None:
-    place = locate(path, context)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    try:
-        with parent_of(place, create=True) as (folder, name):
-            file = os.fdopen(open_regular(folder, name, flags, place.given), "wb")
-        with file:
-            file.write(content)
-    except OSError as error:
-        raise ToolFailed(f"visualization: {path!r} cannot be written: {error.strerror}") from error
 
 
 def _base64(picture: bytes) -> str:

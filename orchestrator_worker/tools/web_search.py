@@ -70,13 +70,21 @@ class JsonEndpoint:
 
 
 async def search(context: ToolContext, parameters: SearchParameters) -> ToolResult:
-    """Search the web: `{results: [{title, url, snippet}], total_results, query}`, the total being of those listed.
+    """Search the web: `{results: [{title, url, snippet, relevance}], total_results, query}`, the total of those listed.
+
+    `relevance` only says the place among them, as services order their hits by it: 1 for the first, and evenly less.
 
     Raises:
         ToolFailed: no service is configured, or it failed.
     """
     hits = await provider().search(context, parameters.query, parameters.max_results)
-    return ToolResult({"results": hits, "total_results": len(hits), "query": parameters.query})
+    ranked: Json = [{**hit, **_relevance(1 - place / len(hits))} for place, hit in enumerate(hits)]
+    return ToolResult({"results": ranked, "total_results": len(hits), "query": parameters.query})
+
+
+def _relevance(share: float) -> dict[str, Json]:
+    """The same number under both names by which existing pipelines read it."""
+    return dict.fromkeys(("relevance", "relevance_score"), round(share, 2))
 
 
 def provider() -> Provider:

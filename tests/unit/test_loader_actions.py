@@ -123,7 +123,7 @@ class TestActionsInWords:
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("{{ now() }}", r"function 'now' is unknown; write {{ execution.timestamp }}"),
+        ("{{ now(1) }}", r"function 'now' is unknown"),
         ("{{ rang(3) }}", "function 'rang' is unknown; did you mean 'range'"),
         ("{{ first.result() }}", "method 'result' is unknown"),
         ("{{ first.stdout.appnd(1) }}", "method 'appnd' is unknown"),

@@ -58,8 +58,8 @@ TEXT = [
 ]
 
 VALUES = [
-    ("a duplicate key", GOOD + "name: a\nname: b\n", "duplicate-key", 4, "stands here and on line 3"),
-    ("a duplicate key in a step", "steps:\n- {id: a, id: b}\n", "duplicate-key", 2, "'id'"),
+    ("a duplicate key", GOOD + "inputs: {}\ninputs: {}\n", "duplicate-key", 4, "stands here and on line 3"),
+    ("a duplicate key in a step", "steps:\n- {id: a, retry: 1, retry: {}}\n", "duplicate-key", 2, "'retry'"),
     (
         "a Python tag",
         "name: !!python/object/apply:os.system [date]\n" + GOOD,
@@ -313,12 +313,10 @@ class TestGraph:
         assert (problem.code, problem.line) == ("duplicate-id", 4)
         assert "on line 2" in problem.message
 
-    def test_a_hyphen_in_a_template_is_explained(self) -> None:
-        text = (
-            f"steps:\n- {{id: fetch-data, {TERMINAL}}}\n- id: b\n  tool: terminal\n  parameters:\n    command: {{}}\n"
-        )
-        (problem,) = problems_of(text.replace("{}", '"{{ fetch-data.result }}"'))
-        assert (problem.code, problem.line, problem.column) == ("hyphen-in-id", 6, 14)
+    def test_a_hyphen_in_a_bare_condition_is_explained(self) -> None:
+        text = f"steps:\n- {{id: fetch-data, {TERMINAL}}}\n- {{id: b, {TERMINAL}, condition: fetch-data.result}}\n"
+        (problem,) = problems_of(text)
+        assert (problem.code, problem.line) == ("hyphen-in-id", 3)
         assert "fetch_data" in problem.remedy
 
 

@@ -27,7 +27,7 @@ def do(action: str, data: Any = ROWS, **parameters: object) -> Any:
         "result": result.output,
         "success": True,
         "error": None,
-        "processed_data": result.output,
+        "processed_data": result.output["data"],
     }
     return result.output
 
@@ -139,6 +139,14 @@ def test_calculations_pass_missing_values_on():
     assert transform({"type": "calculate", "expressions": {"x": "n - 1"}})[2]["x"] is None
 
 
+def test_a_calculation_may_write_a_date_in_another_form():
+    rows = [{"on": "2026-03-01"}, {"on": ""}, {"on": "2026-12-31T23:59:00"}]
+    made = transform({"type": "calculate", "expressions": {"m": "DATE_FORMAT(on, '%Y-%m')"}}, data=rows)
+    assert [row["m"] for row in made] == ["2026-03", None, "2026-12"]
+    with pytest.raises(ParametersInvalid, match="'on' holds 'soon', which is no date"):
+        transform({"type": "calculate", "field": "m", "expression": "date_format(on, '%d')"}, data=[{"on": "soon"}])
+
+
 def test_one_transformation_may_stand_alone():
     assert do("transform", operation={"type": "filter", "field": "id", "value": 1})["data"] == [ROWS[0]]
 
@@ -197,7 +205,15 @@ def test_csv_keeps_what_is_no_number_and_carries_quotes_lines_and_nesting():
 def test_profile():
     data = do("profile", [*ROWS, ROWS[0]])["data"]
     assert (data["row_count"], data["column_count"], data["duplicate_rows"], data["missing_values"]) == (5, 4, 1, 1)
-    assert data["columns"]["kind"] == {"type": "string", "missing": 0, "distinct": 2}
+    assert data["columns"]["kind"] == {
+        "type": "string",
+        "missing": 0,
+        "distinct": 2,
+        "data_type": "string",
+        "missing_count": 0,
+        "missing_percentage": 0.0,
+        "unique_count": 2,
+    }
     assert data["columns"]["n"] | {"std": 0} == {
         "type": "number",
         "missing": 1,
@@ -207,7 +223,20 @@ def test_profile():
         "mean": 6.875,
         "median": 7.5,
         "std": 0,
+        "outlier_count": 0,
+        "outlier_percentage": 0.0,
+        "data_type": "numeric",
+        "missing_count": 1,
+        "missing_percentage": 20.0,
+        "unique_count": 3,
     }
+
+
+def test_a_profile_counts_what_lies_far_from_the_middle():
+    rows = [*({"n": n} for n in (1, 2, 3, 4, 100)), {"n": None}, {"m": 1}, {"m": 1}]
+    columns = do("profile", rows)["data"]["columns"]
+    assert (columns["n"]["outlier_count"], columns["n"]["outlier_percentage"]) == (1, 12.5)
+    assert columns["m"]["outlier_count"] == 0
 
 
 def merge(*datasets: Any, **parameters: object) -> Any:

@@ -99,3 +99,30 @@ def test_many_and_long_errors_are_cut():
 def test_a_schema_that_is_none_or_reaches_out_is_refused(schema, message):
     with pytest.raises(ParametersInvalid, match=message):
         validate({}, schema)
+
+
+ROW = {
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "n": {"type": "integer", "minimum": 1}, "note": {"type": "string"}},
+    "required": ["id", "n"],
+}
+
+
+class TestCsv:
+    def test_each_row_is_judged_by_itself(self):
+        output = validate("id,n,note\na,1,x\nb,0,\n,2,y\n", ROW).output
+        assert (output["valid"], output["rows_validated"]) == (False, 3)
+        assert [(error["path"], error["validator"]) for error in output["errors"]] == [
+            ([1, "n"], "minimum"),
+            ([2], "required"),
+        ]
+        assert output["data"][0] == {"id": "a", "n": 1, "note": "x"}
+
+    def test_lenient_takes_a_number_for_its_text(self):
+        output = validate("id,n\n7,1\n", ROW, mode="lenient").output
+        assert (output["valid"], output["data"]) == (True, [{"id": "7", "n": 1}])
+        assert output["warnings"] == ['data[0].id was 7, taken as the string "7"']
+
+    @pytest.mark.parametrize("text", ["no table, just words", "id,n", 'id,n\na,1,"b'])
+    def test_other_text_is_one_value(self, text):
+        assert validate(text, ROW).output["errors"][0]["validator"] == "type"

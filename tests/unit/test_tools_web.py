@@ -126,8 +126,14 @@ class TestSearch:
         assert result.value == {
             "result": {
                 "results": [
-                    {"title": f"Hit {number}", "url": f"https://h.example/{number}", "snippet": "About it"}
-                    for number in range(2)
+                    {
+                        "title": f"Hit {number}",
+                        "url": f"https://h.example/{number}",
+                        "snippet": "About it",
+                        "relevance": share,
+                        "relevance_score": share,
+                    }
+                    for number, share in enumerate((1.0, 0.5))
                 ],
                 "total_results": 2,
                 "query": "ö & {count}",

@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator_client.contract.catalog import aids, code, data, files, patterns, people, servers, web
+from orchestrator_client.contract.catalog import aids, code, data, documents, files, patterns, people, servers, web
 from orchestrator_client.contract.catalog.models import ACTION_ALIASES, MODEL_ACTIONS, MODEL_TOOLS
 from orchestrator_client.contract.catalog.spec import Category, Level, Parameters, ToolSpec
 from orchestrator_client.contract.plugins import plugin_of
@@ -44,6 +44,7 @@ TOOLS: Mapping[str, ToolSpec] = {
     **web.TOOLS,
     **code.TOOLS,
     **data.TOOLS,
+    **documents.TOOLS,
     **aids.TOOLS,
     **people.TOOLS,
     **servers.TOOLS,

@@ -15,7 +15,6 @@ from orchestrator_client.contract.template.sandbox import ENVIRONMENT, LOOP_FIEL
 from orchestrator_client.contract.template.views import suggestion
 
 _INSTEAD = {
-    "now": "; write {{ execution.timestamp }}, or {{ 'now' | date('%Y') }}",
     "file_exists": "; ask filesystem.exists in a step",
     "include_file": "; write {{ file:path }}, or read the file in a step",
     "loop_var": "; write {{ $name.item }}",

@@ -14,7 +14,6 @@ from typing import Any, cast
 
 from jinja2 import TemplateSyntaxError, nodes, pass_context
 from jinja2.lexer import Lexer
-from jinja2.parser import Parser
 from jinja2.runtime import Context, LoopContext, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
@@ -24,6 +23,7 @@ from orchestrator_client.contract.errors import TemplateError, TemplateForbidden
 from orchestrator_client.contract.template import filters, guards
 from orchestrator_client.contract.template.guards import BUDGET, Iteration, Method, Wrapped
 from orchestrator_client.contract.template.loops import Passes
+from orchestrator_client.contract.template.parser import TolerantParser
 from orchestrator_client.contract.template.text_filters import text, tojson
 from orchestrator_client.contract.template.views import MISSING, Absent, StepView, lenient, suggestion, unwrapped
 
@@ -273,7 +273,7 @@ def parse(source: str, expression: bool = False) -> nodes.Template:
     if len(source) > caps.TEMPLATE_BYTES:
         raise TemplateTooLarge(f"a template of {len(source):,} characters is larger than {caps.TEMPLATE_BYTES:,}")
     try:
-        return _parse_expression(source) if expression else Parser(ENVIRONMENT, source).parse()
+        return _parse_expression(source) if expression else TolerantParser(ENVIRONMENT, source).parse()
     except TemplateSyntaxError as error:
         raise TemplateSyntax(f"template does not parse: {error.message}", error.lineno) from None
     except RecursionError:
@@ -284,7 +284,7 @@ def parse(source: str, expression: bool = False) -> nodes.Template:
 
 def _parse_expression(source: str) -> nodes.Template:
     """An expression as a template that writes it, so that both are judged and compiled alike."""
-    parser = Parser(ENVIRONMENT, source, state="variable")
+    parser = TolerantParser(ENVIRONMENT, source, state="variable")
     expression = parser.parse_expression()
     if not parser.stream.eos:
         parser.fail(f"unexpected {parser.stream.current.value!r}", parser.stream.current.lineno)

@@ -79,10 +79,13 @@ class _Paste:
         return "".join([*pieces, text[done:]])
 
     def _included(self, path: str, origin: _Origin) -> str:
-        """What stands for one mark; nothing, with the reason added, where it cannot be had."""
+        """What stands for one mark; nothing, with the reason added, where it cannot be had.
+
+        For a file that is not there it is its path, so that a value which is nothing else is not found empty as well.
+        """
         file = self._found(path, origin.place)
         if file is None:
-            return ""
+            return path
         if file in origin.files:
             circle = " → ".join(one.name for one in (*origin.files[origin.files.index(file) :], file))
             self.problems.error(Code.CYCLE, f"files include each other in a circle: {circle}", origin.place)

@@ -309,13 +309,15 @@ class _Composer:
                 return
 
     def _enter(self, mapping: Mapping, key: Scalar, value: Node) -> None:
-        """Set a key once: the last of two would silently win elsewhere, and undo what was reviewed."""
+        """Set a key once. Of two single values the later one counts, as in existing files; a part is never lost."""
         if key is _NO_KEY:
             return
         if (first := mapping.entries.get(key.text)) is not None:
             message = f"key {quoted(key.text)} stands here and on line {first.key.line}"
-            self._problems.error(Code.DUPLICATE_KEY, message, key.place, "remove one of them")
-            return
+            if not (isinstance(first.value, Scalar) and isinstance(value, Scalar)):
+                self._problems.error(Code.DUPLICATE_KEY, message, key.place, "remove one of them")
+                return
+            self._problems.warn(Code.DUPLICATE_KEY, f"{message}, and this one counts", key.place, "remove the other")
         mapping.entries[key.text] = Entry(key, value)
 
     def _check_tag(self, event: Any, allowed: frozenset[str]) -> None:

@@ -37,6 +37,7 @@ _ACTIONS: Mapping[str, str] = {
     "user-prompt": "execute",
     "approval-gate": "execute",
     "feedback-collection": "execute",
+    "markdown-to-html": "convert",
 }
 
 _FUNCTIONS: Mapping[str, str] = {
@@ -44,9 +45,10 @@ _FUNCTIONS: Mapping[str, str] = {
     for tool, actions in _ACTIONS.items()
     for action in actions.split()
 } | {
-    # `list` would hide the builtin there.
+    # `list` and `compile` would hide the builtins there.
     "filesystem.list": "orchestrator_worker.tools.filesystem:list_folder",
     "mcp-memory.list": "orchestrator_worker.tools.mcp_memory:list_keys",
+    "pdf-compiler.compile": "orchestrator_worker.tools.pdf_compiler:compile_pdf",
 }
 """By registry name, where the tool is: `module:function`."""
 
