@@ -44,11 +44,14 @@ def _from_list(section: str, node: Sequence, problems: Problems) -> Mapping:
         entries = item.entries if isinstance(item, Mapping) else {}
         if "name" in entries and isinstance(name := entries["name"].value, Scalar):
             rest = {key: entry for key, entry in entries.items() if key != "name"}
-            found.entries[name.text] = Entry(name, Mapping(*item.place, rest))
-        elif len(entries) == 1:
-            found.entries |= entries
-        else:
+            entries = {name.text: Entry(name, Mapping(*item.place, rest))}
+        elif len(entries) != 1 or dialect.INPUT_KEYS & entries.keys():
             problems.error(Code.WRONG_TYPE, "an input in a list must be {name: …, default: …}", item.place)
+            continue
+        for twice in entries.keys() & found.entries.keys():
+            message = f"input {quoted(twice)} stands in the list twice"
+            problems.error(Code.DUPLICATE_KEY, message, item.place, "remove one of them")
+        found.entries |= entries
     return found
 
 
@@ -194,7 +197,7 @@ def _listed(item: Node, problems: Problems) -> tuple[str, Node]:
     name = item.get("name") if isinstance(item, Mapping) else None
     if isinstance(item, Mapping) and isinstance(name, Scalar):
         return name.text, _output(name.text, item, problems)
-    if isinstance(item, Mapping) and len(item.entries) == 1:
+    if isinstance(item, Mapping) and len(item.entries) == 1 and not dialect.OUTPUT_KEYS & item.entries.keys():
         ((key, entry),) = item.entries.items()
         return key, _output(key, entry.value, problems)
     problems.error(Code.WRONG_TYPE, "an output in a list must be {name: …, value: …}", item.place)
