@@ -17,12 +17,15 @@ EXCERPT_CHARACTERS = 2_000
 def generate(_context: ToolContext, parameters: ReportParameters) -> ToolResult:
     """Set a report: `{markdown, word_count, timestamp, title}`; a section that there is nothing for is left out.
 
+    Existing pipelines read the text as `content` too.
+
     `timestamp` is the time of the report, ISO 8601 in UTC; `word_count` counts what blanks part.
     """
     timestamp = datetime.now(UTC).isoformat(timespec="seconds")
     markdown = "\n\n".join(part for part in _parts(parameters, timestamp) if part) + "\n"
     output = {
         "markdown": markdown,
+        "content": markdown,
         "word_count": len(markdown.split()),
         "timestamp": timestamp,
         "title": parameters.title,

@@ -223,7 +223,7 @@ class TestRequiresModel:
         [
             ("gpt-5", "wrong-type", "name a model with model:"),
             ("{min_size: big}", "wrong-type", "min_size_billions"),
-            ("{expertise: expert}", "wrong-value", "write one of low, medium, high, very-high"),
+            ("{expertise: wizard}", "wrong-value", "write one of low, medium, high, very-high"),
         ],
     )
     def test_what_cannot_be_read(self, written: str, code: str, words: str) -> None:

@@ -38,6 +38,7 @@ def test_a_report_of_everything():
         "## Recommendations\n\nSwim.\n"
     )
     assert made["title"] == "On rivers"
+    assert made["content"] == made["markdown"]
     assert made["word_count"] == len(made["markdown"].split())
     assert datetime.fromisoformat(made["timestamp"]).utcoffset() is not None
 
