@@ -151,7 +151,7 @@ class Executor:
             return Turn(claim.memo, sight.questions(), NOTHING_SENT, "auto")
         if call is None:
             return Skip("its condition is false")
-        check_allowed(attempt.graph.plan, call)
+        check_allowed(attempt.run, attempt.graph.plan, call)
         return _with_answers(self._performed(attempt, claim, replace(call, on_call=calling)), sight, call)
 
     def _performed(self, attempt: Attempt, claim: Claim, call: Call) -> Want:

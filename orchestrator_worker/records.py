@@ -30,6 +30,8 @@ class OpenRun:
     """Runs above it."""
     above: str = ""
     """The first of them; empty for a run that a client submitted."""
+    allow_tools: tuple[str, ...] | None = None
+    """Patterns of the tools that it may use, beside its plan's."""
 
     @property
     def root(self) -> str:

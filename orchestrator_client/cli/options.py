@@ -80,6 +80,14 @@ _SUBMISSION = (
         show_default=True,
         help="What a call meets that the budget does not pay for.",
     ),
+    click.option(
+        "--allow-tool",
+        "allow_tools",
+        metavar="PATTERN",
+        multiple=True,
+        callback=lambda _context, _parameter, patterns: patterns or None,
+        help="Of the tools that the file allows, allow such alone; may be repeated.",
+    ),
 )
 
 

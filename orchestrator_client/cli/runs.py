@@ -168,6 +168,8 @@ def _show(document: RunDocument, values: bool, below: list[str]) -> None:
 
     screen = console()
     screen.print(f"run {printable(document.execution_id)} of {printable(document.pipeline_id)}", soft_wrap=True)
+    if document.allow_tools is not None:
+        screen.print(f"tools allowed: {printable(', '.join(document.allow_tools) or 'none')}", soft_wrap=True)
     print_whole(screen, step_table(rows_of(document)))
     for step in document.steps.values():
         if values and step.value is not None:

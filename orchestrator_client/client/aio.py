@@ -190,6 +190,7 @@ class AsyncClient:
         stream_text: bool = False,
         answers: Mapping[str, Json] | None = None,
         answer_defaults: bool = False,
+        allow_tools: Sequence[str] | None = None,
     ) -> AsyncRun:
         """As `Client.submit`."""
         run = await asyncio.to_thread(
@@ -204,6 +205,7 @@ class AsyncClient:
             stream_text=stream_text,
             answers=answers,
             answer_defaults=answer_defaults,
+            allow_tools=allow_tools,
         )
         return AsyncRun(run)
 

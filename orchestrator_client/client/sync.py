@@ -69,6 +69,7 @@ class Client:
         stream_text: bool = False,
         answers: Mapping[str, Json] | None = None,
         answer_defaults: bool = False,
+        allow_tools: Sequence[str] | None = None,
     ) -> Run:
         """Record a run, and tell the fleet. Once this returns, the run will come to an end, whatever dies meanwhile.
 
@@ -76,7 +77,8 @@ class Client:
         models may cost `budget_usd`, and a call that this does not pay for meets `on_breach`: `fail`, `pause` or
         `cheaper`. `stream_text` has models' text streamed from the first call on. `answers` are those to what its
         steps will ask, by step (`ask#2`: to its second question), so that nobody need be there; with
-        `answer_defaults`, a question that has a default is answered with it.
+        `answer_defaults`, a question that has a default is answered with it. `allow_tools` are patterns of the tools
+        that this run and those that it starts may use, of those that their plans allow.
 
         Raises:
             PlanInvalid: the pipeline cannot run.
@@ -94,6 +96,7 @@ class Client:
             budget=run_budget(budget_usd, on_breach),
             deltas=stream_text,
             answers=told(plan, answers or {}, answer_defaults),
+            allow_tools=None if allow_tools is None else tuple(allow_tools),
             idempotency_key=idempotency_key,
         )
         if self._fleet is not None:

@@ -165,6 +165,8 @@ class Submission(Record):
     """Whether its models' text is streamed."""
     answers: GivenAnswers = NOTHING_TOLD
     """What it need not ask."""
+    allow_tools: tuple[str, ...] | None = None
+    """Patterns of the tools that it may use, of those that its plan allows; None: all of them."""
     parent: Parent | None = None
     idempotency_key: str | None = None
 
@@ -180,6 +182,8 @@ class RunRecord(Record):
     tags: tuple[str, ...] = ()
     tenant: str = ""
     budget: RunBudget | None = None
+    allow_tools: tuple[str, ...] | None = None
+    """See `Submission`."""
     steps: int = 0
     """Steps of the plan."""
     failed: int = 0
@@ -207,7 +211,7 @@ class RunRecord(Record):
     def from_hash(cls, run: str, stored: Mapping[str, str]) -> RunRecord:
         """From the store's hash, whose values are text."""
         parsed: dict[str, Any] = {key: value for key, value in stored.items() if value != ""}
-        for key in ("tags", "error", "outputs", "budget"):
+        for key in ("tags", "error", "outputs", "budget", "allow_tools"):
             if key in parsed:
                 parsed[key] = json.loads(parsed[key])
         return cls.model_validate({**parsed, "run": run})
@@ -282,6 +286,8 @@ class RunDocument(Record):
     error: str | None = None
     error_type: str | None = None
     usage: Usage = NO_USAGE
+    allow_tools: tuple[str, ...] | None = None
+    """Patterns of the tools that this run may use, of those that its plan allows; None: all of them."""
 
     @classmethod
     def build(
@@ -316,6 +322,7 @@ class RunDocument(Record):
             error=record.error.message if record.error else None,
             error_type=record.error.type if record.error else None,
             usage=sum(usages, NO_USAGE),
+            allow_tools=record.allow_tools,
         )
 
 

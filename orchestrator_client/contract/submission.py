@@ -34,7 +34,8 @@ def submit_command(submission: Submission, ttl_seconds: int) -> Command:
     inputs = _inputs_json(submission.inputs)
     keys, plan = names.RunKeys(submission.run), submission.plan
     answers = submission.answers.model_dump_json() if submission.answers != NOTHING_TOLD else ""
-    told = f"\n{answers}" if answers else ""
+    allowed = "" if submission.allow_tools is None else json.dumps(submission.allow_tools)
+    told = "".join(f"\n{part}" for part in (answers, allowed) if part)
     digest = hashlib.sha256(f"{plan.hash}\n{inputs}{told}".encode()).hexdigest()
     return Command(
         keys=[keys.record, keys.plan, keys.events, names.RUNS, names.TIMETABLE],
@@ -54,6 +55,7 @@ def submit_command(submission: Submission, ttl_seconds: int) -> Command:
             "1" if submission.deltas else "",
             answers,
             *((p.run, p.instance, p.attempt, p.depth, p.root) if (p := submission.parent) else ("", "", 0, 0, "")),
+            allowed,
         ],
     )
 

@@ -1,4 +1,4 @@
-"""The tools that a plan allows: asked before anything of a step is done."""
+"""The tools that a plan and a run allow: asked before anything of a step is done."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from collections.abc import Iterator
 from orchestrator_client.contract.catalog.patterns import fits
 from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_client.contract.plan import Plan, StepKind
+from orchestrator_worker.records import OpenRun
 from orchestrator_worker.steps.base import Call
 from orchestrator_worker.steps.offers import registry_name
 
 
-def check_allowed(plan: Plan, call: Call) -> None:
-    """Refuse what the plan's `allow_tools` leaves out: the tool of a step, or one that a model is to be offered.
+def check_allowed(run: OpenRun, plan: Plan, call: Call) -> None:
+    """Refuse what one of both leaves out: the tool of a step, or one that a model is to be offered.
 
     Raises:
         ParametersInvalid: it is left out.
     """
-    if plan.allow_tools is None:
-        return
-    for uses in _used_by(call):
-        if not fits(uses, plan.allow_tools):
-            allowed = ", ".join(plan.allow_tools) or "none"
-            raise ParametersInvalid(f"tool '{uses}' is not one that the plan allows; its allow_tools: {allowed}")
+    for who, patterns in (("plan", plan.allow_tools), ("run", run.allow_tools)):
+        if patterns is None:
+            continue
+        for uses in _used_by(call):
+            if not fits(uses, patterns):
+                allowed = ", ".join(patterns) or "none"
+                raise ParametersInvalid(f"tool '{uses}' is not one that the {who} allows; its allow_tools: {allowed}")
 
 
 def _used_by(call: Call) -> Iterator[str]:

@@ -92,6 +92,7 @@ def _descend(
         tenant=run.tenant,
         budget=run.budget,
         answers=run.answers,
+        allow_tools=run.allow_tools,
         parent=Parent(run=run.run, instance=call.instance, attempt=call.attempt, depth=run.depth + 1, root=run.root),
     )
     if not parameters.wait_for_completion:

@@ -22,12 +22,9 @@ class Reads(Part):
 
     def open_run(self, run: str) -> OpenRun:
         """The unchanging part of a run's record."""
-        key, fields = (
-            names.RunKeys(run).record,
-            ["plan_hash", "inputs", "submitted_ms", "tags", "tenant", "budget", "answers", "depth", "root"],
-        )
-        plan_hash, inputs, submitted, tags, tenant, budget, answers, depth, root = self._on.patiently(
-            lambda: self._on.redis.hmget(key, fields)
+        fields = ["plan_hash", "inputs", "submitted_ms", "tags", "tenant", "budget", "answers", "depth", "root"]
+        plan_hash, inputs, submitted, tags, tenant, budget, answers, depth, root, allowed = self._on.patiently(
+            lambda: self._on.redis.hmget(names.RunKeys(run).record, [*fields, "allow_tools"])
         )
         if plan_hash is None:
             raise RunNotFound(run)
@@ -42,6 +39,7 @@ class Reads(Part):
             GivenAnswers.model_validate_json(answers) if answers else NOTHING_TOLD,
             int(depth or 0),
             text(root or b""),
+            tuple(json.loads(allowed)) if allowed else None,
         )
 
     def plan(self, run: str) -> Plan:

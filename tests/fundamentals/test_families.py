@@ -40,7 +40,13 @@ def parked_parent(fleet: InProcessFleet, plan: Plan, **options: Any) -> Any:
 
 def test_the_step_leaves_what_its_pipeline_gave(fleet: InProcessFleet) -> None:
     step = child_step("sub", "leaf", inputs={"who": "ada"}, output_mapping={"said": "said"})
-    run = start(fleet, family(step, SAID, leaf=LEAF, outputs={"said": "{{ said.result }}"}), tags=("t",), tenant="acme")
+    run = start(
+        fleet,
+        family(step, SAID, leaf=LEAF, outputs={"said": "{{ said.result }}"}),
+        tags=("t",),
+        tenant="acme",
+        allow_tools=["*"],
+    )
     drive(fleet)
     document, [child] = run.document(), run.children()
     assert (document.status, document.outputs) == ("completed", {"said": "hello ada"})
@@ -48,6 +54,7 @@ def test_the_step_leaves_what_its_pipeline_gave(fleet: InProcessFleet) -> None:
     assert (result["outputs"], result["steps_executed"], result["recursion_depth"]) == ({"said": "hello ada"}, 1, 1)
     assert (result["run"], child.parent, child.parent_instance) == (child.run, run.id, "sub")
     assert (child.tags, child.tenant, child.root, child.depth) == (("t",), "acme", run.id, 1)
+    assert child.allow_tools == ("*",)
     assert document.steps["sub"].retries == 0
     assert fleet.client.run(child.run).document().steps["hello"].success
     assert_keys_have_ttl(fleet.redis)

@@ -101,7 +101,7 @@ def test_the_command_names_what_the_script_takes() -> None:
 def test_the_command_ends_with_whose_money_it_is_who_reads_along_and_what_is_answered(
     fields: dict[str, Any], last: list[str]
 ) -> None:
-    assert submit_command(submission(**fields), 60).args[-9:-5] == last
+    assert submit_command(submission(**fields), 60).args[-10:-6] == last
 
 
 def digest(**fields: Any) -> str | int | bytes:
@@ -113,6 +113,7 @@ def test_the_digest_tells_submissions_apart_by_plan_inputs_and_answers_only() ->
     assert digest(inputs={"b": 2, "a": 1}, run="r_2", tags=("x",)) == same
     assert digest(inputs={"a": 1, "b": 3}) != same
     assert digest(inputs={"a": 1, "b": 2}, answers=GivenAnswers(values={"s": 1})) != same
+    assert len({digest(allow_tools=allowed) for allowed in (None, (), ("http",))}) == 3
     assert digest(inputs={"a": 1, "b": 2}, plan=Plan(id=PLAN.id, version="2", steps=PLAN.steps)) != same
 
 

@@ -5,6 +5,7 @@
 --      8 tags (JSON)  9 number of steps  10 look again after (ms)  11 tenant  12 budget (JSON, or empty)
 --      13 models' text is streamed (1, or empty)  14 answers to questions (JSON, or empty)
 --      15 the run whose step starts it (empty: none)  16 that instance  17 its attempt  18 runs above it  19 the first of them
+--      20 patterns of the tools that it may use (JSON; empty: all that its plan allows)
 -- Reply: 1 recorded · 0 was recorded before, the same · -1 was recorded before, with another digest
 --      · -2 the attempt that starts it is not under way any more, or its run takes no more steps
 local ttl_s = ARGV[1]
@@ -26,7 +27,7 @@ local now = now_ms()
 redis.call('HSET', KEYS[1], 'digest', ARGV[3], 'pipeline', ARGV[4], 'plan_hash', ARGV[5], 'inputs', ARGV[7],
   'tags', ARGV[8], 'steps', ARGV[9], 'state', 'submitted', 'wish', 'run', 'open', 0, 'failed', 0, 'halt', '',
   'submitted_ms', now, 'tenant', ARGV[11], 'budget', ARGV[12], 'deltas', ARGV[13], 'answers', ARGV[14],
-  'parent', parent, 'parent_instance', starter, 'depth', ARGV[18], 'root', ARGV[19])
+  'parent', parent, 'parent_instance', starter, 'depth', ARGV[18], 'root', ARGV[19], 'allow_tools', ARGV[20])
 redis.call('EXPIRE', KEYS[1], ttl_s)
 redis.call('SET', KEYS[2], ARGV[6], 'EX', ttl_s)
 event(KEYS[3], ttl_s, 'run_submitted', now, '', 0, '{"steps":' .. ARGV[9] .. '}')
