@@ -63,6 +63,8 @@ class Code(StrEnum):
     """A tool that the plan itself does not allow."""
     NO_EFFECT = "no-effect"
     """Warning: a key that is understood and ignored."""
+    WATCHED = "watched"
+    """Warning: a step says nothing of its failure, and another asks for it: the run goes on."""
     TWO_SPELLINGS = "two-spellings"
     """Warning: two keys say the same; the message names the one that is used."""
     WRONG_TYPE = "wrong-type"

@@ -23,6 +23,7 @@ from orchestrator_client.loader import (
     policy,
     recovery,
     secrets,
+    siblings,
     tags,
     uses,
 )
@@ -94,29 +95,22 @@ def read_all(
 
     `in_order`: each waits for the one before it.
     """
-    found: dict[str, _Found] = {}
+    found, silent = dict[str, _Found](), dict[str, Place]()
     for node in nodes:
         if (one := _found(node, scope, defaults, problems)) is not None:
             found.setdefault(one.step.id, one)
+            if isinstance(node, Mapping) and siblings.POLICIES.isdisjoint(node.entries):
+                silent.setdefault(one.step.id, node.place)
     steps = [one.step for one in found.values()]
     if in_order:
-        steps = steps[:1] + [_behind(before, step) for before, step in pairwise(steps)]
+        steps = steps[:1] + [siblings.behind(before, step) for before, step in pairwise(steps)]
     wishes = [wish for one in found.values() for wish in one.wishes]
     led_to = {wish.target for wish in wishes}
-    steps = [_on_call(step) if step.id in scope.handlers - led_to else step for step in steps]
+    steps = [siblings.on_call(step) if step.id in scope.handlers - led_to else step for step in steps]
+    steps = siblings.watched(steps, {} if defaults.handlers else silent, problems)
     waits = dict.fromkeys(name for one in found.values() for name in one.waits)
     reads = dict.fromkeys(name for one in found.values() for name in one.reads)
     return Level(jumps.compiled(tuple(steps), wishes, problems), list(waits), list(reads))
-
-
-def _behind(before: Step, step: Step) -> Step:
-    """A step that comes after the one before it in the file."""
-    return step.model_copy(update={"after": tuple(dict.fromkeys([*step.after, before.id]))})
-
-
-def _on_call(step: Step) -> Step:
-    """A step that runs only where another one's failure leads to it."""
-    return step.model_copy(update={"on_call": True})
 
 
 def _found(node: Node, scope: Scope, defaults: Defaults, problems: Problems) -> _Found | None:
