@@ -267,7 +267,7 @@ class Verbs(Values):
         keys = names.RunKeys(run)
         reply = self._on.run(
             "ask",
-            [keys.record, keys.instances, names.TIMETABLE, keys.memos, growth_key],
+            [keys.record, keys.instances, keys.memos, growth_key],
             [
                 self._on.ttl_seconds,
                 run,
