@@ -58,8 +58,8 @@ TEXT = [
 ]
 
 VALUES = [
-    ("a duplicate key", GOOD + "inputs: {}\ninputs: {}\n", "duplicate-key", 4, "stands here and on line 3"),
-    ("a duplicate key in a step", "steps:\n- {id: a, retry: 1, retry: {}}\n", "duplicate-key", 2, "'retry'"),
+    ("a duplicate key", GOOD + "name: a\nname: b\n", "duplicate-key", 4, "stands here and on line 3"),
+    ("a duplicate key in a step", "steps:\n- {id: a, id: b}\n", "duplicate-key", 2, "'id'"),
     (
         "a Python tag",
         "name: !!python/object/apply:os.system [date]\n" + GOOD,

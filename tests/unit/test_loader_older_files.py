@@ -10,14 +10,15 @@ from tests.unit.loading import TERMINAL, codes, plan_of, step_of
 
 
 class TestKeysThatStandTwice:
-    def test_the_later_of_two_values_counts(self) -> None:
-        loaded = loads("name: a\nname: b\nsteps: [{id: x, action: generate, parameters: {prompt: p, prompt: q}}]")
-        assert (loaded.plan.name, loaded.plan.steps[0].parameters["prompt"]) == ("b", "q")
-        assert codes(loaded) == ["duplicate-key"] * 2
-        assert "on line 1, and this one counts" in loaded.warnings[0].message
+    def test_the_later_of_two_questions_to_a_model_counts(self) -> None:
+        asked = "steps:\n- id: x\n  action: generate\n  parameters:\n    prompt: p\n    model: <AUTO>a</AUTO>\n"
+        loaded = loads(asked + '    model: <AUTO task="code">a</AUTO>\n')
+        assert loaded.plan.steps[0].parameters["selection"]["task"] == "code"
+        assert codes(loaded) == ["duplicate-key"]
+        assert "on line 6, and this one counts" in loaded.warnings[0].message
 
-    @pytest.mark.parametrize("keys", ["inputs: {n: 1}\ninputs: 3", "inputs: 3\ninputs: {n: 1}"])
-    def test_a_part_is_never_lost(self, keys: str) -> None:
+    @pytest.mark.parametrize("keys", ["inputs: {n: 1}\ninputs: 3", "inputs: 3\ninputs: {n: 1}", "inputs: 3\ninputs: 3"])
+    def test_anything_else_is_refused(self, keys: str) -> None:
         with pytest.raises(PlanInvalid, match="'inputs' stands here and on line"):
             loads(f"{keys}\nsteps: [{{id: x, {TERMINAL}}}]")
 

@@ -309,12 +309,12 @@ class _Composer:
                 return
 
     def _enter(self, mapping: Mapping, key: Scalar, value: Node) -> None:
-        """Set a key once. Of two single values the later one counts, as in existing files; a part is never lost."""
+        """Set a key once. Only of two questions to a model does the later one count: existing files refine them so."""
         if key is _NO_KEY:
             return
         if (first := mapping.entries.get(key.text)) is not None:
             message = f"key {quoted(key.text)} stands here and on line {first.key.line}"
-            if not (isinstance(first.value, Scalar) and isinstance(value, Scalar)):
+            if not (_is_asked(first.value) and _is_asked(value)):
                 self._problems.error(Code.DUPLICATE_KEY, message, key.place, "remove one of them")
                 return
             self._problems.warn(Code.DUPLICATE_KEY, f"{message}, and this one counts", key.place, "remove the other")
@@ -338,3 +338,8 @@ class _Composer:
 def _place(event: Any) -> Place:
     """Where an event starts; the parser counts from 0."""
     return Place(event.start_mark.line + 1, event.start_mark.column + 1)
+
+
+def _is_asked(node: Node) -> bool:
+    """Whether a value is left to a model."""
+    return isinstance(node, Scalar) and node.text.lstrip().startswith("<AUTO")
