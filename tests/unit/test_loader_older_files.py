@@ -10,16 +10,22 @@ from tests.unit.loading import TERMINAL, codes, plan_of, step_of
 
 
 class TestKeysThatStandTwice:
-    def test_the_later_of_two_questions_to_a_model_counts(self) -> None:
-        asked = "steps:\n- id: x\n  action: generate\n  parameters:\n    prompt: p\n    model: <AUTO>a</AUTO>\n"
-        loaded = loads(asked + '    model: <AUTO task="code">a</AUTO>\n')
-        assert loaded.plan.steps[0].parameters["selection"]["task"] == "code"
+    def test_the_later_of_two_parameters_counts(self) -> None:
+        loaded = loads("steps:\n- id: x\n  action: generate\n  parameters:\n    prompt: p\n    prompt: q\n")
+        assert loaded.plan.steps[0].parameters["prompt"] == "q"
         assert codes(loaded) == ["duplicate-key"]
-        assert "on line 6, and this one counts" in loaded.warnings[0].message
+        assert "on line 5, and this one counts" in loaded.warnings[0].message
 
-    @pytest.mark.parametrize("keys", ["inputs: {n: 1}\ninputs: 3", "inputs: 3\ninputs: {n: 1}", "inputs: 3\ninputs: 3"])
+    def test_a_parameter_that_is_a_mapping_is_never_lost(self) -> None:
+        with pytest.raises(PlanInvalid, match="'env' stands here and on line"):
+            loads("steps: [{id: x, tool: terminal, parameters: {command: date, env: {A: a}, env: {B: b}}}]")
+
+    @pytest.mark.parametrize(
+        "keys",
+        ["inputs: {n: 1}\ninputs: 3", "inputs: 3\ninputs: {n: 1}", "inputs: 3\ninputs: 3", "parameters: {n: 1, n: 2}"],
+    )
     def test_anything_else_is_refused(self, keys: str) -> None:
-        with pytest.raises(PlanInvalid, match="'inputs' stands here and on line"):
+        with pytest.raises(PlanInvalid, match=r"'(inputs|n)' stands here and on line"):
             loads(f"{keys}\nsteps: [{{id: x, {TERMINAL}}}]")
 
 

@@ -309,16 +309,23 @@ class _Composer:
                 return
 
     def _enter(self, mapping: Mapping, key: Scalar, value: Node) -> None:
-        """Set a key once. Only of two questions to a model does the later one count: existing files refine them so."""
+        """Set a key once. Only of a step's parameters does the later of two values count: existing files have such."""
         if key is _NO_KEY:
             return
         if (first := mapping.entries.get(key.text)) is not None:
             message = f"key {quoted(key.text)} stands here and on line {first.key.line}"
-            if not (_is_asked(first.value) and _is_asked(value)):
+            of_one_kind = isinstance(first.value, Scalar) and isinstance(value, Scalar)
+            if not (of_one_kind and self._are_parameters(mapping)):
                 self._problems.error(Code.DUPLICATE_KEY, message, key.place, "remove one of them")
                 return
             self._problems.warn(Code.DUPLICATE_KEY, f"{message}, and this one counts", key.place, "remove the other")
         mapping.entries[key.text] = Entry(key, value)
+
+    def _are_parameters(self, mapping: Mapping) -> bool:
+        """Whether the innermost open mapping is a step's `parameters`; those at the top declare inputs."""
+        outer = self._open[-2].node if len(self._open) > 2 else None
+        entry = outer.entries.get("parameters") if isinstance(outer, Mapping) else None
+        return entry is not None and entry.value is mapping
 
     def _check_tag(self, event: Any, allowed: frozenset[str]) -> None:
         """Refuse tags that build anything but JSON."""
@@ -338,8 +345,3 @@ class _Composer:
 def _place(event: Any) -> Place:
     """Where an event starts; the parser counts from 0."""
     return Place(event.start_mark.line + 1, event.start_mark.column + 1)
-
-
-def _is_asked(node: Node) -> bool:
-    """Whether a value is left to a model."""
-    return isinstance(node, Scalar) and node.text.lstrip().startswith("<AUTO")
