@@ -59,7 +59,9 @@ def test_a_worker_that_is_killed_while_its_pipeline_runs_costs_nothing(fleet: Sh
           - id: sub
             tool: pipeline-executor
             parameters:
-              pipeline: {id: inner, steps: [{id: held, tool: terminal, parameters: {command: "sh gate.sh"}}]}
+              pipeline:
+                id: inner
+                steps: [{id: held, tool: terminal, on_lost: retry, parameters: {command: "sh gate.sh"}}]
         outputs: {run: "{{ sub.run }}"}
     """)
     run = fleet.run("submit", plan).out.strip()
