@@ -104,7 +104,7 @@ class TestSelection:
         "given",
         [
             {"strategy": "cheapest"},
-            {"expertise": "expert"},
+            {"expertise": "wizard"},
             {"min_size_billions": "big"},
             {"min_size_billions": 0},
             {"context_tokens": -1},
