@@ -22,11 +22,22 @@ def read_inputs(declared: Mapping[str, Input], context: Path | None, pairs: Iter
         click.BadParameter: the file is no JSON object, or a pair has no `=`.
     """
     given = _read_context(context) if context is not None else {}
+    texts = texts_of(pairs, "key=value", "-i")
+    return given | {name: value_of(text, declared.get(name)) for name, text in texts.items()}
+
+
+def texts_of(pairs: Iterable[str], form: str, option: str | None = None) -> dict[str, str]:
+    """What pairs of `form` give, as text; the last of two of one name.
+
+    Raises:
+        click.BadParameter: a pair has no `=`, or no name; `option` is where it was given, if click cannot tell.
+    """
+    given = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name:
-            raise click.BadParameter(f"expected key=value, found '{printable(pair)}'", param_hint="-i")
-        given[name] = value_of(text, declared.get(name))
+            raise click.BadParameter(f"expected {form}, found '{printable(pair)}'", param_hint=option)
+        given[name] = text
     return given
 
 

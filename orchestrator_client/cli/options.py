@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orchestrator_client.cli.inputs import texts_of
 from orchestrator_client.cli.show.text import printable
 
 if TYPE_CHECKING:
@@ -49,13 +50,7 @@ def as_answers(_context: click.Context, _parameter: click.Parameter, pairs: tupl
     Raises:
         click.BadParameter: a pair has no `=`.
     """
-    answers = {}
-    for pair in pairs:
-        step, equals, text = pair.partition("=")
-        if not equals or not step:
-            raise click.BadParameter(f"expected step=value, found '{printable(pair)}'")
-        answers[step] = text
-    return answers
+    return texts_of(pairs, "step=value")
 
 
 _SUBMISSION = (

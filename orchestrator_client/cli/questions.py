@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator_client.cli.inputs import value_of
+from orchestrator_client.cli.inputs import texts_of, value_of
 from orchestrator_client.cli.options import as_json_option, client_of, redis_option, run_argument
 from orchestrator_client.cli.show.text import json_text, one_line, printable, shown
 
@@ -58,7 +58,11 @@ def answer(run_id: str, step: str, value: str | None, pairs: tuple[str, ...], by
         raise click.UsageError("give either a VALUE, or -i FIELD=VALUE for each field of a form")
     with client_of(url) as client:
         run = client.run(run_id)
-        given = _fields(pairs) if pairs else _typed(str(value), next(_of_step(run.questions(), step), None))
+        given = (
+            texts_of(pairs, "field=value", "-i")
+            if pairs
+            else _typed(str(value), next(_of_step(run.questions(), step), None))
+        )
         asked = run.answer(step, given, by)
     _confirm(asked)
 
@@ -123,21 +127,6 @@ def _typed(text: str, asked: AskedQuestion | None) -> Any:
     """The value that `text` spells; of which type, the question says, if it says anything."""
     field = asked.question.value if asked else None
     return value_of(text, None) if field is not None and field.type == "any" else text
-
-
-def _fields(pairs: tuple[str, ...]) -> dict[str, str]:
-    """The fields of a form, as text.
-
-    Raises:
-        click.BadParameter: a pair has no `=`.
-    """
-    form = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise click.BadParameter(f"expected field=value, found '{printable(pair)}'", param_hint="-i")
-        form[name] = text
-    return form
 
 
 def _confirm(asked: AskedQuestion) -> None:

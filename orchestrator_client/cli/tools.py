@@ -13,6 +13,7 @@ import click
 
 from orchestrator_client.cli.faults import ExitCode, Fault
 from orchestrator_client.cli.fleet import require
+from orchestrator_client.cli.inputs import texts_of
 from orchestrator_client.cli.options import json_option
 from orchestrator_client.cli.show.text import json_text, one_line, printable, seconds
 
@@ -107,7 +108,11 @@ def call_tool(name: str, pairs: tuple[str, ...], timeout: float | None, folder: 
     orchestrator tools call filesystem.read -p path=README.md
     orchestrator tools call python:statistics:mean -p data='[1, 2, 6]' -o json
     """
-    asked = {"parameters": _parameters(pairs), "folder": str(folder.absolute()), "timeout_seconds": timeout}
+    asked = {
+        "parameters": texts_of(pairs, "key=value", "-p"),
+        "folder": str(folder.absolute()),
+        "timeout_seconds": timeout,
+    }
     result = _ask("call", name, asked)
     if output:
         click.echo(json_text(result))
@@ -115,21 +120,6 @@ def call_tool(name: str, pairs: tuple[str, ...], timeout: float | None, folder: 
         _print(result)
     if not result["success"]:
         raise Fault("" if output else f"error: {result['error'] or 'the tool failed'}", ExitCode.RUN_FAILED)
-
-
-def _parameters(pairs: Iterable[str]) -> dict[str, str]:
-    """The pairs; the last of two of one name is used.
-
-    Raises:
-        click.BadParameter: one has no `=`.
-    """
-    given = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise click.BadParameter(f"expected key=value, found '{printable(pair)}'", param_hint="-p")
-        given[name] = text
-    return given
 
 
 def _print(result: Mapping[str, Any]) -> None:
