@@ -67,7 +67,9 @@ class TestPdf:
     def test_without_a_font_for_them_letters_are_replaced_and_named(
         self, context: ToolContext, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+        find = importlib.util.find_spec
+        without_fonts = lambda name, *package: None if name == "matplotlib" else find(name, *package)  # noqa: E731
+        monkeypatch.setattr(importlib.util, "find_spec", without_fonts)
         result = done("pdf-compiler.compile", context, markdown="naïve ☃", output_path="a.pdf")
         assert [("☃" in warning, "ï" in warning) for warning in result.warnings] == [(True, False)]
         assert "naïve ?".encode("latin-1") in streams(context.folder / "a.pdf")
