@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 import socket
 import struct
@@ -47,7 +48,9 @@ class _Link:
     """One connection: the client's socket, the server's, and what is under way between them."""
 
     def __init__(self, client: socket.socket, server: socket.socket, proxy: FaultProxy) -> None:
-        self._proxy = proxy
+        self._proxy, self.server = proxy, server
+        client.setblocking(False)
+        server.setblocking(False)
         self._sockets = {Way.TO_SERVER: (client, server), Way.TO_CLIENT: (server, client)}
         self.forgotten = False
         """Nothing of it is carried ever again, and neither end is told."""
@@ -59,8 +62,6 @@ class _Link:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         finally:
             await _cancel(tasks)
-            # Only now: the loop must not watch a number that the next connection may have.
-            self.close()
 
     async def _carry(self, way: Way) -> None:
         """Read, hold for as long as the network is slow, and write, in order; then pass the end on."""
@@ -211,25 +212,27 @@ class FaultProxy:
     async def _accept(self) -> None:
         while True:
             client, _ = await self._loop.sock_accept(self._listener)
-            client.setblocking(False)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            task = self._loop.create_task(self._connect(client))
-            task.add_done_callback(lambda task: task.cancelled() or task.exception())
+            family = socket.AF_UNIX if isinstance(self._upstream, Path) else socket.AF_INET
+            link = _Link(client, socket.socket(family, socket.SOCK_STREAM), self)
+            self._links[link] = task = self._loop.create_task(self._serve(link))
+            # Closed only once nothing watches it: its number may be the next connection's.
+            task.add_done_callback(functools.partial(self._forget, link))
 
-    async def _connect(self, client: socket.socket) -> None:
+    def _forget(self, link: _Link, _: asyncio.Task[None]) -> None:
+        del self._links[link]
+        link.close()
+
+    async def _serve(self, link: _Link) -> None:
         await self._open.wait()
-        is_path = isinstance(self._upstream, Path)
-        server = socket.socket(socket.AF_UNIX if is_path else socket.AF_INET, socket.SOCK_STREAM)
-        server.setblocking(False)
-        link = _Link(client, server, self)
-        try:
-            await self._loop.sock_connect(server, str(self._upstream) if is_path else self._upstream)
-        except OSError:
-            link.prepare_reset()
-            link.close()
-            return
-        self._links[link] = task = self._loop.create_task(link.carry())
-        task.add_done_callback(lambda _: self._links.pop(link, None))
+        with contextlib.suppress(OSError):
+            upstream = str(self._upstream) if isinstance(self._upstream, Path) else self._upstream
+            try:
+                await self._loop.sock_connect(link.server, upstream)
+            except OSError:
+                link.prepare_reset()
+                return
+            await link.carry()
 
     def _spoilt(self, way: Way, chunk: bytes) -> bytes:
         """The chunk as it arrives."""
