@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import re
 import secrets
 from collections.abc import Callable, Mapping
 
+from orchestrator_client.actor import user
 from orchestrator_client.announce import Announcer
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import InputsInvalid, NoQuestion
 from orchestrator_client.contract.message import Hint
 from orchestrator_client.contract.plan import Json, Plan
-from orchestrator_client.contract.question import Answer, AskedQuestion, GivenAnswers, Question
+from orchestrator_client.contract.question import Answer, AskedQuestion, GivenAnswers, Question, QuestionKind
 from orchestrator_client.contract.run import InstanceState, asked_for
 from orchestrator_client.store import Stores
 from orchestrator_client.store.questions import Answered
@@ -52,11 +52,11 @@ class Questions:
         asked = next((each for each in self._stores.questions.questions([run]) if each.instance == step), None)
         if asked is None:
             raise self._nothing_asked(run, step)
-        by = by or _caller()
+        by = by or user()
         checked = _checked(asked, value, by)
         event = json.dumps({"number": asked.number, "by": by})
         answer = Answer(value=checked, by=by, token=secrets.token_hex(8))
-        answered = self._stores.questions.answer(asked, answer, event)
+        answered = self._stores.questions.answer(asked, answer, event, _audited(asked, answer))
         if answered.verdict != "answered":
             raise NoQuestion(run, step, _refusal(answered))
         if answered.attempt:
@@ -119,6 +119,15 @@ def _checked(asked: AskedQuestion, value: Callable[[Question], Json], by: str) -
     return checked
 
 
+def _audited(asked: AskedQuestion, answer: Answer) -> str:
+    """What the audit log says of an answer: of an approval what was decided, and of no other what it was."""
+    said: dict[str, Json] = {"step": asked.instance, "number": asked.number, "by": answer.by}
+    if asked.question.kind is QuestionKind.APPROVAL and isinstance(answer.value, dict):
+        action = answer.value.get("action")
+        said |= {"action": action, "approved": asked.question.approves(action)}
+    return json.dumps(said)
+
+
 def _refusal(answered: Answered) -> str:
     """Why an answer was not recorded."""
     match answered.verdict:
@@ -131,11 +140,3 @@ def _refusal(answered: Answered) -> str:
             return "it has ended, or its run takes no more steps"
         case _:
             return "it asks something else by now; `orchestrator questions` shows what"
-
-
-def _caller() -> str:
-    """The name of whoever runs this process."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"

@@ -51,6 +51,9 @@ from orchestrator_worker.store import Store
 
 logger = logging.getLogger(__name__)
 
+FOREIGN_CANVAS = "a Celery canvas"
+"""Who submits the runs of `run_pipeline`, as the audit log has it: its messages name nobody."""
+
 QUIET_QUEUE_MS = 300_000
 """A ready instance this old is sent again even if its queue is not empty: its message may be lost all the same."""
 
@@ -122,7 +125,8 @@ class Scheduler:
             InputsInvalid: the inputs do not fit the plan.
         """
         plan = Plan.from_json(plan_json)
-        self._store.submit(Submission(run=run_id, plan=plan, inputs=plan.bind(json.loads(inputs_json))))
+        inputs = plan.bind(json.loads(inputs_json))
+        self._store.submit(Submission(run=run_id, plan=plan, inputs=inputs, who=FOREIGN_CANVAS))
         if carried is not None:
             self._store.carry(run_id, carried)
 

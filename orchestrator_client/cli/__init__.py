@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator_client.cli import fleet, follow, limits, money, plans, questions, runs, tools, vars, why
+from orchestrator_client.cli import audit, fleet, follow, limits, money, plans, questions, runs, tools, vars, why
 from orchestrator_client.cli.faults import FaultyGroup
 
 __all__ = ["main"]
@@ -50,6 +50,7 @@ for command in (
     money.cost,
     money.budget,
     money.estimate,
+    audit.audit,
     tools.tools,
     fleet.up,
     fleet.worker,

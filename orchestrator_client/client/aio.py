@@ -16,6 +16,7 @@ from orchestrator_client.client.pipelines import Pipeline
 from orchestrator_client.client.run import Run
 from orchestrator_client.client.sync import Client
 from orchestrator_client.client.variables import LISTED, Variables
+from orchestrator_client.contract.audit import AuditEntry
 from orchestrator_client.contract.event import Event
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.question import AskedQuestion
@@ -167,8 +168,8 @@ class AsyncRun:
 class AsyncClient:
     """`Client` for asyncio: the same methods, awaited."""
 
-    def __init__(self, url: str | None = None) -> None:
-        self._client = Client(url)
+    def __init__(self, url: str | None = None, *, actor: str | None = None) -> None:
+        self._client = Client(url, actor=actor)
 
     @classmethod
     async def local(cls, folder: str | Path = ".") -> AsyncClient:
@@ -222,6 +223,10 @@ class AsyncClient:
     async def questions(self) -> list[AskedQuestion]:
         """As `Client.questions`."""
         return await asyncio.to_thread(self._client.questions)
+
+    async def audit(self, run: str | None = None, *, act: str | None = None, limit: int = 100) -> list[AuditEntry]:
+        """As `Client.audit`."""
+        return await asyncio.to_thread(partial(self._client.audit, run, act=act, limit=limit))
 
     async def limits(self) -> list[GateView]:
         """As `Client.limits`."""

@@ -10,10 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
+from orchestrator_client.actor import actor as process_actor
 from orchestrator_client.announce import Announcer
 from orchestrator_client.budgets import Budgets, BudgetView, checked_tenant, run_budget
 from orchestrator_client.client.pipelines import Pipeline, plan_of
 from orchestrator_client.client.run import Run
+from orchestrator_client.contract.audit import WHO_CHARACTERS, AuditEntry
 from orchestrator_client.contract.errors import InputsInvalid, StoreUnavailable
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.project import load_project
@@ -37,10 +39,11 @@ DEFAULT_URL = "redis://127.0.0.1:6379/0"
 class Client:
     """A connection to a fleet: submits runs and finds them again. Safe to share between threads."""
 
-    def __init__(self, url: str | None = None, *, fleet: LocalFleet | None = None) -> None:
+    def __init__(self, url: str | None = None, *, fleet: LocalFleet | None = None, actor: str | None = None) -> None:
+        """`actor` is who acts, for the audit log; without it what `ORCHESTRATOR_ACTOR` says, else `user@host`."""
         self.url = url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
         self._fleet = fleet
-        self._stores = Stores(self.url)
+        self._stores = Stores(self.url, (actor or process_actor())[:WHO_CHARACTERS])
         self._store = self._stores.runs
         self._announcer = Announcer(self.url)
         self._questions = Questions(self._stores, self._announcer)
@@ -139,6 +142,10 @@ class Client:
                 break
             found += self._questions.standing([r.run for r in page if r.state is RunState.RUNNING])
         return sorted(found, key=lambda asked: asked.asked_ms)
+
+    def audit(self, run: str | None = None, *, act: str | None = None, limit: int = 100) -> list[AuditEntry]:
+        """Who has done what, and when: of one run or of all, newest first. Entries stay for 400 days at most."""
+        return self._stores.audit.entries(run, act, limit)
 
     def limits(self) -> list[GateView]:
         """What is known of every provider's limits: those in force and whose word they are, what is used, who waits."""

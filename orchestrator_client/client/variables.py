@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from orchestrator_client.client.catalogue import Catalogue
@@ -114,7 +112,7 @@ class Variables:
 
     def _set(self, settings: Sequence[Setting], by: str, why: str) -> Sequence[int]:
         """The versions that were made."""
-        by = by or f"{getpass.getuser()}@{socket.gethostname()}"
+        by = by or self._stores.connection.actor
         checked(self._stores.runs.plan(self._run), settings, by, why)
         return self._store.set(self._run, settings, by, why)
 

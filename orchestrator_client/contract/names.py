@@ -78,6 +78,8 @@ SCOPES = "orc:scopes"
 """Set: every scope of which a gate is known."""
 WAKE = "orc:wake"
 """Channel: something on the agenda has become due earlier than whoever reads it believes."""
+AUDIT = "orc:audit"
+"""Stream: who has done what, see `audit.AuditEntry`."""
 CLOCK = "orc:clock"
 """String, only ever set by a test: what the scripts take for the time (ms since 1970)."""
 

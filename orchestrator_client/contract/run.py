@@ -169,6 +169,8 @@ class Submission(Record):
     """Patterns of the tools that it may use, of those that its plan allows; None: all of them."""
     parent: Parent | None = None
     idempotency_key: str | None = None
+    who: str = ""
+    """Who submits it, for the audit log; empty for a step, whose run has that."""
 
 
 class RunRecord(Record):

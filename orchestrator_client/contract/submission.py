@@ -56,8 +56,22 @@ def submit_command(submission: Submission, ttl_seconds: int) -> Command:
             answers,
             *((p.run, p.instance, p.attempt, p.depth, p.root) if (p := submission.parent) else ("", "", 0, 0, "")),
             allowed,
+            submission.who,
+            json.dumps(_audited(submission)),
         ],
     )
+
+
+def _audited(submission: Submission) -> dict[str, Json]:
+    """What the audit log says of a submission: what it was granted, and none of its inputs."""
+    said: dict[str, Json] = {"pipeline": submission.plan.id, "plan": submission.plan.hash}
+    if submission.tenant:
+        said["tenant"] = submission.tenant
+    if submission.budget is not None:
+        said["budget"] = submission.budget.model_dump(mode="json")
+    if submission.allow_tools is not None:
+        said["allow_tools"] = list(submission.allow_tools)
+    return said
 
 
 def accepted(reply: int, submission: Submission) -> bool:

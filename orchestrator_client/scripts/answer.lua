@@ -2,7 +2,7 @@
 -- Record the answer to a question, once, and make the instance that asked ready.
 -- KEYS 1 record (hash)  2 instances (hash)  3 questions (hash)  4 events (stream); orc:timetable (zset)
 -- ARGV 1 ttl (s)  2 run  3 instance  4 number of the question  5 answer (JSON, with a token of its call)  6 event data (JSON)
---      7 look again after (ms)
+--      7 look again after (ms)  8 who  9 what the audit log says of it (JSON)
 -- Reply: {'answered', attempt, queue} its message is now to be sent; attempt 0: it comes back by itself
 --      · {'before', number, `at ms` and JSON of the answer that counts} · {'expired', deadline (ms)}
 --      · {'ended'} the run takes no more steps, or the instance has ended · {'none'} no such question stands
@@ -27,6 +27,7 @@ if tonumber(deadline) > 0 and now >= tonumber(deadline) then return { 'expired',
 
 redis.call('HSET', KEYS[3], instance .. '!', string.format('%s %.0f ', number, now) .. ARGV[5])
 event(KEYS[4], ttl_s, 'question_answered', now, instance, open.attempt - 1, ARGV[6])
+audit(now, 'answer', run, ARGV[8], ARGV[9])
 -- One that is not parked looks for the answer when it parks.
 if open.state ~= 'parked' then return { 'answered', 0, '' } end
 make_ready(run, instance, open, now, tonumber(ARGV[7]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator_client.store.audit import AuditStore
 from orchestrator_client.store.connection import RETENTION_SECONDS, Connection
 from orchestrator_client.store.gates import GateStore
 from orchestrator_client.store.money import MoneyStore
@@ -11,6 +12,7 @@ from orchestrator_client.store.variables import VariableStore
 
 __all__ = [
     "RETENTION_SECONDS",
+    "AuditStore",
     "Connection",
     "GateStore",
     "MoneyStore",
@@ -24,8 +26,10 @@ __all__ = [
 class Stores:
     """All that one client keeps and reads in one Redis, on one connection."""
 
-    def __init__(self, url: str) -> None:
-        self.connection = Connection(url)
+    def __init__(self, url: str, actor: str) -> None:
+        """`actor`: who acts, for the audit log."""
+        self.connection = Connection(url, actor)
+        self.audit = AuditStore(self.connection)
         self.runs = RunStore(self.connection)
         self.gates = GateStore(self.connection)
         self.money = MoneyStore(self.connection)

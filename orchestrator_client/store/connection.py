@@ -25,10 +25,10 @@ CLIENT_SCRIPTS = "orchestrator_client.scripts"
 
 
 class Connection:
-    """A Redis, by its URL."""
+    """A Redis, by its URL, and who acts on it, for the audit log."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, actor: str) -> None:
+        self.url, self.actor = url, actor
         # Any: redis-py types its replies for a client that may be asynchronous and may decode; this one does neither.
         self.redis: Any = redis.Redis.from_url(
             url, socket_timeout=15.0, socket_connect_timeout=2.0, health_check_interval=15, retry=Retry(NoBackoff(), 1)
@@ -51,6 +51,11 @@ class Store:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._redis = connection.redis
+
+    @property
+    def _who(self) -> str:
+        """Who acts, for the scripts that write it into the audit log."""
+        return self.connection.actor
 
     def _run_script(self, name: str, keys: Sequence[str], *args: object, package: str = CLIENT_SCRIPTS) -> Any:
         """The reply of one of the scripts, by its file's name."""

@@ -60,13 +60,16 @@ class GateStore(Store):
         """Put a person's limits over all others, by dimension; 0 takes one away."""
         keys = [names.gate(scope), names.SCOPES, names.AGENDA]
         given = [part for limit in limits.items() for part in limit]
-        self._run_script("set_limits", keys, RETENTION_SECONDS, scope, *given)
+        audited = json.dumps({"scope": scope, "set": dict(limits)})
+        self._run_script("set_limits", keys, RETENTION_SECONDS, scope, self._who, audited, *given)
 
     @clearly
     def learn_limits(self, scope: str) -> bool:
         """Forget a scope's limits and weather, but not the calls in flight; False if nothing is known of it."""
         keys = [names.gate(scope), names.AGENDA]
-        return bool(self._run_script("learn_limits", keys, RETENTION_SECONDS, scope, FIRST_WINDOW))
+        audited = json.dumps({"scope": scope, "learn": True})
+        arguments = (RETENTION_SECONDS, scope, FIRST_WINDOW, self._who, audited)
+        return bool(self._run_script("learn_limits", keys, *arguments))
 
     def _scored(self, key: str) -> dict[str, float]:
         """A sorted set, in its order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -48,7 +49,9 @@ class MoneyStore(Store):
         """Change what a budget may spend, in billionths of a dollar; returns how many calls are looked at again."""
         lives = RETENTION_SECONDS if identity.startswith("run:") else BUDGET_SECONDS
         keys = [names.budget(identity), names.short(identity), names.AGAIN]
-        return int(self._run_script("set_budget", keys, lives, cap, RETENTION_SECONDS))
+        audited = json.dumps({"budget": identity, "usd": cap / 1_000_000_000})
+        run = identity.removeprefix("run:") if identity.startswith("run:") else ""
+        return int(self._run_script("set_budget", keys, lives, cap, RETENTION_SECONDS, self._who, audited, run))
 
     @clearly
     def ledger(self, days: Iterable[int]) -> dict[int, dict[str, int]]:

@@ -44,8 +44,9 @@ class QuestionStore(Store):
         ]
 
     @clearly
-    def answer(self, asked: AskedQuestion, answer: Answer, event: str) -> Answered:
-        """Record an answer, if the question still stands and nobody was first; `event` is what its event says."""
+    def answer(self, asked: AskedQuestion, answer: Answer, event: str, audited: str) -> Answered:
+        """Record an answer, if the question still stands and nobody was first; `event` is what its event says,
+        `audited` what the audit log does."""
         keys = names.RunKeys(asked.run)
         stored = answer.model_dump_json(exclude_defaults=True)
         reply: list[Any] = self._run_script(
@@ -58,6 +59,8 @@ class QuestionStore(Store):
             stored,
             event,
             LOOK_AGAIN_MS,
+            self._who,
+            audited,
         )
         match text_of(reply[0]):
             case "answered":

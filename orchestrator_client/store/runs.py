@@ -39,7 +39,7 @@ class RunStore(Store):
         Raises:
             RunConflict: its idempotency key stands for another submission.
         """
-        command = submit_command(submission, RETENTION_SECONDS)
+        command = submit_command(submission.model_copy(update={"who": self._who}), RETENTION_SECONDS)
         reply = self._run_script("submit", command.keys, *command.args, package=SHARED_SCRIPTS)
         return accepted(int(reply), submission)
 
@@ -48,7 +48,10 @@ class RunStore(Store):
         """Wish the run's end; returns the state in which the wish met it. An ended run stays as it is."""
         keys = names.RunKeys(run)
         state = self._run_script(
-            "cancel", [keys.record, keys.events, names.TIMETABLE], RETENTION_SECONDS, run, package=SHARED_SCRIPTS
+            "cancel",
+            [keys.record, keys.events, names.TIMETABLE],
+            *(RETENTION_SECONDS, run, self._who),
+            package=SHARED_SCRIPTS,
         )
         if state is None:
             raise RunNotFound(run)

@@ -40,7 +40,8 @@ class VariableStore(Store):
         reply, *versions = self._run_script(
             "set_variables",
             [keys.record, keys.variables, keys.versions, keys.events],
-            *(RETENTION_SECONDS, run, caps.VARIABLES, caps.VERSIONS),
+            *(RETENTION_SECONDS, run, caps.VARIABLES, caps.VERSIONS, self._who),
+            json.dumps({"names": [setting.name for setting in settings], "by": by}),
             *arguments,
         )
         match text_of(reply):

@@ -65,7 +65,7 @@ class Verbs(Values):
     def cancel(self, run: str) -> None:
         """Wish the end of a run, and of all that it has started."""
         keys = names.RunKeys(run)
-        self._shared("cancel", [keys.record, keys.events, names.TIMETABLE], [self._on.ttl_seconds, run])
+        self._shared("cancel", [keys.record, keys.events, names.TIMETABLE], [self._on.ttl_seconds, run, ""])
 
     def _shared(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """The reply of a script that the client has too."""

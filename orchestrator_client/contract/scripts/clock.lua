@@ -1,4 +1,4 @@
--- Stands in front of every script: the time, the lives of keys, the one way to write an event.
+-- Stands in front of every script: the time, the lives of keys, the one way to write an event or an act.
 -- orc:clock  string, ms since 1970: set by tests only; otherwise the time is Redis's own.
 
 local function now_ms()
@@ -20,5 +20,14 @@ local function event(stream, ttl_s, kind, at, instance, attempt, data)
   redis.call('XADD', stream, 'MAXLEN', '~', 100000, '*',
     'kind', kind, 'at', at, 'instance', instance, 'attempt', attempt, 'data', data)
   keep(stream, ttl_s)
+end
+
+-- Write down who has done what, beside doing it. `data` is a JSON object; an act that nobody asked for has no `who`.
+-- orc:audit  stream, about 100,000 entries of 400 days: at (ms), act, run (empty: the fleet), who, data
+local AUDIT_S = 400 * 86400
+local function audit(now, act, run, who, data)
+  if who == '' then return end
+  redis.call('XADD', 'orc:audit', 'MAXLEN', '~', 100000, '*', 'at', now, 'act', act, 'run', run, 'who', who, 'data', data)
+  redis.call('EXPIRE', 'orc:audit', AUDIT_S)
 end
 

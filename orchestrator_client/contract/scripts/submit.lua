@@ -6,6 +6,7 @@
 --      13 models' text is streamed (1, or empty)  14 answers to questions (JSON, or empty)
 --      15 the run whose step starts it (empty: none)  16 that instance  17 its attempt  18 runs above it  19 the first of them
 --      20 patterns of the tools that it may use (JSON; empty: all that its plan allows)
+--      21 who (empty: no person)  22 what the audit log says of it (JSON)
 -- Reply: 1 recorded · 0 was recorded before, the same · -1 was recorded before, with another digest
 --      · -2 the attempt that starts it is not under way any more, or its run takes no more steps
 local ttl_s = ARGV[1]
@@ -36,4 +37,5 @@ redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - ttl_s * 1000)
 redis.call('ZADD', KEYS[5], now + ARGV[10], ARGV[2] .. '|')
 redis.call('EXPIRE', KEYS[4], ttl_s)
 redis.call('EXPIRE', KEYS[5], ttl_s)
+audit(now, 'submit', ARGV[2], ARGV[21], ARGV[22])
 return 1
