@@ -1,0 +1,26 @@
+"""Variables of the environment that hold secrets. Each may be a file instead, as container platforms hand them out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from orchestrator_client.contract.errors import ConfigInvalid
+
+FILE_SUFFIX = "_FILE"
+
+
+def variable(name: str) -> str:
+    """What the variable holds; else the text of the file that `<name>_FILE` names, less one newline; else nothing.
+
+    Raises:
+        ConfigInvalid: the file cannot be read as text.
+    """
+    value, file = os.environ.get(name, ""), os.environ.get(name + FILE_SUFFIX, "")
+    if value or not file:
+        return value
+    try:
+        return Path(file).read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigInvalid(name + FILE_SUFFIX, [f"cannot read {file}: {reason}"]) from None
