@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestrator_client.contract import caps
-from orchestrator_client.contract.environment import variable
+from orchestrator_client.contract.environment import redis_url
 
 
 def _paths(value: object) -> object:
@@ -73,5 +73,5 @@ class Settings(BaseSettings):
 @cache
 def settings() -> Settings:
     """The settings of this process, read once."""
-    url = variable("ORCHESTRATOR_REDIS_URL")
+    url = redis_url()
     return Settings(redis_url=url) if url else Settings()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from orchestrator_client.contract.errors import ConfigInvalid
 
 FILE_SUFFIX = "_FILE"
+
+URL_VARIABLE = "ORCHESTRATOR_REDIS_URL"
+PASSWORD_VARIABLE = "ORCHESTRATOR_REDIS_PASSWORD"  # noqa: S105 - the variable's name
 
 
 def variable(name: str) -> str:
@@ -24,3 +28,19 @@ def variable(name: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigInvalid(name + FILE_SUFFIX, [f"cannot read {file}: {reason}"]) from None
+
+
+def redis_url() -> str:
+    """The URL of the fleet's Redis, with the password that stands apart from it; nothing if none is named.
+
+    Raises:
+        ConfigInvalid: a file that holds one of them cannot be read.
+    """
+    url, password = variable(URL_VARIABLE), variable(PASSWORD_VARIABLE)
+    if not url or not password:
+        return url
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    if parts.scheme not in ("redis", "rediss") or ":" in user:
+        return url
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))

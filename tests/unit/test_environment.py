@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator_client import Client
-from orchestrator_client.contract.environment import variable
+from orchestrator_client.contract.environment import redis_url, variable
 from orchestrator_client.contract.errors import ConfigInvalid, CredentialMissing
 from orchestrator_worker.providers.failures import Failures
 from orchestrator_worker.settings import settings
@@ -56,6 +56,21 @@ class TestUses:
     def test_a_key_that_cannot_be_read_is_none(self, file: Path) -> None:
         with pytest.raises(CredentialMissing, match=f"no key for acme: {NAME}_FILE: cannot read"):
             Failures.with_key("acme", NAME)
+
+    @pytest.mark.parametrize(
+        ("url", "whole"),
+        [
+            ("redis://redis:6379/0", "redis://:p%40ss%2F%3A@redis:6379/0"),
+            ("rediss://tools@redis/0", "rediss://tools:p%40ss%2F%3A@redis/0"),
+            ("redis://:own@redis:6379/0", "redis://:own@redis:6379/0"),
+            ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
+            ("", ""),
+        ],
+    )
+    def test_a_password_of_redis_may_stand_apart(self, url: str, whole: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", url)
+        monkeypatch.setenv("ORCHESTRATOR_REDIS_PASSWORD", "p@ss/:")
+        assert redis_url() == whole
 
     def test_the_address_of_redis(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "url").write_text("redis://:pw@redis.example:6379/0\n")
