@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestrator_client.contract import caps
+from orchestrator_client.contract.environment import redis_url
 
 
 def _paths(value: object) -> object:
@@ -72,4 +73,5 @@ class Settings(BaseSettings):
 @cache
 def settings() -> Settings:
     """The settings of this process, read once."""
-    return Settings()
+    url = redis_url()
+    return Settings(redis_url=url) if url else Settings()

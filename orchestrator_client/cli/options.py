@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from orchestrator_client.cli.inputs import texts_of
 from orchestrator_client.cli.show.text import printable
+from orchestrator_client.contract.environment import redis_url
 
 if TYPE_CHECKING:
     from orchestrator_client.client import Client
@@ -151,6 +151,4 @@ def client_of(url: str | None) -> Client:
 
 def named_fleet(url: str | None) -> str | None:
     """The URL of the fleet that was named, by option or environment; None if none was."""
-    from orchestrator_client.client import URL_VARIABLE
-
-    return url or os.environ.get(URL_VARIABLE) or None
+    return url or redis_url() or None

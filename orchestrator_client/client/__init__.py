@@ -5,12 +5,11 @@ from __future__ import annotations
 from orchestrator_client.client.aio import AsyncClient, AsyncMessages, AsyncRun, AsyncVariables
 from orchestrator_client.client.pipelines import Compilable, Pipeline, plan_of
 from orchestrator_client.client.run import Run
-from orchestrator_client.client.sync import DEFAULT_URL, URL_VARIABLE, Client
+from orchestrator_client.client.sync import DEFAULT_URL, Client
 from orchestrator_client.client.variables import Variables
 
 __all__ = [
     "DEFAULT_URL",
-    "URL_VARIABLE",
     "AsyncClient",
     "AsyncMessages",
     "AsyncRun",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
@@ -16,6 +15,7 @@ from orchestrator_client.budgets import Budgets, BudgetView, checked_tenant, run
 from orchestrator_client.client.pipelines import Pipeline, plan_of
 from orchestrator_client.client.run import Run
 from orchestrator_client.contract.audit import WHO_CHARACTERS, AuditEntry
+from orchestrator_client.contract.environment import redis_url
 from orchestrator_client.contract.errors import InputsInvalid, StoreUnavailable
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.project import load_project
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from orchestrator_client.estimate import Estimate
     from orchestrator_client.local import LocalFleet
 
-URL_VARIABLE = "ORCHESTRATOR_REDIS_URL"
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
 
@@ -41,7 +40,7 @@ class Client:
 
     def __init__(self, url: str | None = None, *, fleet: LocalFleet | None = None, actor: str | None = None) -> None:
         """`actor` is who acts, for the audit log; without it what `ORCHESTRATOR_ACTOR` says, else `user@host`."""
-        self.url = url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
+        self.url = url or redis_url() or DEFAULT_URL
         self._fleet = fleet
         self._stores = Stores(self.url, (actor or process_actor())[:WHO_CHARACTERS])
         self._store = self._stores.runs

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,7 +15,8 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Self, TypeVar
 
-from orchestrator_client.contract.errors import CredentialMissing, FailureKind, ModelFailed
+from orchestrator_client.contract.environment import variable
+from orchestrator_client.contract.errors import ConfigInvalid, CredentialMissing, FailureKind, ModelFailed
 from orchestrator_client.contract.limits import RateLimit
 
 T = TypeVar("T")
@@ -57,12 +57,16 @@ class Failures:
         Raises:
             CredentialMissing: there is none, or one that no HTTP header can carry. The message never shows it.
         """
-        key_variable = next((name for name in key_variables if os.environ.get(name, "").strip()), None)
+        try:
+            keys = {name: variable(name) for name in key_variables}
+        except ConfigInvalid as error:
+            raise CredentialMissing(f"this worker has no key for {provider}: {error}") from None
+        key_variable = next((name for name, key in keys.items() if key.strip()), None)
         if key_variable is None:
             raise CredentialMissing(
                 f"this worker has no key for {provider}: set {' or '.join(key_variables)} in the environment of workers"
             )
-        key = os.environ[key_variable]
+        key = keys[key_variable]
         if not (key.isascii() and key.isprintable() and key == key.strip()):
             raise CredentialMissing(
                 f"{key_variable} of this worker cannot be sent: it holds a newline, a blank at an end or other"
