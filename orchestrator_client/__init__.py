@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from orchestrator_client.contract.event import Written as Written
     from orchestrator_client.contract.interrupt import interrupt as interrupt
     from orchestrator_client.contract.plan import Plan as Plan
+    from orchestrator_client.contract.progress import RunProgress as RunProgress
     from orchestrator_client.contract.run import RunDocument as RunDocument
     from orchestrator_client.contract.run import RunRecord as RunRecord
     from orchestrator_client.contract.run import RunState as RunState
@@ -68,6 +69,7 @@ _WHERE = {
     "contract.event": ("Delta", "Dropped", "Event", "EventKind", "Written"),
     "contract.interrupt": ("interrupt",),
     "contract.plan": ("Plan",),
+    "contract.progress": ("RunProgress",),
     "contract.run": ("RunDocument", "RunRecord", "RunState"),
     "costs": ("CostReport",),
     "estimate": ("Estimate",),

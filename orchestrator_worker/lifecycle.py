@@ -95,7 +95,15 @@ def decide(step: Step, at: Standing, want: Want) -> Leave | Final:
         case Turn():
             return Leave(want.reason, excused=1, report=want.report, memo=want.memo, asked=want.asked)
         case Expand():
-            return Leave("scopes", excused=1, memo=want.memo, asked=want.asked, seen=want.seen)
+            return Leave(
+                "scopes",
+                excused=1,
+                memo=want.memo,
+                asked=want.asked,
+                seen=want.seen,
+                scopes=want.scopes,
+                all_scopes=want.all_scopes,
+            )
         case Descend(then=Output() as then):
             return Final(receipt, then.value)
         case Descend():

@@ -300,6 +300,10 @@ class Leave:
     """How far the handling of its failures has come; None: as it was."""
     seen: int | None = None
     """It comes back when more of its scopes have ended than these; None where it has none."""
+    scopes: int = 0
+    """Scopes that there are, as far as it knows."""
+    all_scopes: bool = False
+    """There are no more of them."""
     question: Question | None = None
     """It comes back when somebody has answered, or the deadline has passed."""
     number: int = 0

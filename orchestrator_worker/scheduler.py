@@ -32,6 +32,7 @@ from orchestrator_worker.context.places import Place, place_of
 from orchestrator_worker.context.runs import Runs
 from orchestrator_worker.ending import error_of, outputs_of
 from orchestrator_worker.lifecycle import Final, Standing
+from orchestrator_worker.pace import expectation
 from orchestrator_worker.records import (
     Arrival,
     Asked,
@@ -133,7 +134,8 @@ class Scheduler:
     def start(self, run_id: str) -> None:
         """Open the run's chord and publish its entry steps."""
         run, graph = self._runs.open(run_id)
-        became, caller = self._store.start_run(run_id, graph.entries, self._canvas.size_key(run_id))
+        expected = expectation(graph.plan, self._store.pace(graph.plan.id))
+        became, caller = self._store.start_run(run_id, graph.entries, self._canvas.size_key(run_id), expected)
         self._call_back(caller)
         if became == "started":
             self._publish(run, graph, [Ready(step, 1) for step, _ in graph.entries])
@@ -220,7 +222,7 @@ class Scheduler:
         error = error_of(self._store, record, problem)
         state = lifecycle.final_state(record, failed=record.failed > 0 or error is not None)
         error = error if state is RunState.FAILED else None
-        became, caller = self._store.close_run(run_id, state, outputs, error)
+        became, caller = self._store.close_run(run_id, record.pipeline, state, outputs, error)
         self._call_back(caller)
         if became != "closed":
             return None

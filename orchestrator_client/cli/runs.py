@@ -25,6 +25,7 @@ from orchestrator_client.contract.errors import RunNotFound
 
 if TYPE_CHECKING:
     from orchestrator_client.client import Client
+    from orchestrator_client.contract.progress import RunProgress
     from orchestrator_client.contract.run import RunDocument
 
 
@@ -64,12 +65,13 @@ def show(run_id: str, values: bool, output: str | None, url: str | None) -> None
     The exit code says whether it could be shown, not how the run stands; `result` has the run's.
     """
     with client_of(url) as client:
-        document = client.run(run_id).document(values=values)
+        run = client.run(run_id)
+        document, progress = run.document(values=values), run.progress()
         below = [] if output else list(_below(client, run_id))
     if output:
         click.echo(json_text(_as_json(document, values)))
     else:
-        _show(document, values, below)
+        _show(document, progress, values, below)
 
 
 @click.command()
@@ -158,12 +160,12 @@ def _below(client: Client, run_id: str, level: int = 1) -> Iterator[str]:
         yield from _below(client, child.run, level + 1)
 
 
-def _show(document: RunDocument, values: bool, below: list[str]) -> None:
+def _show(document: RunDocument, progress: RunProgress, values: bool, below: list[str]) -> None:
     """Show the document to a person: the steps, what they left if asked for, the runs below, and how the run stands.
 
     Values are cut to the width of the screen; `-o json` has them whole.
     """
-    from orchestrator_client.cli.show.rendering import console, print_whole, rows_of, step_table
+    from orchestrator_client.cli.show.rendering import console, how_far, print_whole, rows_of, step_table
     from orchestrator_client.cli.show.text import shown
 
     screen = console()
@@ -176,4 +178,6 @@ def _show(document: RunDocument, values: bool, below: list[str]) -> None:
             screen.print(f"  {printable(step.id)}: {shown(step.value, screen.width)}", soft_wrap=True)
     for line in below:
         screen.print(line, soft_wrap=True)
+    if document.completed_at is None and document.progress is not None:
+        screen.print(how_far(progress.share, progress.ends_ms, progress.now_ms), soft_wrap=True)
     show_ending(document, sys.stdout)

@@ -19,6 +19,7 @@ from orchestrator_client.client.variables import LISTED, Variables
 from orchestrator_client.contract.audit import AuditEntry
 from orchestrator_client.contract.event import Event
 from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.progress import RunProgress
 from orchestrator_client.contract.question import AskedQuestion
 from orchestrator_client.contract.run import RunDocument, RunRecord, RunState
 from orchestrator_client.costs import CostReport
@@ -139,6 +140,10 @@ class AsyncRun:
     async def value(self, step: str) -> Json:
         """As `Run.value`."""
         return await asyncio.to_thread(self._run.value, step)
+
+    async def progress(self) -> RunProgress:
+        """As `Run.progress`."""
+        return await asyncio.to_thread(self._run.progress)
 
     async def why(self, step: str | None = None) -> list[Why]:
         """As `Run.why`."""

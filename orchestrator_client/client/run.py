@@ -9,6 +9,7 @@ from orchestrator_client.client.facts import facts_of
 from orchestrator_client.client.variables import Variables
 from orchestrator_client.contract.event import Event
 from orchestrator_client.contract.plan import Json, Plan
+from orchestrator_client.contract.progress import RunProgress
 from orchestrator_client.contract.question import AskedQuestion
 from orchestrator_client.contract.run import RunDocument, RunRecord, RunState
 from orchestrator_client.messages import Messages
@@ -100,6 +101,14 @@ class Run:
     def value(self, step: str) -> Json:
         """What one step left; None if it left nothing yet."""
         return self._store.values(self.id, [step]).get(step)
+
+    def progress(self) -> RunProgress:
+        """How far it is, and about when it ends.
+
+        Raises:
+            RunNotFound: the store has no such run (any more).
+        """
+        return RunProgress.of(self._store.record(self.id), self._store.now_ms())
 
     def why(self, step: str | None = None) -> list[Why]:
         """What each instance that has not ended waits for, and what would help; of what has ended, how it did.

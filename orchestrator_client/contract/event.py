@@ -17,7 +17,8 @@ class EventKind(StrEnum):
     RUN_SUBMITTED = "run_submitted"
     """The run is recorded. `data`: pipeline, steps."""
     RUN_STARTED = "run_started"
-    """A worker opened its chord."""
+    """A worker opened its chord. `data`: progress (share of the run's work that is done), ends_ms (about when the run
+    ends, where that can be told); as in the event of every step that ends."""
     CANCEL_REQUESTED = "cancel_requested"
     """A client asked for the end."""
     STEP_STARTED = "step_started"

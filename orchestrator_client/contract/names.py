@@ -124,6 +124,15 @@ def history(pipeline: str, step: str) -> str:
     return f"orc:history:{pipeline}:{step}"
 
 
+def pace(pipeline: str) -> str:
+    """Hash: how long a pipeline's earlier runs took, and the steps of them, smoothed over runs; see `pace.lua`."""
+    return f"orc:pace:{pipeline}"
+
+
+PACE_TTL_SECONDS = 90 * 24 * 3600
+"""Life of what is known of a pipeline's pace after its last run that succeeded."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunKeys:
     """The Redis keys of one run. All carry the run as their hash tag, and all have a TTL."""
@@ -184,6 +193,11 @@ class RunKeys:
         """Hash: instance -> number, `asked ms`, `deadline ms` and JSON of its last question; `instance!` -> number,
         `at ms` and JSON of its last answer. See `question`."""
         return f"orc:{{{self.run}}}:questions"
+
+    @property
+    def work(self) -> str:
+        """Hash: what the run's steps are expected to take, and what they took, see `progress.lua`."""
+        return f"orc:{{{self.run}}}:work"
 
     @property
     def children(self) -> str:

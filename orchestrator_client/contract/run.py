@@ -201,6 +201,11 @@ class RunRecord(Record):
     """The instance whose failure stopped the run; empty while nothing has."""
     error: ErrorInfo | None = None
     outputs: dict[str, Json] | None = None
+    progress: float | None = None
+    """Share of its work that is done, 0 to 1: 1 once it has succeeded, and not before; it never goes back. Weighed by
+    what earlier runs of the pipeline took, else every step alike. None before it has started."""
+    ends_ms: int | None = None
+    """About when it ends, by earlier runs and its own pace; None while nobody can tell, and once it has ended."""
     parent: str = ""
     """The run whose step started it; empty for one that a client submitted."""
     parent_instance: str = ""
@@ -290,6 +295,10 @@ class RunDocument(Record):
     usage: Usage = NO_USAGE
     allow_tools: tuple[str, ...] | None = None
     """Patterns of the tools that this run may use, of those that its plan allows; None: all of them."""
+    progress: float | None = None
+    """Share of its work that is done, 0 to 1, see `RunRecord`."""
+    estimated_end: str | None = None
+    """About when it ends; None while nobody can tell, and once it has ended."""
 
     @classmethod
     def build(
@@ -325,6 +334,8 @@ class RunDocument(Record):
             error_type=record.error.type if record.error else None,
             usage=sum(usages, NO_USAGE),
             allow_tools=record.allow_tools,
+            progress=record.progress,
+            estimated_end=iso(record.ends_ms),
         )
 
 

@@ -1,4 +1,4 @@
--- needs: instances gates waiting budgets admission
+-- needs: instances gates waiting budgets admission progress
 -- End an attempt without an outcome: the instance comes back as its next attempt, at once, after a wait, or when the
 -- steps that it has asked for have ended, its question has been answered, or the run that it has started has ended.
 -- KEYS 1 record (hash)  2 instances (hash)  3 events (stream)  4 orc:timetable (zset)  5 memos (hash)  6 the chord's growth (string)
@@ -8,7 +8,8 @@
 --      10 look again after (ms)  11 scopes of it that it knows to have ended (-1: it waits for none)
 --      12 question (JSON; empty: none), to which the wait is the deadline  13 its number
 --      14 run that it waits for (empty: none), at most for the wait
---      15… steps asked for: instance, queue, what it is (JSON, kept as the memo `instance?`; empty if the plan says), …
+--      15 scopes of it that there are, as far as it knows (0: it has none)  16 there are no more of them (0|1)
+--      17… steps asked for: instance, queue, what it is (JSON, kept as the memo `instance?`; empty if the plan says), …
 --      without a queue: a scope, and what its steps are to know
 -- Reply: {'parked', next attempt} it waits · {'ready', next attempt} to be published now, as are the steps it asked for
 --      · {'halted'} the run takes no more attempts; settle it · {'refused'} not this attempt's to say
@@ -24,7 +25,8 @@ if wish == 'cancel' or halt ~= '' then return { 'halted' } end
 
 leave(run, instance, ARGV[8], now, ttl_s)
 local wait_ms, seen, member, asked = tonumber(ARGV[5]), tonumber(ARGV[11]), run .. '|' .. instance, 0
-for i = 15, #ARGV, 3 do
+if ARGV[15] ~= '0' then reckon_scopes(run, instance, tonumber(ARGV[15]), ARGV[16] == '1', now) end
+for i = 17, #ARGV, 3 do
   if ARGV[i + 2] ~= '' then redis.call('HSET', KEYS[5], ARGV[i] .. (ARGV[i + 1] ~= '' and '?' or ''), ARGV[i + 2]) end
   if ARGV[i + 1] ~= '' then
     make_ready(run, ARGV[i], { attempt = 1, dead = '0', excused = 0, queue = ARGV[i + 1] }, now, tonumber(ARGV[10]))

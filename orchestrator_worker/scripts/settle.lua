@@ -1,4 +1,4 @@
--- needs: instances family gates waiting budgets admission
+-- needs: instances family gates waiting budgets admission progress
 -- Record how an attempt ended, count its arrival at each successor, and grow the chord by those that became ready. What
 -- halts its run wishes the end of all that the run has started.
 -- KEYS 1 record (hash)  2 instances (hash)  3 values (hash)  4 receipts (hash)  5 arrivals (hash)  6 events (stream)
@@ -34,7 +34,14 @@ end
 redis.call('HDEL', KEYS[2], instance)
 redis.call('ZREM', KEYS[7], run .. '|' .. instance)
 leave(run, instance, ARGV[13], now, ttl_s)
-event(KEYS[6], ttl_s, ARGV[6], now, instance, attempt, ARGV[7])
+local data = ARGV[7]
+-- A step that a model asked for is part of the step that asked.
+if ARGV[14 + 3] ~= 'return' then
+  local scopes = tonumber(redis.call('HGET', KEYS[5], instance .. '~') or 0)
+  local told = advance(run, instance, ARGV[6] == 'step_succeeded' and now - open.since or nil, scopes, now)
+  if told then data = data:sub(1, -2) .. (data == '{}' and '' or ',') .. told .. '}' end
+end
+event(KEYS[6], ttl_s, ARGV[6], now, instance, attempt, data)
 if ARGV[12] == '1' then
   redis.call('HINCRBY', KEYS[1], 'failed', 1)
   for around in instance:gmatch('()%.') do

@@ -59,7 +59,7 @@ local function look_at_run(member, run)
     return say('close', run, '', 0, '', 0)
   end
   for _, part in ipairs({ '', ':plan', ':instances', ':values', ':receipts', ':arrivals', ':events', ':calls', ':memos',
-    ':questions', ':children', ':deltas', ':variables', ':versions' }) do
+    ':questions', ':children', ':work', ':deltas', ':variables', ':versions' }) do
     redis.call('EXPIRE', key .. part, ttl_s)
   end
   again(member, tonumber(ARGV[5]))

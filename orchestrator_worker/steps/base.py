@@ -73,6 +73,10 @@ class Expand:
     asked: tuple[Asked, ...]
     """Entry steps of scopes, and, without a queue, what a scope's steps are to know."""
     seen: int
+    scopes: int
+    """That there are, as far as it knows."""
+    all_scopes: bool
+    """There are no more of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,21 +90,25 @@ class LoopStep:
             for index, item in enumerate(items)
         ]
         started = [entry for index in range(progress.started, until) for entry in _entries(call, index)]
-        return Expand(progress.memo(max(until, progress.started)), (*memos, *started), call.ended)
+        return Expand(
+            progress.memo(max(until, progress.started)), (*memos, *started), call.ended, total, all_scopes=True
+        )
 
     def _passes(self, call: LoopCall, loop: Loop, progress: Progress, first: bool) -> Want:
         if first:
             most = _number(loop.max_iterations, call.scope(None), "max_iterations", caps.PASSES)
             progress = Progress(most=most)
         if call.ended < progress.started:
-            return Expand(progress.memo(progress.started), (), call.ended)
+            return Expand(progress.memo(progress.started), (), call.ended, progress.started, all_scopes=False)
         passes = progress.started
         scope = call.scope(passes - 1 if passes else None)
         holds = (passes > 0 or loop.kind is LoopKind.WHILE) and evaluate(loop.condition, scope)
         done = holds if loop.kind is LoopKind.UNTIL else not holds
         if done or passes >= progress.most:
             return Output(_value(call, passes, completed=done))
-        return Expand(progress.memo(passes + 1), tuple(_entries(call, passes)), call.ended)
+        return Expand(
+            progress.memo(passes + 1), tuple(_entries(call, passes)), call.ended, passes + 1, all_scopes=False
+        )
 
 
 def items_of(given: Json, step: str) -> list[Json]:

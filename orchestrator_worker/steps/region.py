@@ -164,7 +164,9 @@ def _expand(call: RegionCall, progress: Progress, scopes: Sequence[int], memos: 
     started = [
         Asked(f"{_scope(call, index)}.{step}", queue, None) for index in scopes for step, queue in call.body.entries
     ]
-    return Expand(progress.memo(), (*memos, *started), call.ended)
+    is_map = call.loop.kind is LoopKind.SENDS
+    known = progress.total if is_map else progress.started
+    return Expand(progress.memo(), (*memos, *started), call.ended, known, all_scopes=is_map)
 
 
 def _channels(call: RegionCall) -> Channels:

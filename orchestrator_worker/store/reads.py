@@ -109,6 +109,11 @@ class Reads(Part):
             return None
         return AskedQuestion.from_stored(run, instance, text(stored), text(answer) if answer else None)
 
+    def pace(self, pipeline: str) -> dict[str, float]:
+        """What earlier runs of a pipeline took, as `pace.lua` keeps it; empty where there were none."""
+        stored = self._on.patiently(lambda: self._on.redis.hgetall(names.pace(pipeline)))
+        return {text(field): float(amount) for field, amount in stored.items()}
+
     def queue_depth(self, queue: str) -> int:
         """Messages that wait in a queue."""
         return int(self._on.patiently(lambda: self._on.redis.llen(queue)))

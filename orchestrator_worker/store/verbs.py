@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from orchestrator_client.contract import names
@@ -13,6 +14,7 @@ from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.run import CALLED, ErrorInfo, Outcome, Receipt, RunState, Submission
 from orchestrator_client.contract.scripts import source
 from orchestrator_client.contract.submission import accepted, submit_command
+from orchestrator_worker.pace import Expectation
 from orchestrator_worker.records import (
     Admitted,
     Arrival,
@@ -72,7 +74,9 @@ class Verbs(Values):
         arguments = (source(script), len(keys), *keys, *args)
         return self._on.patiently(lambda: self._on.redis.eval(*arguments))
 
-    def start_run(self, run: str, entries: Iterable[tuple[str, str]], size_key: str) -> tuple[str, Caller | None]:
+    def start_run(
+        self, run: str, entries: Iterable[tuple[str, str]], size_key: str, expected: Expectation
+    ) -> tuple[str, Caller | None]:
         """Open a run: its entry instances, each with its queue, become ready.
 
         Returns `started`, `cancelled`, or the state of a run that was started before; and who waited for a run that
@@ -82,8 +86,8 @@ class Verbs(Values):
         flat = [part for entry in entries for part in entry]
         reply = self._on.run(
             "start_run",
-            [keys.record, keys.instances, keys.events, names.TIMETABLE, size_key],
-            [self._on.ttl_seconds, run, self._on.hint_ms, *flat],
+            [keys.record, keys.instances, keys.events, names.TIMETABLE, size_key, keys.work],
+            [self._on.ttl_seconds, run, self._on.hint_ms, json.dumps(asdict(expected)), *flat],
         )
         if reply is None:
             raise RunNotFound(run)
@@ -245,6 +249,8 @@ class Verbs(Values):
                 leave.question.model_dump_json(exclude_defaults=True) if leave.question else "",
                 leave.number,
                 leave.child,
+                leave.scopes,
+                int(leave.all_scopes),
                 *asked,
             ],
         )
@@ -306,7 +312,7 @@ class Verbs(Values):
         return [Due(Repair(text(r[0])), text(r[1]), text(r[2]), int(r[3]), text(r[4]), int(r[5])) for r in rows]
 
     def close_run(
-        self, run: str, state: RunState, outputs: Mapping[str, Json], error: ErrorInfo | None
+        self, run: str, pipeline: str, state: RunState, outputs: Mapping[str, Json], error: ErrorInfo | None
     ) -> tuple[str, Caller | None]:
         """End a run: `closed`, `open` (something still is), or `ended` (it was before); and who waited for it."""
         keys = names.RunKeys(run)
@@ -314,8 +320,17 @@ class Verbs(Values):
         data = {"state": state} | ({"error": error.model_dump()} if error else {})
         reply = self._on.run(
             "close_run",
-            [keys.record, keys.events, names.TIMETABLE],
-            [self._on.ttl_seconds, run, state, json.dumps(outputs), failure, json.dumps(data), self._on.hint_ms],
+            [keys.record, keys.events, names.TIMETABLE, keys.work, names.pace(pipeline)],
+            [
+                self._on.ttl_seconds,
+                run,
+                state,
+                json.dumps(outputs),
+                failure,
+                json.dumps(data),
+                self._on.hint_ms,
+                names.PACE_TTL_SECONDS,
+            ],
         )
         return text(reply[0]), _caller(reply)
 

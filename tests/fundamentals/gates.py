@@ -13,6 +13,7 @@ import redis
 from orchestrator_client.contract import names
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.run import Outcome, Receipt, Submission
+from orchestrator_worker.pace import Expectation
 from orchestrator_worker.records import Claim, Leave, Parking, Promoted, Ready, Refusal, Report, Settlement
 from orchestrator_worker.settings import Settings
 from orchestrator_worker.store import Store, connect
@@ -90,7 +91,12 @@ class Gates:
     def open(self, run: str, instances: Iterable[str], tenant: str = "") -> None:
         """Start a run all of whose instances are ready."""
         self.store.submit(Submission(run=run, plan=PLAN, tenant=tenant))
-        self.store.start_run(run, [(instance, QUEUE) for instance in instances], f"orc:size:{run}")
+        self.store.start_run(
+            run,
+            [(instance, QUEUE) for instance in instances],
+            f"orc:size:{run}",
+            Expectation(1000.0, None, {"": 1000.0}),
+        )
 
     def ask(self, run: str, instance: str, call: str | None = None, attempt: int = 1) -> str:
         """Admit one call: its queue, `wait` or `stale`."""

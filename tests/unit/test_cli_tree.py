@@ -162,12 +162,13 @@ def test_a_run_that_goes_on_has_taken_no_time_yet() -> None:
 
 
 def test_the_table_of_runs_keeps_ids_whole() -> None:
-    record = RunRecord(run="r" * 40, pipeline="p", plan_hash="h", state=RunState.FAILED, steps=3, failed=1, tags=("t",))
+    record = RunRecord(run="r" * 40, pipeline="p", plan_hash="h", state=RunState.FAILED, steps=3, failed=1)
+    record = record.model_copy(update={"tags": ("t",), "progress": 0.429})
     stream = io.StringIO()
     print_whole(Console(file=stream, width=60), run_table([record]))
     heading, line = stream.getvalue().splitlines()
-    assert heading.split()[:3] == ["RUN", "STATE", "PIPELINE"]
-    assert line.startswith("r" * 40 + "  failed  p  ")
+    assert heading.split()[:4] == ["RUN", "STATE", "DONE", "PIPELINE"]
+    assert line.startswith("r" * 40 + "  failed  42 %  p  ")
     assert "3 (1 failed)" in line
 
 

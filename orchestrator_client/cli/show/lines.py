@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from orchestrator_client.cli.show.progress import said_in, usage_of
-from orchestrator_client.cli.show.rendering import cost
+from orchestrator_client.cli.show.rendering import cost, how_far
 from orchestrator_client.cli.show.text import one_line, plural, seconds
 from orchestrator_client.contract.event import Event, EventKind
 from orchestrator_client.story import error_in
@@ -41,6 +41,8 @@ def _details(event: Event) -> Iterator[str]:
         yield str(data.get("state") or "")
     if event.kind is EventKind.STEP_PROGRESS:
         yield one_line(said_in(data), ERROR_CHARACTERS)
+    if data.get("progress"):
+        yield how_far(data["progress"], data.get("ends_ms"), event.at_ms)
     if (usage := usage_of(data)) is not None:
         yield cost(usage)
     causes = (

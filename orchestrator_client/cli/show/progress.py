@@ -60,6 +60,10 @@ class Progress:
         self.error = ""
         self.usage: Usage = NO_USAGE
         self.started_ms: int | None = None
+        self.share: float | None = None
+        """Of its work that is done, 0 to 1; None where workers do not tell."""
+        self.ends_ms: int | None = None
+        """About when it ends, by Redis's clock."""
         self.last_ms = 0
         """Time of the newest event."""
         self._steps = {step.id: StepProgress(step.id) for step in plan.steps}
@@ -90,6 +94,8 @@ class Progress:
     def apply(self, event: Event) -> None:
         """Take in the next event."""
         self.last_ms = max(self.last_ms, event.at_ms)
+        if "progress" in event.data:
+            self.share, self.ends_ms = float(event.data["progress"]), event.data.get("ends_ms")
         match event.kind:
             case EventKind.RUN_SUBMITTED | EventKind.VARIABLE_SET:
                 pass

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator_client.cli.show.text import CUT_CHARACTERS, one_line, plural, seconds, shown
+from orchestrator_client.contract.progress import percent
 from orchestrator_client.contract.run import STATUS_WORDS, InstanceState, Outcome, RunDocument, RunRecord, RunState
 from orchestrator_client.contract.usage import Usage
 
@@ -95,7 +96,7 @@ def step_table(rows: Iterable[Row], fit: bool = False) -> Table:
 def run_table(records: Iterable[RunRecord]) -> Table:
     """Runs, one a line."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for heading in ("RUN", "STATE", "PIPELINE", "SUBMITTED", "TOOK", "STEPS", "TAGS"):
+    for heading in ("RUN", "STATE", "DONE", "PIPELINE", "SUBMITTED", "TOOK", "STEPS", "TAGS"):
         table.add_column(heading, no_wrap=True)
     for record in records:
         _, style = GLYPHS.get(record.state, ("", ""))
@@ -103,6 +104,7 @@ def run_table(records: Iterable[RunRecord]) -> Table:
         table.add_row(
             Text(record.run),
             Text(record.state, style),
+            "" if record.progress is None else f"{percent(record.progress)} %",
             Text(one_line(record.pipeline)),
             local_time(record.submitted_ms),
             took(record),
@@ -110,6 +112,14 @@ def run_table(records: Iterable[RunRecord]) -> Table:
             Text(one_line(", ".join(record.tags))),
         )
     return table
+
+
+def how_far(share: float | None, ends_ms: int | None, now_ms: int) -> str:
+    """`42 %, about 3 min left`, as far as it is known."""
+    if share is None:
+        return ""
+    left = None if ends_ms is None else max(0, ends_ms - now_ms) / 1000
+    return f"{percent(share)} %" + (f", about {seconds(left)} left" if left else "")
 
 
 def rows_of(document: RunDocument) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from orchestrator_client.cli.show.progress import Progress, StepProgress
-from orchestrator_client.cli.show.rendering import GLYPHS, PENDING, Row, cost, step_table
+from orchestrator_client.cli.show.rendering import GLYPHS, PENDING, Row, cost, how_far, step_table
 from orchestrator_client.cli.show.text import one_line, seconds
 from orchestrator_client.contract.run import InstanceState, Outcome, RunState
 
@@ -63,6 +63,8 @@ def _header(progress: Progress, run: str, now_ms: int) -> Text:
     if progress.state is RunState.SUBMITTED:
         return line.append("  waiting for a worker")
     line.append(f"  {progress.ended}/{len(progress.steps)} steps  {seconds(progress.seconds(now_ms))}")
+    if far := how_far(progress.share, progress.ends_ms, now_ms):
+        line.append(f"  {far}")
     return line.append(f"  {cost(progress.usage)}") if progress.usage.requests else line
 
 
