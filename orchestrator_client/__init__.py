@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from orchestrator_client.graph import tool as tool
     from orchestrator_client.loader import load as load
     from orchestrator_client.loader import loads as loads
+    from orchestrator_client.soundness import Finding as Finding
+    from orchestrator_client.soundness import Judgement as Judgement
     from orchestrator_client.variables import Variable as Variable
     from orchestrator_client.variables import VariableScope as VariableScope
     from orchestrator_client.variables import VariableType as VariableType
@@ -76,6 +78,7 @@ _WHERE = {
     "gates": ("GateView",),
     "graph": ("END", "START", "StateGraph", "model", "tool"),
     "loader": ("load", "loads"),
+    "soundness": ("Finding", "Judgement"),
     "variables": ("Variable", "VariableScope", "VariableType", "Version"),
     "why": ("Why",),
 }

@@ -26,9 +26,6 @@ from orchestrator_worker.recovery import Fault, Recovery
 from orchestrator_worker.steps.base import Again, Descend, Expand, Fail, Output, Readmit, Route, Skip, Turn, Wait, Want
 from orchestrator_worker.steps.waiting import Waited
 
-LOST_ATTEMPTS = 3
-"""Attempts of a step whose workers die under it. More would let one poisonous step take down worker after worker."""
-
 
 @dataclass(frozen=True, slots=True)
 class Final:
@@ -215,7 +212,7 @@ def may_try_again(step: Step, tries: int, error: OrchestratorError, repeatable: 
     """Whether the step has an attempt left that could go better."""
     attempts = attempts_of(step, repeatable)
     if isinstance(error, WorkerLost):
-        return error.retryable and tries < max(attempts, LOST_ATTEMPTS)
+        return error.retryable and tries < max(attempts, catalog.LOST_ATTEMPTS)
     if step.retry.errors:
         return Fault.of(error).is_named(step.retry.errors) and tries < attempts
     asked_for = isinstance(error, ToolFailed) and step.retry.attempts is not None

@@ -126,7 +126,7 @@ def next_turn(step: Step, error: OrchestratorError, known: Recovery | None) -> R
     fault, said, is_over = Fault.of(error), known.said if known else (), False
     if known is not None and isinstance(error, HandlerFailed):
         failed = step.handlers[known.handler]
-        is_over = known.calls[known.handler] >= most_turns(failed) and not failed.proceed
+        is_over = known.calls[known.handler] >= failed.most_turns and not failed.proceed
         fault, said = known.fault, (*said, str(error)[:SAID_CHARACTERS])[-SAID:]
     calls, original = dict(known.calls) if known else {}, known.original if known else fault
     # What may be half done is not to be done again.
@@ -134,7 +134,7 @@ def next_turn(step: Step, error: OrchestratorError, known: Recovery | None) -> R
     for place, handler in _fitting(step, fault):
         if is_over or not _acts(handler):
             break
-        if calls.get(place, 0) < most_turns(handler) and not (is_hopeless and handler.action == "retry"):
+        if calls.get(place, 0) < handler.most_turns and not (is_hopeless and handler.action == "retry"):
             return Recovery(original, fault, place, {**calls, place: calls.get(place, 0) + 1}, said)
     place, fallback = _fallback(step, fault)
     if fallback is None or not references(fallback.fallback_value):
@@ -164,13 +164,6 @@ def recovered(value: Json, known: Recovery, by: str) -> dict[str, Json]:
     fields = value if isinstance(value, dict) else {"result": value, "success": True, "error": None}
     told = {"recovered_from_error": True, "recovery_handler": by, "original_error": known.original.message}
     return {**fields, **told}
-
-
-def most_turns(handler: Handler) -> int:
-    """How many turns a handler has at most."""
-    if handler.action == "retry" and not handler.step:
-        return handler.max_retries
-    return max(1, handler.max_retries)
 
 
 def _acts(handler: Handler) -> bool:

@@ -8,7 +8,20 @@ from __future__ import annotations
 
 import click
 
-from orchestrator_client.cli import audit, fleet, follow, limits, money, plans, questions, runs, tools, vars, why
+from orchestrator_client.cli import (
+    audit,
+    fleet,
+    follow,
+    limits,
+    money,
+    plans,
+    questions,
+    runs,
+    tools,
+    vars,
+    verify,
+    why,
+)
 from orchestrator_client.cli.faults import FaultyGroup
 
 __all__ = ["main"]
@@ -43,6 +56,7 @@ for command in (
     runs.runs,
     vars.variables,
     why.why,
+    verify.verify,
     questions.questions,
     questions.approve,
     questions.answer,

@@ -30,6 +30,7 @@ from orchestrator_client.why import Why
 
 if TYPE_CHECKING:
     from orchestrator_client.estimate import Estimate
+    from orchestrator_client.soundness import Judgement
 
 
 class AsyncMessages:
@@ -256,6 +257,10 @@ class AsyncClient:
     ) -> CostReport:
         """As `Client.cost`."""
         return await asyncio.to_thread(self._client.cost, run, tag=tag, tenant=tenant, since=since, by=by)
+
+    async def verify(self, run: str) -> Judgement:
+        """As `Client.verify`."""
+        return await asyncio.to_thread(self._client.verify, run)
 
     async def budget(self, name: str, per: str | None = None) -> BudgetView:
         """As `Client.budget`."""

@@ -1,4 +1,4 @@
-"""Reads from the store what `why` explains."""
+"""Reads from the store what `why` explains, and what `verify` judges."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Any
 
 from orchestrator_client.budgets import NANO, Budgets, BudgetView
 from orchestrator_client.contract import names
+from orchestrator_client.contract.errors import InputsInvalid
 from orchestrator_client.contract.project import load_project
 from orchestrator_client.contract.run import InstanceState, OpenInstance
+from orchestrator_client.history import History
+from orchestrator_client.soundness import read_values_of
 from orchestrator_client.store import Stores
 from orchestrator_client.why import Facts, pick_of
 
@@ -47,6 +50,30 @@ def facts_of(stores: Stores, run: str) -> Facts:
         budgets=_budgets(stores, waiting),
         questions={asked.instance: asked for asked in stores.questions.questions([run])},
         now_ms=runs.now_ms(),
+    )
+
+
+def history_of(stores: Stores, run: str) -> History:
+    """What happened in a run that has ended.
+
+    Raises:
+        RunNotFound: the store has no such run.
+        InputsInvalid: it has not ended yet.
+    """
+    runs = stores.runs
+    record = runs.record(run)
+    if not record.state.ended:
+        raise InputsInvalid([f"run {run} is {record.state}; what it did can be judged once it has ended"])
+    plan, receipts = runs.plan(run), runs.receipts(run)
+    budget = Budgets(stores.money, load_project()).of_run(record)
+    return History(
+        plan=plan,
+        record=record,
+        receipts=receipts,
+        events=runs.past(run, "+", "0")[0],
+        values=runs.values(run, read_values_of(plan, iter(receipts))),
+        cap_usd=budget.cap_usd,
+        spent_usd=budget.spent_usd if budget.used else None,
     )
 
 

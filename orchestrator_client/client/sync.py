@@ -31,6 +31,7 @@ from orchestrator_client.store import Stores
 if TYPE_CHECKING:
     from orchestrator_client.estimate import Estimate
     from orchestrator_client.local import LocalFleet
+    from orchestrator_client.soundness import Judgement
 
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
@@ -200,6 +201,18 @@ class Client:
         kind, name = ("tag", tag) if tag is not None else ("tenant", tenant) if tenant is not None else ("all", "")
         ledger = self._stores.money.ledger(days_since(since, self._stores.money.now_ms()))
         return of_ledger(ledger, kind, name or "", by)
+
+    def verify(self, run: str) -> Judgement:
+        """Whether the history of a run that has ended is sound: each promise, and where it was broken.
+
+        Raises:
+            RunNotFound: the store has no such run.
+            InputsInvalid: it has not ended yet.
+        """
+        from orchestrator_client.client.facts import history_of
+        from orchestrator_client.soundness import judge
+
+        return judge(history_of(self._stores, run))
 
     def budget(self, name: str, per: str | None = None) -> BudgetView:
         """A budget: of a run by its id, or `tag:NAME` or `tenant:NAME` in its present period.

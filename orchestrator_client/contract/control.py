@@ -87,6 +87,11 @@ class Handler(Record):
         return bool(self.step) or self.action not in ("", "retry")
 
     @property
+    def most_turns(self) -> int:
+        """How many turns it has at most."""
+        return self.max_retries if self.action == "retry" and not self.step else max(1, self.max_retries)
+
+    @property
     def label(self) -> str:
         """What it is called in messages and in the value of a step that it has saved."""
         return self.step or self.action[:80] or "fallback_value"

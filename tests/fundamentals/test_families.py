@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from orchestrator_client.contract import names
+from orchestrator_client.contract.catalog import LOST_ATTEMPTS
 from orchestrator_client.contract.plan import Input, InputType, OnFailure, Plan, Retry
 from orchestrator_client.contract.run import RunState
-from orchestrator_worker.lifecycle import LOST_ATTEMPTS
 from tests.conftest import assert_keys_have_ttl
 from tests.fleet import InProcessFleet, python_step
 from tests.fundamentals.families import child_step, close_ended, deliver, drive, family, start, take

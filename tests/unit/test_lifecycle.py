@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator_client.contract import caps
+from orchestrator_client.contract.catalog import LOST_ATTEMPTS
 from orchestrator_client.contract.errors import (
     BudgetExceeded,
     CredentialMissing,
@@ -28,7 +29,6 @@ from orchestrator_client.contract.run import ErrorInfo, Outcome, RunRecord, RunS
 from orchestrator_client.contract.usage import Usage
 from orchestrator_worker.compiler import Successor
 from orchestrator_worker.lifecycle import (
-    LOST_ATTEMPTS,
     Final,
     Standing,
     attempts_of,

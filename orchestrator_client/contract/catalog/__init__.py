@@ -75,6 +75,9 @@ MCP_PREFIX = "mcp:"
 ATTEMPTS_IF_REPEATABLE = 3
 """Attempts of a step that may be done twice and whose plan does not say."""
 
+LOST_ATTEMPTS = 3
+"""Attempts of a step whose workers die under it. More would let one poisonous step take down worker after worker."""
+
 
 def default_action(tool: str) -> str | None:
     """The one action of a tool that has only one."""
