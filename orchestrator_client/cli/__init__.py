@@ -8,7 +8,20 @@ from __future__ import annotations
 
 import click
 
-from orchestrator_client.cli import audit, fleet, follow, limits, money, plans, questions, runs, tools, vars, why
+from orchestrator_client.cli import (
+    audit,
+    fleet,
+    follow,
+    limits,
+    money,
+    pausing,
+    plans,
+    questions,
+    runs,
+    tools,
+    vars,
+    why,
+)
 from orchestrator_client.cli.faults import FaultyGroup
 
 __all__ = ["main"]
@@ -40,6 +53,8 @@ for command in (
     runs.show,
     runs.result,
     runs.cancel,
+    pausing.pause,
+    pausing.resume,
     runs.runs,
     vars.variables,
     why.why,

@@ -2,7 +2,7 @@
 -- Open a run's chord: its entry steps become ready.
 -- KEYS 1 record (hash)  2 instances (hash)  3 events (stream)  4 orc:timetable (zset)  5 the chord's size (string)
 -- ARGV 1 ttl (s)  2 run  3 look again after (ms)  4… instance, queue, …
--- Reply: {'started'} · {'cancelled'} before it began · {'cancelled', parent, its instance, attempt} that one is ready now
+-- Reply: {'started'} · {'paused'} it starts when it is resumed · {'cancelled'} before it began · {'cancelled', parent, its instance, attempt} that one is ready now
 --      · {the run's state} if it was started before · false: no such run
 local ttl_s, run = ARGV[1], ARGV[2]
 local state, wish, parent, starter = unpack(redis.call('HMGET', KEYS[1], 'state', 'wish', 'parent', 'parent_instance'))
@@ -17,6 +17,8 @@ if wish == 'cancel' then
   local attempt = call_parent(run, parent, starter, now, ARGV[3])
   return attempt and { 'cancelled', parent, starter, attempt } or { 'cancelled' }
 end
+
+if wish == 'pause' then return { 'paused' } end
 
 local entries = (#ARGV - 3) / 2
 redis.call('HSET', KEYS[1], 'state', 'running', 'started_ms', now, 'open', entries)
