@@ -37,7 +37,7 @@ class Questions:
             for asked in found
             if (instance := opened[asked.run].get(asked.instance)) is not None
             and instance.state is parked
-            and not asked.expired(now_ms)
+            and not (asked.expired(now_ms) and asked.expired(self._stores.runs.record(asked.run).clock_ms(now_ms)))
         ]
         return sorted(waiting, key=lambda asked: (asked.asked_ms, asked.run, asked.instance))
 

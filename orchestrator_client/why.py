@@ -79,8 +79,9 @@ def explain(facts: Facts, step: str | None = None) -> list[Why]:
     if facts.record.state.ended:
         return [_ended_run(facts), *(_instance(facts, name) for name in facts.receipts)]
     if facts.record.started_ms is None:
-        return [_not_started(facts)]
-    return list(_unfinished(facts)) or [_closing(facts)]
+        return [_paused(facts) if facts.record.paused else _not_started(facts)]
+    paused = [_paused(facts)] if facts.record.paused and not facts.record.halt else []
+    return [*paused, *_unfinished(facts)] or [_closing(facts)]
 
 
 def pick_of(call: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -155,8 +156,10 @@ def _parked(facts: Facts, why: Why) -> Why:
     """It waits for its time, for an answer, or for the steps that it asked for; those have no time."""
     event, until = facts.events.get(why.instance), facts.due_ms.get(why.instance)
     question = facts.questions.get(why.instance)
-    if question is not None and question.answer is None and not question.expired(facts.now_ms):
+    if question is not None and question.answer is None and not question.expired(facts.record.clock_ms(facts.now_ms)):
         return _asking(why, question)
+    if facts.open[why.instance].set_aside:
+        return why.model_copy(update={"because": f"would be ready, but its run is {_pause(facts)}"})
     error = error_in(event.data) if event else ""
     if event is not None and (child := event.data.get("run")):
         return _descended(why, str(child), until)
@@ -302,6 +305,23 @@ def _not_started(facts: Facts) -> Why:
         help="start a worker: orchestrator worker --queues tool,control",
         since_ms=facts.record.submitted_ms,
         queue="control",
+    )
+
+
+def _pause(facts: Facts) -> str:
+    return f"paused since {time_of_day(facts.record.paused_ms)} by {facts.record.paused_by}"
+
+
+def _paused(facts: Facts) -> Why:
+    """Somebody has paused it; what ran then goes on to its end."""
+    running = sum(each.state in (InstanceState.RUNNING, InstanceState.LATE) for each in facts.open.values())
+    still = f"; {running} of its steps still run" if running else ""
+    return Why(
+        instance="",
+        state="paused",
+        because=f"{_pause(facts)}{still}",
+        help=f"orchestrator resume {facts.record.run}",
+        since_ms=facts.record.paused_ms,
     )
 
 

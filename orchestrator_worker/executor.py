@@ -160,7 +160,7 @@ class Executor:
             child = Descent.of(claim.memo).child
             ended = self._store.child(child) if child else None
             plan = attempt.graph.plan.child(attempt.step.child)
-            return subpipeline.perform(attempt.run, plan, replace(call, memo=claim.memo), ended, claim.started_ms)
+            return subpipeline.perform(attempt.run, plan, replace(call, memo=claim.memo), ended, claim.run_clock_ms)
         perform = self._performers[attempt.step.kind].perform
         if attempt.step.kind is not StepKind.TOOL:
             return perform(call)

@@ -54,7 +54,7 @@ class Refusal(StrEnum):
     CANCELLED = "cancelled"
     """The run is halted; the instance has that receipt now."""
     PARKED = "parked"
-    """Its provider's gate has closed since its message was sent; it waits there."""
+    """Its provider's gate has closed since its message was sent, and it waits there; or its run is paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,13 @@ class Claim:
     """Versions of variables that were set in its run: with any, the attempt asks which it sees."""
     deltas: bool = False
     """Somebody reads along as the run's models write."""
+    pauses_ms: int = 0
+    """For how long its run was paused, all told."""
+
+    @property
+    def run_clock_ms(self) -> int:
+        """When it started by a clock that stood while its run was paused."""
+        return self.started_ms - self.pauses_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from orchestrator_client.contract.event import Event
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.progress import RunProgress
 from orchestrator_client.contract.question import AskedQuestion
-from orchestrator_client.contract.run import RunDocument, RunRecord, RunState
+from orchestrator_client.contract.run import Met, RunDocument, RunRecord, RunState
 from orchestrator_client.costs import CostReport
 from orchestrator_client.gates import GateView
 from orchestrator_client.messages import Message, Messages
@@ -169,6 +169,14 @@ class AsyncRun:
     async def cancel(self) -> RunState:
         """As `Run.cancel`."""
         return await asyncio.to_thread(self._run.cancel)
+
+    async def pause(self) -> Met:
+        """As `Run.pause`."""
+        return await asyncio.to_thread(self._run.pause)
+
+    async def resume(self) -> Met:
+        """As `Run.resume`."""
+        return await asyncio.to_thread(self._run.resume)
 
 
 class AsyncClient:

@@ -11,7 +11,7 @@ from orchestrator_client.contract.event import Event
 from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.contract.progress import RunProgress
 from orchestrator_client.contract.question import AskedQuestion
-from orchestrator_client.contract.run import RunDocument, RunRecord, RunState
+from orchestrator_client.contract.run import Met, RunDocument, RunRecord, RunState
 from orchestrator_client.messages import Messages
 from orchestrator_client.questions import Questions
 from orchestrator_client.store import Stores
@@ -152,3 +152,19 @@ class Run:
         Returns the state in which the wish met the run; one that has ended stays as it is.
         """
         return self._store.cancel(self.id)
+
+    def pause(self) -> Met:
+        """Have nothing of the run start any more, nor of the runs that it has started, until `resume`.
+
+        What runs goes on to its end, and is recorded. The run's clocks stand meanwhile: deadlines of its questions and
+        of its sub-pipelines. Returns the run as the wish met it: one that was paused before, is to be cancelled or has
+        ended stays as it is.
+        """
+        return self._store.pause(self.id)
+
+    def resume(self) -> Met:
+        """Let a paused run go on, and the runs that it has started.
+
+        Returns the run as the wish met it: one that was not paused stays as it is.
+        """
+        return self._store.resume(self.id)

@@ -21,13 +21,17 @@ class EventKind(StrEnum):
     ends, where that can be told); as in the event of every step that ends."""
     CANCEL_REQUESTED = "cancel_requested"
     """A client asked for the end."""
+    PAUSE_REQUESTED = "pause_requested"
+    """Nothing of it starts from here on. `data`: by."""
+    RESUME_REQUESTED = "resume_requested"
+    """It goes on. `data`: by."""
     STEP_STARTED = "step_started"
     """An attempt holds its lease. `data`: worker."""
     STEP_PROGRESS = "step_progress"
     """A tool says how far its call is; at most a few a second. `data`: fraction (0 to 1), message; either or both."""
     STEP_PARKED = "step_parked"
-    """The instance waits in Redis. `data`: reason (`limit`, `budget`, `cache`, `tools`, `turn`, or why the attempt
-    before ended); scope and words (what a call waits for); delay_ms; error (of the attempt before, if any)."""
+    """The instance waits in Redis. `data`: reason (`limit`, `budget`, `cache`, `tools`, `turn`, `pause`, or why the
+    attempt before ended); scope and words (what a call waits for); delay_ms; error (of the attempt before, if any)."""
     QUESTION_ASKED = "question_asked"
     """The instance waits in Redis for an answer. `data`: number, kind, title, prompt (its beginning), delay_ms (to the
     deadline, if there is one)."""

@@ -40,6 +40,8 @@ class Wish(StrEnum):
     """What was asked of a run. Written by clients only."""
 
     RUN = "run"
+    PAUSE = "pause"
+    """Nothing of it starts; what runs goes on to its end."""
     CANCEL = "cancel"
 
 
@@ -150,6 +152,20 @@ class Parent(Record):
     """The first of them: whose budget pays, and in whose folder all of them work."""
 
 
+class Met(Record):
+    """What a wish to pause or to resume met: the run as it was before."""
+
+    state: RunState
+    wish: Wish
+    paused_ms: int | None = None
+    """Since when it was paused, if it was."""
+    paused_by: str = ""
+
+    @property
+    def paused(self) -> bool:
+        return self.wish is Wish.PAUSE and not self.state.ended
+
+
 class Submission(Record):
     """What a client records when it submits a run: written once, never changed."""
 
@@ -213,6 +229,19 @@ class RunRecord(Record):
     """Runs above it."""
     root: str = ""
     """The first of them; empty for one that a client submitted."""
+    paused_ms: int | None = None
+    """Since when it is paused."""
+    paused_by: str = ""
+    pauses_ms: int = 0
+    """For how long it was paused before, all told."""
+
+    @property
+    def paused(self) -> bool:
+        return self.wish is Wish.PAUSE and not self.state.ended
+
+    def clock_ms(self, now_ms: int) -> int:
+        """The time by which its deadlines go: it stands while the run is paused."""
+        return self.paused_ms if self.paused and self.paused_ms is not None else now_ms
 
     @classmethod
     def from_hash(cls, run: str, stored: Mapping[str, str]) -> RunRecord:
@@ -232,6 +261,10 @@ CALLED: Mapping[str, bool] = {"once": False, "again": True}
 """What `begin_call` records of a tool, and whether it may be done twice then."""
 
 
+SET_ASIDE = "pause"
+"""Token of an instance that is parked because its run is paused."""
+
+
 class OpenInstance(Record):
     """An instance without a receipt: where it is, and since when."""
 
@@ -240,6 +273,8 @@ class OpenInstance(Record):
     since_ms: int
     excused: int = 0
     """Attempts that do not count as tries, see `Receipt.excused`."""
+    set_aside: bool = False
+    """Parked, and nothing but its run's pause keeps it."""
     may_call_again: bool | None = None
     """What the tool that it has called says of itself: whether that may be done twice. None: it has called none yet, or
     one of the catalogue, which says so."""
@@ -247,9 +282,10 @@ class OpenInstance(Record):
     @classmethod
     def from_stored(cls, stored: str) -> OpenInstance:
         state, attempt, since, _dead, excused, *added = stored.split("|")
-        said = CALLED.get(added[1]) if len(added) > 1 else None
-        known = {"attempt": int(attempt), "since_ms": int(since), "excused": int(excused), "may_call_again": said}
-        return cls.model_validate({"state": state, **known})
+        token = added[1] if len(added) > 1 else ""
+        known = {"attempt": int(attempt), "since_ms": int(since), "excused": int(excused)}
+        aside = state == InstanceState.PARKED and token == SET_ASIDE
+        return cls.model_validate({"state": state, **known, "set_aside": aside, "may_call_again": CALLED.get(token)})
 
 
 class StepDocument(Record):
@@ -298,7 +334,10 @@ class RunDocument(Record):
     progress: float | None = None
     """Share of its work that is done, 0 to 1, see `RunRecord`."""
     estimated_end: str | None = None
-    """About when it ends; None while nobody can tell, and once it has ended."""
+    """About when it ends; None while nobody can tell or it is paused, and once it has ended."""
+    paused_at: str | None = None
+    """Since when it is paused; None while it is not."""
+    paused_by: str | None = None
 
     @classmethod
     def build(
@@ -335,7 +374,9 @@ class RunDocument(Record):
             usage=sum(usages, NO_USAGE),
             allow_tools=record.allow_tools,
             progress=record.progress,
-            estimated_end=iso(record.ends_ms),
+            estimated_end=None if record.paused else iso(record.ends_ms),
+            paused_at=iso(record.paused_ms) if record.paused else None,
+            paused_by=record.paused_by if record.paused else None,
         )
 
 

@@ -21,9 +21,11 @@ if before and before:match('^%d+') == number then
 end
 
 local now = now_ms()
-local state, wish, halt = unpack(redis.call('HMGET', KEYS[1], 'state', 'wish', 'halt'))
+local state, wish, halt, paused_ms = unpack(redis.call('HMGET', KEYS[1], 'state', 'wish', 'halt', 'paused_ms'))
 if not open or state ~= 'running' or wish == 'cancel' or halt ~= '' then return { 'ended' } end
-if tonumber(deadline) > 0 and now >= tonumber(deadline) then return { 'expired', tonumber(deadline) } end
+-- The clock of a paused run stands.
+local clock = wish == 'pause' and tonumber(paused_ms) or now
+if tonumber(deadline) > 0 and clock >= tonumber(deadline) then return { 'expired', tonumber(deadline) } end
 
 redis.call('HSET', KEYS[3], instance .. '!', string.format('%s %.0f ', number, now) .. ARGV[5])
 event(KEYS[4], ttl_s, 'question_answered', now, instance, open.attempt - 1, ARGV[6])

@@ -10,7 +10,7 @@ from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import RunNotFound
 from orchestrator_client.contract.event import Delta, Event
 from orchestrator_client.contract.plan import Json, Plan
-from orchestrator_client.contract.run import OpenInstance, Receipt, RunRecord, RunState, Submission
+from orchestrator_client.contract.run import Met, OpenInstance, Receipt, RunRecord, RunState, Submission, Wish
 from orchestrator_client.contract.scripts import __name__ as SHARED_SCRIPTS
 from orchestrator_client.contract.submission import accepted, load_plan, submit_command, unpack
 from orchestrator_client.store.connection import RETENTION_SECONDS, Store, clearly, now_ms, text_of, texts_of
@@ -56,6 +56,24 @@ class RunStore(Store):
         if state is None:
             raise RunNotFound(run)
         return RunState(text_of(state))
+
+    @clearly
+    def pause(self, run: str) -> Met:
+        """Wish that nothing of the run starts any more, until `resume`."""
+        return self._wish("pause", run)
+
+    @clearly
+    def resume(self, run: str) -> Met:
+        """Let a paused run go on."""
+        return self._wish("resume", run)
+
+    def _wish(self, script: str, run: str) -> Met:
+        arguments = (RETENTION_SECONDS, run, self._who)
+        reply = self._run_script(script, [names.RunKeys(run).record], *arguments, package=SHARED_SCRIPTS)
+        if reply is None:
+            raise RunNotFound(run)
+        state, wish, since, before = map(text_of, reply)
+        return Met(state=RunState(state), wish=Wish(wish), paused_ms=int(since) if since else None, paused_by=before)
 
     @clearly
     def children(self, run: str) -> list[RunRecord]:

@@ -1,8 +1,8 @@
--- needs: instances gates waiting budgets admission
+-- needs: instances gates waiting budgets admission pausing
 -- Let calls of ready instances of one run through, or have them wait in Redis.
 -- KEYS 1 orc:timetable (zset); the run's own keys and those of gates and budgets are named from the arguments
 -- ARGV 1 ttl (s)  2 run  3 look again after (ms)  4… for each: instance, attempt, call (JSON, see admission.lua)
--- Reply: for each, in order: the queue to publish it to · 'wait' it is parked · 'stale' it is not ready, or no such attempt
+-- Reply: for each, in order: the queue to publish it to · 'wait' it is parked, or set aside while its run is paused · 'stale' it is not ready, or no such attempt
 local ttl_s, run, now, reply = tonumber(ARGV[1]), ARGV[2], now_ms(), {}
 local keys = keys_of(run)
 for i = 4, #ARGV, 3 do
@@ -12,6 +12,9 @@ for i = 4, #ARGV, 3 do
   local before = redis.call('HGET', keys.calls, instance)
   if not open or open.state ~= 'ready' or open.attempt ~= attempt then
     reply[#reply + 1] = 'stale'
+  elseif not may_start(run, instance) then
+    set_aside(run, instance, open, now, ttl_s)
+    reply[#reply + 1] = 'wait'
   elseif open.dead == '1' then
     reply[#reply + 1] = open.queue
   elseif before then

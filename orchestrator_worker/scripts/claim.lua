@@ -1,14 +1,14 @@
--- needs: instances gates waiting budgets admission
+-- needs: instances gates waiting budgets admission pausing
 -- Let one attempt of one instance start, and hand it the values that it reads.
 -- KEYS 1 record (hash)  2 instances (hash)  3 values (hash)  4 receipts (hash)  5 events (stream)  6 orc:timetable (zset)
 --      7 calls (hash)  8 memos (hash)  9 arrivals (hash)
 -- ARGV 1 ttl (s)  2 run  3 instance  4 attempt  5 lease (ms)  6 claim token  7 event data (JSON)  8 look again after (ms)
 --      9 number of memos to read  10… instances whose memos to read, then instances whose values to read
 -- Reply: {'go', now (ms), dead (0|1), excused, call | false, memo | false, deltas wanted | false, scopes of it that have
---      ended | false, instances in them that failed | false, versions of variables that were set in the run | false,
+--      ended | false, instances in them that failed | false, versions of variables that were set in the run | false, ms for which the run was paused | false,
 --      memo | false, …, value | false, …}
 --      · {'settled'} it has its receipt already · {'cancelled'} the run is halted, and the instance was given that receipt now
---      · {'parked'} its provider's gate has closed since · {'refused'} not this attempt, not now
+--      · {'parked'} its provider's gate has closed since, or its run is paused · {'refused'} not this attempt, not now
 local ttl_s, run, instance, attempt = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local text = redis.call('HGET', KEYS[2], instance)
 if not text then
@@ -21,7 +21,7 @@ if open.attempt ~= tonumber(attempt) or not (open.state == 'ready' or again) the
 
 local now = now_ms()
 local member = run .. '|' .. instance
-local wish, halt, deltas, set = unpack(redis.call('HMGET', KEYS[1], 'wish', 'halt', 'deltas', 'variables'))
+local wish, halt, deltas, set, pauses_ms = unpack(redis.call('HMGET', KEYS[1], 'wish', 'halt', 'deltas', 'variables', 'pauses_ms'))
 if not wish then return { 'refused' } end
 if wish == 'cancel' or halt ~= '' then
   local reason = wish == 'cancel' and 'the run was cancelled' or 'the run had failed at ' .. halt
@@ -36,6 +36,10 @@ if wish == 'cancel' or halt ~= '' then
   return { 'cancelled' }
 end
 
+if wish == 'pause' and not again and not may_start(run, instance) then
+  set_aside(run, instance, open, now, ttl_s)
+  return { 'parked' }
+end
 local call = redis.call('HGET', KEYS[7], instance)
 if call and not again and stays_out(run, instance, call, open, now, ttl_s, tonumber(ARGV[8])) then return { 'parked' } end
 
@@ -46,7 +50,7 @@ if not again then event(KEYS[5], ttl_s, 'step_started', now, instance, attempt, 
 
 local reply = { 'go', now, tonumber(open.dead), open.excused, call, redis.call('HGET', KEYS[8], instance), deltas }
 local ended, failed = unpack(redis.call('HMGET', KEYS[9], instance .. '~', instance .. '~!'))
-reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = ended, failed, set
+reply[#reply + 1], reply[#reply + 2], reply[#reply + 3], reply[#reply + 4] = ended, failed, set, pauses_ms
 local function read(key, first, last)
   -- unpack() has a limit of a few thousand arguments.
   for from = first, last, 1000 do

@@ -1,16 +1,18 @@
--- needs: instances gates waiting budgets admission
+-- needs: instances gates waiting budgets admission pausing
 -- Let through what may go now, in fair order, at every gate that is due.
 -- KEYS 1 orc:agenda (zset)  2 orc:again (list)
 -- ARGV 1 ttl (s)  2 at most (messages)  3 look again after (ms)
 -- Reply: ms until something is due (-1: nothing waits), then for each: run, instance, attempt, queue
 local ttl_s, most, now, reply = tonumber(ARGV[1]), tonumber(ARGV[2]), now_ms(), { -1 }
 
--- Its call and itself, if it still waits.
+-- Its call and itself, if it still waits and may go on.
 local function waiting_at(run, instance)
   local keys = keys_of(run)
   local text, call = redis.call('HGET', keys.instances, instance), redis.call('HGET', keys.calls, instance)
   local open = text and parsed_instance(text)
-  if open and open.state == 'waiting' and call then return open, cjson.decode(call), keys end
+  if not open or open.state ~= 'waiting' or not call then return nil end
+  if may_start(run, instance) then return open, cjson.decode(call), keys end
+  set_aside(run, instance, open, now, ttl_s)
 end
 
 local function let_through(run, instance, open, entry, keys, in_line)

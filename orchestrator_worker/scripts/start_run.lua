@@ -4,7 +4,8 @@
 --      6 work (hash)
 -- ARGV 1 ttl (s)  2 run  3 look again after (ms)  4 what it is expected to take (JSON: work_ms, run_ms, work)
 --      5… instance, queue, …
--- Reply: {'started'} · {'cancelled'} before it began · {'cancelled', parent, its instance, attempt} that one is ready now
+-- Reply: {'started'} · {'paused'} it starts when it is resumed · {'cancelled'} before it began
+--      · {'cancelled', parent, its instance, attempt} that one is ready now
 --      · {the run's state} if it was started before · false: no such run
 local ttl_s, run = ARGV[1], ARGV[2]
 local state, wish, parent, starter = unpack(redis.call('HMGET', KEYS[1], 'state', 'wish', 'parent', 'parent_instance'))
@@ -19,6 +20,8 @@ if wish == 'cancel' then
   local attempt = call_parent(run, parent, starter, now, ARGV[3])
   return attempt and { 'cancelled', parent, starter, attempt } or { 'cancelled' }
 end
+
+if wish == 'pause' then return { 'paused' } end
 
 local entries = (#ARGV - 4) / 2
 redis.call('HSET', KEYS[1], 'state', 'running', 'started_ms', now, 'open', entries)

@@ -1,4 +1,4 @@
--- needs: instances waiting
+-- needs: instances gates waiting budgets admission pausing
 -- Look at what is due: say which messages to send again, which attempts are lost, which runs to start or close.
 -- KEYS 1 orc:timetable (zset)  2 orc:sweeper (string); the runs' own keys are named from the members
 -- ARGV 1 ttl (s)  2 only if nobody swept for (ms)  3 at most (members)  4 look again after (ms)
@@ -26,7 +26,13 @@ local function look_at_instance(member, run, instance)
   local open = parsed_instance(text)
   local age = now - open.since
   if open.state == 'parked' then
-    promote(run, instance, open)
+    if may_start(run, instance) then return promote(run, instance, open) end
+    -- Its time has come, and its run is paused. What waits for a run keeps that one's name.
+    if open.token == '' then open.token = 'pause' end
+    put_instance(keys_of(run).instances, instance, open)
+    redis.call('ZREM', KEYS[1], member)
+  elseif (open.state == 'ready' or open.state == 'waiting') and not may_start(run, instance) then
+    set_aside(run, instance, open, now, ttl_s)
   elseif open.state == 'ready' then
     -- Twice as late each time: a long queue is no reason to fill it with copies.
     again(member, math.max(grace, age))
@@ -46,10 +52,20 @@ local function look_at_instance(member, run, instance)
   end
 end
 
+local function renew_life(key)
+  for _, part in ipairs({ '', ':plan', ':instances', ':values', ':receipts', ':arrivals', ':events', ':calls', ':memos',
+    ':questions', ':children', ':work', ':deltas', ':variables', ':versions' }) do
+    redis.call('EXPIRE', key .. part, ttl_s)
+  end
+end
+
 local function look_at_run(member, run)
   local key = 'orc:{' .. run .. '}'
   local state, open, wish, halt = unpack(redis.call('HMGET', key, 'state', 'open', 'wish', 'halt'))
-  if state == 'submitted' then
+  if state == 'submitted' and wish == 'pause' then
+    renew_life(key)
+    return again(member, tonumber(ARGV[5]))
+  elseif state == 'submitted' then
     again(member, grace)
     return say('start', run, '', 0, '', 0)
   elseif state ~= 'running' then
@@ -58,16 +74,16 @@ local function look_at_run(member, run)
     again(member, grace)
     return say('close', run, '', 0, '', 0)
   end
-  for _, part in ipairs({ '', ':plan', ':instances', ':values', ':receipts', ':arrivals', ':events', ':calls', ':memos',
-    ':questions', ':children', ':work', ':deltas', ':variables', ':versions' }) do
-    redis.call('EXPIRE', key .. part, ttl_s)
-  end
+  renew_life(key)
   again(member, tonumber(ARGV[5]))
-  if wish == 'cancel' or halt ~= '' then
-    local instances = redis.call('HGETALL', key .. ':instances')
-    for i = 1, #instances, 2 do
-      local parked = parsed_instance(instances[i + 1])
-      if parked.state == 'parked' or parked.state == 'waiting' then promote(run, instances[i], parked) end
+  if wish == 'run' and halt == '' then return end
+  local instances, ends = redis.call('HGETALL', key .. ':instances'), wish == 'cancel' or halt ~= ''
+  for i = 1, #instances, 2 do
+    local instance, each = instances[i], parsed_instance(instances[i + 1])
+    if ends and (each.state == 'parked' or each.state == 'waiting') then
+      promote(run, instance, each)
+    elseif not ends and (each.state == 'ready' or each.state == 'waiting') and not may_start(run, instance) then
+      set_aside(run, instance, each, now, ttl_s)
     end
   end
 end

@@ -29,7 +29,7 @@ class Descent:
     child: str = ""
     """The run that it waits for; empty before it is started."""
     until_ms: int | None = None
-    """When it waits no longer."""
+    """When it waits no longer, by the run's clock, which stands while the run is paused."""
     usage: Usage = NO_USAGE
     """Of the runs before."""
 
@@ -49,7 +49,8 @@ class Descent:
 
 
 def perform(run: OpenRun, plan: Plan, call: Call, child: ChildRun | None, now_ms: int) -> Want:
-    """Start the pipeline; wait for it; say what it left. `child`: the run that the memo names.
+    """Start the pipeline; wait for it; say what it left. `child`: the run that the memo names. `now_ms`: by the
+    clock of the run around it.
 
     Raises:
         ParametersInvalid: the parameters or the inputs of the pipeline do not fit, or pipelines nest too deep.

@@ -135,7 +135,7 @@ class Verbs(Values):
         )
         if text(reply[0]) != "go":
             return Refusal(text(reply[0]))
-        _, now, dead, excused, call, memo, deltas, ended, failed, versions, *found = reply
+        _, now, dead, excused, call, memo, deltas, ended, failed, versions, pauses, *found = reply
         known = dict(zip(scopes, found, strict=False))
         return Claim(
             started_ms=int(now),
@@ -148,6 +148,7 @@ class Verbs(Values):
             ended=int(ended or 0),
             failed=int(failed or 0),
             variables=int(versions or 0),
+            pauses_ms=int(pauses or 0),
             scopes={scope: json.loads(stored) for scope, stored in known.items() if stored},
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from orchestrator_client.client import Run
@@ -52,12 +53,19 @@ def dies(seed: int | None, instance: str, attempt: int) -> bool:
     return seed is not None and random.Random(f"{seed}|{instance}|{attempt}").random() < 0.06
 
 
-def finish(fleet: InProcessFleet, run: Run, seed: int | None = None, deaths: bool = False) -> RunDocument:
+def finish(
+    fleet: InProcessFleet,
+    run: Run,
+    seed: int | None = None,
+    deaths: bool = False,
+    between: Callable[[Run], object] = lambda _: None,
+) -> RunDocument:
     """Deliver all messages until there are none, in order; or, with a seed, shuffled, some twice and some never; and
-    where there are deaths, some to workers that die of them."""
+    where there are deaths, some to workers that die of them. `between` two of them, something else may happen."""
     chance = random.Random(seed)
     forward_ms = 0
     for _ in range(MOST_MESSAGES):
+        between(run)
         if (message := _next(fleet, chance if seed is not None else None)) is not None:
             if deaths and message.queue == names.TOOL_QUEUE and dies(seed, *message.args[1:]):
                 # What a dead worker leaves behind: its claim.

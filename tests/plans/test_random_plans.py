@@ -6,9 +6,10 @@ and by an interpreter that performs one step after the other. Every instance mus
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -47,7 +48,14 @@ class Both:
     def __init__(self, fleet: InProcessFleet, folder: Path) -> None:
         self.fleet, self.folder, self.examples = fleet, folder, 0
 
-    def check(self, plan: Plan, meant: Plan, seed: int | None, settings: Mapping[str, Json] | None = None) -> None:
+    def check(
+        self,
+        plan: Plan,
+        meant: Plan,
+        seed: int | None,
+        settings: Mapping[str, Json] | None = None,
+        between: Callable[[Run], object] = lambda _: None,
+    ) -> None:
         """Run a plan, and compare it with what is meant by it. `settings` are set before its first step starts."""
         self.fleet.redis.flushall()
         self.fleet.delivered.clear()
@@ -55,7 +63,7 @@ class Both:
         run = self.fleet.submit(plan, folder=self._new_folder("engine"))
         for name, value in (settings or {}).items():
             run.variables.set(name, value)
-        document = finish(self.fleet, run, seed, deaths=True)
+        document = finish(self.fleet, run, seed, deaths=True, between=between)
         assert run.status().state.ended, f"the run has not ended: {run.status()}"
         inputs = {**INPUTS, **(settings or {}), "folder": self._new_folder("plain")}
         said = Interpreter(meant, inputs, dies=partial(dies, seed)).run()
@@ -97,6 +105,27 @@ def test_a_file_means_the_plan_that_it_was_written_from(both: Both, plan: Plan, 
 def test_dollars_and_braces_are_two_spellings(both: Both, plan: Plan, seed: int | None) -> None:
     written = re.sub(r"\{\{ ([a-z]\w*(?:\.\w+)*) \}\}", r"${\1}", text_of(plan))
     both.check(loads(written).plan, plan, seed)
+
+
+@settings(examples, max_examples=40)
+@given(plan=plans(), seed=st.integers(0, 999))
+def test_a_run_that_is_paused_now_and_then_does_the_same(both: Both, plan: Plan, seed: int) -> None:
+    both.check(plan, plan, seed, between=Pauses(seed))
+
+
+class Pauses:
+    """Pauses a run at random moments and resumes it at others; nothing of it may start in between."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice, self._since = random.Random(seed), ""
+
+    def __call__(self, run: Run) -> None:
+        if self._since:
+            behind = run._store.events(run.id, self._since, 0)  # `stream` would wait for the end of the run
+            assert "step_started" not in [one.kind for one in behind]
+        if self._dice.random() < (0.3 if self._since else 0.15):
+            run.resume() if self._since else run.pause()
+            self._since = "" if self._since else run._store.last_event_id(run.id)
 
 
 def compare(document: RunDocument, said: Interpreter) -> None:

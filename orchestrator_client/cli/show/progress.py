@@ -57,6 +57,8 @@ class Progress:
         self.plan = plan
         self.state = RunState.SUBMITTED
         self.cancelling = False
+        self.paused_by = ""
+        """Who has paused it; empty while it is not paused."""
         self.error = ""
         self.usage: Usage = NO_USAGE
         self.started_ms: int | None = None
@@ -103,6 +105,10 @@ class Progress:
                 self._start(event)
             case EventKind.CANCEL_REQUESTED:
                 self.cancelling = self._halted = True
+            case EventKind.PAUSE_REQUESTED:
+                self.paused_by = str(event.data.get("by") or "somebody")
+            case EventKind.RESUME_REQUESTED:
+                self.paused_by = ""
             case EventKind.STEP_STARTED:
                 self._update(event, InstanceState.RUNNING, started_ms=event.at_ms, note="")
             case EventKind.STEP_PROGRESS:

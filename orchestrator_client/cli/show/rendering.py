@@ -103,7 +103,7 @@ def run_table(records: Iterable[RunRecord]) -> Table:
         failed = f" ({record.failed} failed)" if record.failed else ""
         table.add_row(
             Text(record.run),
-            Text(record.state, style),
+            Text("paused" if record.paused else record.state, style),
             "" if record.progress is None else f"{percent(record.progress)} %",
             Text(one_line(record.pipeline)),
             local_time(record.submitted_ms),
@@ -141,6 +141,8 @@ def ending(document: RunDocument, width: int = CUT_CHARACTERS) -> Iterator[Text]
     state = state_of(document.status)
     glyph, style = GLYPHS.get(state, ("", ""))
     line = Text(f"{glyph} {state}", style)
+    if document.paused_at:
+        line.append(f", paused since {document.paused_at} by {one_line(document.paused_by or '')}")
     duration = f" in {seconds(document.duration)}" if document.completed_at else ""
     yield line.append(f"{duration}{_cost_of(document)}", "default not bold")
     for name, value in document.outputs.items():

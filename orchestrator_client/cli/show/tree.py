@@ -57,7 +57,9 @@ def summary(steps: Sequence[StepProgress], shown: Sequence[StepProgress]) -> str
 
 def _header(progress: Progress, run: str, now_ms: int) -> Text:
     """The line on top: which run, its state, how many steps have ended, its time and cost so far."""
-    state = "cancelling" if progress.cancelling and not progress.state.ended else str(progress.state)
+    state = str(progress.state)
+    if not progress.state.ended and (progress.cancelling or progress.paused_by):
+        state = "cancelling" if progress.cancelling else f"paused by {one_line(progress.paused_by)}"
     line = Text(no_wrap=True, overflow="ellipsis").append(f"{one_line(progress.plan.id)} ", "bold")
     line.append(f"{one_line(run)}  ", "dim").append(state, GLYPHS.get(progress.state, ("", ""))[1])
     if progress.state is RunState.SUBMITTED:

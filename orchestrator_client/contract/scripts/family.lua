@@ -12,16 +12,25 @@ local function call_parent(run, parent, instance, now, look_again_ms)
   return open.attempt
 end
 
--- Wish the end of all that a run has started, and of all that this has.
-local function cancel_children(run, now, ttl_s)
+local function is_open(state) return state == 'submitted' or state == 'running' end
+
+-- Visit all that a run has started and that has not ended, and all that these have.
+local function for_each_below(run, visit)
   for _, child in ipairs(redis.call('HKEYS', keys_of(run).children)) do
-    local key = keys_of(child).record
-    local state, wish = unpack(redis.call('HMGET', key, 'state', 'wish'))
-    if (state == 'submitted' or state == 'running') and wish ~= 'cancel' then
-      redis.call('HSET', key, 'wish', 'cancel')
-      event(keys_of(child).events, ttl_s, 'cancel_requested', now, '', 0, '{"by":"parent"}')
-      redis.call('ZADD', 'orc:timetable', now, child .. '|')
-      cancel_children(child, now, ttl_s)
+    if is_open(redis.call('HGET', keys_of(child).record, 'state')) then
+      visit(child)
+      for_each_below(child, visit)
     end
   end
+end
+
+-- Wish the end of all that a run has started, and of all that this has.
+local function cancel_children(run, now, ttl_s)
+  for_each_below(run, function(child)
+    local keys = keys_of(child)
+    if redis.call('HGET', keys.record, 'wish') == 'cancel' then return end
+    redis.call('HSET', keys.record, 'wish', 'cancel')
+    event(keys.events, ttl_s, 'cancel_requested', now, '', 0, '{"by":"parent"}')
+    redis.call('ZADD', 'orc:timetable', now, child .. '|')
+  end)
 end

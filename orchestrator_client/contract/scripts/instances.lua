@@ -1,6 +1,7 @@
 -- One open instance: `state|attempt|since ms|dead|excused|queue|token`. `excused`: attempts that ended through no fault of
 -- the step (a provider's limits, a worker that stops, a turn of a conversation); they do not count as tries. `token`: of a
--- running one the claim's, or 'once' or 'again' since it has called its tool (see begin_call.lua); of a parked one its child.
+-- running one the claim's, or 'once' or 'again' since it has called its tool (see begin_call.lua); of a parked one its child,
+-- or 'pause' where nothing but its run's pause keeps it.
 
 local function parsed_instance(text)
   local state, attempt, since, dead, excused, queue, token = text:match('^(%a+)|(%d+)|(%d+)|(%d)|(%d+)|([^|]*)|?(.*)$')
@@ -17,7 +18,7 @@ local function keys_of(run)
   local key = 'orc:{' .. run .. '}'
   return { record = key, instances = key .. ':instances', values = key .. ':values', receipts = key .. ':receipts',
     arrivals = key .. ':arrivals', events = key .. ':events', calls = key .. ':calls', memos = key .. ':memos',
-    children = key .. ':children', work = key .. ':work' }
+    children = key .. ':children', questions = key .. ':questions', work = key .. ':work' }
 end
 
 -- An instance whose message is now to be sent; sweep looks again whether it arrived.

@@ -11,24 +11,26 @@
 --      · -2 the attempt that starts it is not under way any more, or its run takes no more steps
 local ttl_s = ARGV[1]
 local before = redis.call('HGET', KEYS[1], 'digest')
-local parent, starter = ARGV[15], ARGV[16]
+local parent, starter, paused_ms, paused_by = ARGV[15], ARGV[16], '', ''
 if before then return (parent ~= '' or before == ARGV[3]) and 0 or -1 end
 if parent ~= '' then
   local above = keys_of(parent)
   local text = redis.call('HGET', above.instances, starter)
   local open = text and parsed_instance(text)
   if not open or not held(open.state) or open.attempt ~= tonumber(ARGV[17]) then return -2 end
-  local wish, halt = unpack(redis.call('HMGET', above.record, 'wish', 'halt'))
-  if wish ~= 'run' or halt ~= '' then return -2 end
+  local wish, halt, by = unpack(redis.call('HMGET', above.record, 'wish', 'halt', 'paused_by'))
+  if wish == 'cancel' or halt ~= '' then return -2 end
+  if wish == 'pause' then paused_ms, paused_by = now_ms(), by end
   redis.call('HSET', above.children, ARGV[2], starter)
   keep(above.children, ttl_s)
 end
 
 local now = now_ms()
 redis.call('HSET', KEYS[1], 'digest', ARGV[3], 'pipeline', ARGV[4], 'plan_hash', ARGV[5], 'inputs', ARGV[7],
-  'tags', ARGV[8], 'steps', ARGV[9], 'state', 'submitted', 'wish', 'run', 'open', 0, 'failed', 0, 'halt', '',
+  'tags', ARGV[8], 'steps', ARGV[9], 'state', 'submitted', 'wish', paused_ms == '' and 'run' or 'pause', 'open', 0, 'failed', 0, 'halt', '',
   'submitted_ms', now, 'tenant', ARGV[11], 'budget', ARGV[12], 'deltas', ARGV[13], 'answers', ARGV[14],
-  'parent', parent, 'parent_instance', starter, 'depth', ARGV[18], 'root', ARGV[19], 'allow_tools', ARGV[20])
+  'parent', parent, 'parent_instance', starter, 'depth', ARGV[18], 'root', ARGV[19], 'allow_tools', ARGV[20],
+  'paused_ms', paused_ms, 'paused_by', paused_by)
 redis.call('EXPIRE', KEYS[1], ttl_s)
 redis.call('SET', KEYS[2], ARGV[6], 'EX', ttl_s)
 event(KEYS[3], ttl_s, 'run_submitted', now, '', 0, '{"steps":' .. ARGV[9] .. '}')
