@@ -334,7 +334,7 @@ class RunDocument(Record):
     progress: float | None = None
     """Share of its work that is done, 0 to 1, see `RunRecord`."""
     estimated_end: str | None = None
-    """About when it ends; None while nobody can tell, and once it has ended."""
+    """About when it ends; None while nobody can tell or it is paused, and once it has ended."""
     paused_at: str | None = None
     """Since when it is paused; None while it is not."""
     paused_by: str | None = None
@@ -374,7 +374,7 @@ class RunDocument(Record):
             usage=sum(usages, NO_USAGE),
             allow_tools=record.allow_tools,
             progress=record.progress,
-            estimated_end=iso(record.ends_ms),
+            estimated_end=None if record.paused else iso(record.ends_ms),
             paused_at=iso(record.paused_ms) if record.paused else None,
             paused_by=record.paused_by if record.paused else None,
         )

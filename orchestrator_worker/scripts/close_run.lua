@@ -5,21 +5,22 @@
 --      8 life of what was learned (s)
 -- Reply: {'closed'} · {'closed', parent, its instance, attempt} that one is ready now · {'open'} something still is
 --      · {'ended'} it was closed before, or is not there
-local state, open, parent, starter, started, progress = unpack(
-  redis.call('HMGET', KEYS[1], 'state', 'open', 'parent', 'parent_instance', 'started_ms', 'progress'))
+local state, open, parent, starter, started, progress, pauses = unpack(
+  redis.call('HMGET', KEYS[1], 'state', 'open', 'parent', 'parent_instance', 'started_ms', 'progress', 'pauses_ms'))
 if state ~= 'running' then return { 'ended' } end
 if tonumber(open) > 0 then return { 'open' } end
 local now = now_ms()
+local took_ms = now - started - (pauses or 0)
 redis.call('HSET', KEYS[1], 'state', ARGV[3], 'ended_ms', now, 'outputs', ARGV[4], 'error', ARGV[5])
 redis.call('HDEL', KEYS[1], 'ends_ms')
 if ARGV[3] == 'succeeded' and progress then
   redis.call('HSET', KEYS[1], 'progress', 1, 'left_ms', 0)
-  learn_pace(KEYS[4], KEYS[5], now - started, ARGV[8])
+  learn_pace(KEYS[4], KEYS[5], took_ms, ARGV[8])
 end
 -- The step that ran this pipeline took as long as this.
 if parent and parent ~= '' then
   local work = keys_of(parent).work
-  if redis.call('EXISTS', work) == 1 then redis.call('HINCRBY', work, '+' .. path_of(starter), now - started) end
+  if redis.call('EXISTS', work) == 1 then redis.call('HINCRBY', work, '+' .. path_of(starter), took_ms) end
 end
 event(KEYS[2], ARGV[1], 'run_closed', now, '', 0, ARGV[6])
 redis.call('ZREM', KEYS[3], ARGV[2] .. '|')

@@ -5,7 +5,8 @@
 -- ARGV 1 ttl (s)  2 run  3 look again after (ms)  4 what it is expected to take (JSON: work_ms, run_ms, work)
 --      5… instance, queue, …
 -- Reply: {'started'} · {'paused'} it starts when it is resumed · {'cancelled'} before it began
---      · {'cancelled', parent, its instance, attempt} that one is ready now · {the run's state} if it was started before · false: no such run
+--      · {'cancelled', parent, its instance, attempt} that one is ready now
+--      · {the run's state} if it was started before · false: no such run
 local ttl_s, run = ARGV[1], ARGV[2]
 local state, wish, parent, starter = unpack(redis.call('HMGET', KEYS[1], 'state', 'wish', 'parent', 'parent_instance'))
 if not state then return false end

@@ -18,7 +18,7 @@ local function keys_of(run)
   local key = 'orc:{' .. run .. '}'
   return { record = key, instances = key .. ':instances', values = key .. ':values', receipts = key .. ':receipts',
     arrivals = key .. ':arrivals', events = key .. ':events', calls = key .. ':calls', memos = key .. ':memos',
-    children = key .. ':children', work = key .. ':work', questions = key .. ':questions' }
+    children = key .. ':children', questions = key .. ':questions', work = key .. ':work' }
 end
 
 -- An instance whose message is now to be sent; sweep looks again whether it arrived.

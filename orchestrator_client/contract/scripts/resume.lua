@@ -34,7 +34,9 @@ local function resume(each)
   local wish, paused_ms = unpack(redis.call('HMGET', keys.record, 'wish', 'paused_ms'))
   if wish ~= 'pause' then return end
   redis.call('HSET', keys.record, 'wish', 'run', 'paused_ms', '', 'paused_by', '')
-  redis.call('HINCRBY', keys.record, 'pauses_ms', string.format('%.0f', math.max(0, now - paused_ms)))
+  local lasted_ms = string.format('%.0f', math.max(0, now - paused_ms))
+  redis.call('HINCRBY', keys.record, 'pauses_ms', lasted_ms)
+  if redis.call('HEXISTS', keys.record, 'ends_ms') == 1 then redis.call('HINCRBY', keys.record, 'ends_ms', lasted_ms) end
   event(keys.events, ttl_s, 'resume_requested', now, '', 0, cjson.encode({ by = who }))
   redis.call('ZADD', 'orc:timetable', now, each .. '|')
   local instances = redis.call('HGETALL', keys.instances)
