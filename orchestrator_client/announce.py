@@ -68,7 +68,7 @@ class Announcer:
             self._app = Celery("orchestrator", broker=names.celery_url(self._url), set_as_current=False)
             timeouts = {"socket_timeout": 10, "socket_connect_timeout": 3}
             # Bodies as the workers write them: JSON text, which base64 would only make longer.
-            self._app.conf.broker_transport_options = {"body_encoding": None, **timeouts}
+            self._app.conf.broker_transport_options = {"body_encoding": None, **timeouts, **names.TRANSPORT_OPTIONS}
         return self._app
 
     def close(self) -> None:

@@ -60,10 +60,12 @@ def celery_arguments(options: argparse.Namespace) -> list[str]:
 def main(argv: list[str] | None = None) -> int:
     """Run until asked to stop.
 
-    Exit code 2: orchestrator.toml cannot be used. 3: the store is away, or not one that runs can be trusted to.
+    Exit code 2: orchestrator.toml or the namespace cannot be used. 3: the store is away, or not one that runs can be
+    trusted to.
     """
     options = arguments(argv)
     try:
+        names.check_namespace()
         load_project()
     except ConfigInvalid as error:
         print(error, file=sys.stderr)  # noqa: T201 - the lines that a person at a terminal needs

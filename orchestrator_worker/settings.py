@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.environment import redis_url
+from orchestrator_client.contract.namespace import NAMESPACE
 
 
 def _paths(value: object) -> object:
@@ -61,8 +62,8 @@ class Settings(BaseSettings):
     """Send Celery's events, which Flower shows. Costs about a tenth of throughput."""
 
     def folder(self, run: str) -> Path:
-        """Working folder of one run."""
-        return Path(self.workdir.replace("{run}", run)).absolute()
+        """Working folder of one run. Two namespaces may have a run of the same id."""
+        return Path(self.workdir.replace("{run}", f"{NAMESPACE}/{run}" if NAMESPACE else run)).absolute()
 
     @property
     def environment(self) -> dict[str, str]:

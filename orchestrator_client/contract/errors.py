@@ -39,6 +39,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from orchestrator_client.contract.namespace import whereabouts
+
 if TYPE_CHECKING:
     from orchestrator_client.contract.limits import RateLimit
 
@@ -129,7 +131,7 @@ class RunNotFound(OrchestratorError):
         self.run = run
 
     def __str__(self) -> str:
-        return f"no run {self.run!r} in this store; `orchestrator runs` lists those there are"
+        return f"no run {self.run!r} in {whereabouts()}; `orchestrator runs` lists those there are"
 
 
 class RunConflict(OrchestratorError):

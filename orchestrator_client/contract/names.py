@@ -9,6 +9,9 @@ import time
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
+from orchestrator_client.contract.errors import ConfigInvalid
+from orchestrator_client.contract.namespace import NAMESPACE, NAMESPACE_VARIABLE, PATTERN, PREFIX
+
 RUN_TASK = "orchestrator.run_pipeline"
 """Starts a run. Its Celery task id is the run's id."""
 STEP_TASK = "orchestrator.step"
@@ -64,45 +67,66 @@ def celery_url(redis_url: str) -> str:
     return redis_url
 
 
-TIMETABLE = "orc:timetable"
+def check_namespace() -> None:
+    """Refuse to touch a Redis under a name that would not keep its keys apart.
+
+    Raises:
+        ConfigInvalid: `ORCHESTRATOR_NAMESPACE` is no name of a namespace.
+    """
+    if NAMESPACE and not PATTERN.fullmatch(NAMESPACE):
+        problem = f"{NAMESPACE[:60]!r} is no namespace: write small letters, digits and - within, at most 40 in all"
+        raise ConfigInvalid(NAMESPACE_VARIABLE, [problem])
+
+
+def stored_queue(queue: str) -> str:
+    """List: where the broker keeps the messages of a queue."""
+    return f"{PREFIX}{queue}"
+
+
+TRANSPORT_OPTIONS: dict[str, str] = {"global_keyprefix": PREFIX} if PREFIX else {}
+"""For Celery's broker and backend, whose keys and channels are the namespace's too."""
+
+ORC = f"{PREFIX}orc"
+"""How all keys begin that are not Celery's. Scripts write it as `orc`, see `scripts.source`."""
+TIMETABLE = f"{ORC}:timetable"
 """Sorted set: what `sweep` must look at, and when (ms since 1970). Members: `<run>|<instance>`, or `<run>|`."""
-RUNS = "orc:runs"
+RUNS = f"{ORC}:runs"
 """Sorted set: run ids by the time of their submission (ms since 1970)."""
-SWEEPER = "orc:sweeper"
+SWEEPER = f"{ORC}:sweeper"
 """String with a short TTL: somebody is sweeping now."""
-AGENDA = "orc:agenda"
+AGENDA = f"{ORC}:agenda"
 """Sorted set: scopes at whose gates calls wait, by when to look again (ms since 1970)."""
-AGAIN = "orc:again"
+AGAIN = f"{ORC}:again"
 """List: calls, as `<run>|<instance>`, that waited for an answer or for money and are to be looked at again."""
-SCOPES = "orc:scopes"
+SCOPES = f"{ORC}:scopes"
 """Set: every scope of which a gate is known."""
-WAKE = "orc:wake"
+WAKE = f"{ORC}:wake"
 """Channel: something on the agenda has become due earlier than whoever reads it believes."""
-AUDIT = "orc:audit"
+AUDIT = f"{ORC}:audit"
 """Stream: who has done what, see `audit.AuditEntry`."""
-CLOCK = "orc:clock"
+CLOCK = f"{ORC}:clock"
 """String, only ever set by a test: what the scripts take for the time (ms since 1970)."""
 
 
 def gate(scope: str) -> str:
     """Hash: `state`, `config` and `set`, all JSON, of one provider, credential and model."""
-    return f"orc:gate:{scope}"
+    return f"{ORC}:gate:{scope}"
 
 
 def waiting(scope: str) -> str:
     """Sorted set: tenants that have calls waiting at a gate. With `|tenant` behind it: their runs; with `|tenant|run`:
     the run's instances, by arrival (ms)."""
-    return f"orc:waiting:{scope}"
+    return f"{ORC}:waiting:{scope}"
 
 
 def budget(identity: str) -> str:
     """Hash: `cap`, `spent` and `reserved`, in billionths of a dollar."""
-    return f"orc:budget:{identity}"
+    return f"{ORC}:budget:{identity}"
 
 
 def short(identity: str) -> str:
     """Sorted set: calls that wait for money of one budget."""
-    return f"orc:short:{identity}"
+    return f"{ORC}:short:{identity}"
 
 
 BUDGET_TTL_SECONDS = 400 * 24 * 3600
@@ -111,22 +135,22 @@ BUDGET_TTL_SECONDS = 400 * 24 * 3600
 
 def ledger(day: int) -> str:
     """Hash: `kind|name|model|what` -> sum of one day, counted from 1970."""
-    return f"orc:ledger:{day}"
+    return f"{ORC}:ledger:{day}"
 
 
 def cached(digest: str) -> str:
     """String: the reply to one request, as JSON."""
-    return f"orc:cache:{digest}"
+    return f"{ORC}:cache:{digest}"
 
 
 def history(pipeline: str, step: str) -> str:
     """Hash: what a step's model calls used, smoothed over runs."""
-    return f"orc:history:{pipeline}:{step}"
+    return f"{ORC}:history:{pipeline}:{step}"
 
 
 def pace(pipeline: str) -> str:
     """Hash: how long a pipeline's earlier runs took, and the steps of them, smoothed over runs; see `pace.lua`."""
-    return f"orc:pace:{pipeline}"
+    return f"{ORC}:pace:{pipeline}"
 
 
 PACE_TTL_SECONDS = 90 * 24 * 3600
@@ -142,83 +166,83 @@ class RunKeys:
     @property
     def record(self) -> str:
         """Hash: the run's record, see `run.RunRecord`."""
-        return f"orc:{{{self.run}}}"
+        return f"{ORC}:{{{self.run}}}"
 
     @property
     def plan(self) -> str:
         """String: the plan, zlib-compressed JSON."""
-        return f"orc:{{{self.run}}}:plan"
+        return f"{ORC}:{{{self.run}}}:plan"
 
     @property
     def instances(self) -> str:
         """Hash: instance -> `state|attempt|since ms|dead|excused|queue|token` of every instance that is open."""
-        return f"orc:{{{self.run}}}:instances"
+        return f"{ORC}:{{{self.run}}}:instances"
 
     @property
     def values(self) -> str:
         """Hash: instance -> JSON, or empty where the value is in `value(instance)`."""
-        return f"orc:{{{self.run}}}:values"
+        return f"{ORC}:{{{self.run}}}:values"
 
     def value(self, instance: str) -> str:
         """String: one large value, zlib-compressed JSON."""
-        return f"orc:{{{self.run}}}:value:{instance}"
+        return f"{ORC}:{{{self.run}}}:value:{instance}"
 
     @property
     def receipts(self) -> str:
         """Hash: instance -> `ended ms` + space + JSON of its receipt."""
-        return f"orc:{{{self.run}}}:receipts"
+        return f"{ORC}:{{{self.run}}}:receipts"
 
     @property
     def arrivals(self) -> str:
         """Hash: instance -> arrivals so far; `!instance` -> dead order edges; `+instance` -> live routes."""
-        return f"orc:{{{self.run}}}:arrivals"
+        return f"{ORC}:{{{self.run}}}:arrivals"
 
     @property
     def events(self) -> str:
         """Stream: what happened, see `event.Event`."""
-        return f"orc:{{{self.run}}}:events"
+        return f"{ORC}:{{{self.run}}}:events"
 
     @property
     def calls(self) -> str:
         """Hash: instance -> JSON of the model call that it waits for or makes, see `admission.lua`."""
-        return f"orc:{{{self.run}}}:calls"
+        return f"{ORC}:{{{self.run}}}:calls"
 
     @property
     def memos(self) -> str:
         """Hash: instance -> JSON of what its attempts so far left for the next: turns, tools asked for, usage."""
-        return f"orc:{{{self.run}}}:memos"
+        return f"{ORC}:{{{self.run}}}:memos"
 
     @property
     def questions(self) -> str:
         """Hash: instance -> number, `asked ms`, `deadline ms` and JSON of its last question; `instance!` -> number,
         `at ms` and JSON of its last answer. See `question`."""
-        return f"orc:{{{self.run}}}:questions"
+        return f"{ORC}:{{{self.run}}}:questions"
 
     @property
     def work(self) -> str:
         """Hash: what the run's steps are expected to take, and what they took, see `progress.lua`."""
-        return f"orc:{{{self.run}}}:work"
+        return f"{ORC}:{{{self.run}}}:work"
 
     @property
     def children(self) -> str:
         """Hash: run that a step has started -> that instance. See `family.lua`."""
-        return f"orc:{{{self.run}}}:children"
+        return f"{ORC}:{{{self.run}}}:children"
 
     @property
     def variables(self) -> str:
         """Hash: `scope/name` -> its version, of every name that was set at run time, see `see.lua`."""
-        return f"orc:{{{self.run}}}:variables"
+        return f"{ORC}:{{{self.run}}}:variables"
 
     @property
     def versions(self) -> str:
         """Hash: `scope/name@version` -> `set at ms|until ms|JSON`."""
-        return f"orc:{{{self.run}}}:versions"
+        return f"{ORC}:{{{self.run}}}:versions"
 
     def variable(self, version: str) -> str:
         """String: the value of one version (`scope/name@version`) that is large, zlib-compressed JSON."""
-        return f"orc:{{{self.run}}}:variable:{version}"
+        return f"{ORC}:{{{self.run}}}:variable:{version}"
 
     @property
     def deltas(self) -> str:
         """Stream: pieces of text as models write them, see `event.Delta`."""
-        return f"orc:{{{self.run}}}:deltas"
+        return f"{ORC}:{{{self.run}}}:deltas"

@@ -25,9 +25,14 @@ CLIENT_SCRIPTS = "orchestrator_client.scripts"
 
 
 class Connection:
-    """A Redis, by its URL, and who acts on it, for the audit log."""
+    """A Redis, by its URL, and who acts on it, for the audit log.
+
+    Raises:
+        ConfigInvalid: the process has a namespace that is none.
+    """
 
     def __init__(self, url: str, actor: str) -> None:
+        names.check_namespace()
         self.url, self.actor = url, actor
         # Any: redis-py types its replies for a client that may be asynchronous and may decode; this one does neither.
         self.redis: Any = redis.Redis.from_url(

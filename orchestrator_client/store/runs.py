@@ -139,7 +139,7 @@ class RunStore(Store):
     @clearly
     def queue_lengths(self, queues: Collection[str]) -> dict[str, int]:
         """Messages that lie in each queue."""
-        return {queue: int(self._redis.llen(queue)) for queue in queues}
+        return {queue: int(self._redis.llen(names.stored_queue(queue))) for queue in queues}
 
     @clearly
     def due_ms(self, run: str, instances: Collection[str]) -> dict[str, int]:

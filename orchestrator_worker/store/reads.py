@@ -116,4 +116,4 @@ class Reads(Part):
 
     def queue_depth(self, queue: str) -> int:
         """Messages that wait in a queue."""
-        return int(self._on.patiently(lambda: self._on.redis.llen(queue)))
+        return int(self._on.patiently(lambda: self._on.redis.llen(names.stored_queue(queue))))

@@ -4,6 +4,8 @@ import re
 from functools import cache
 from importlib.resources import files
 
+from orchestrator_client.contract.namespace import PREFIX
+
 SHARED = ("instances", "family")
 """Parts that scripts of every package may need."""
 
@@ -16,7 +18,8 @@ def source(name: str, package: str = __name__) -> str:
     script = _text(name, package)
     needs = _NEEDS.match(script)
     parts = [_text(part, __name__ if part in SHARED else package) for part in (needs[1].split() if needs else ())]
-    return "\n".join([_text("clock", __name__), *parts, script])
+    # Scripts name keys as they are without a namespace.
+    return "\n".join([_text("clock", __name__), *parts, script]).replace("'orc:", f"'{PREFIX}orc:")
 
 
 def _text(name: str, package: str) -> str:
