@@ -36,7 +36,7 @@ class Past:
     """Runs plans, and reads what is left of them."""
 
     def __init__(self, fleet: InProcessFleet, folder: Path) -> None:
-        self.fleet, self.folder, self.stores, self.runs = fleet, folder, Stores(fleet.client.url), 0
+        self.fleet, self.folder, self.stores, self.runs = fleet, folder, Stores(fleet.client.url, "test"), 0
 
     def of(self, plan: Plan, seed: int | None, inputs: Mapping[str, Json] = {}) -> History:
         """The history of one run; it begins with an empty store."""
