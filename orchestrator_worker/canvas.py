@@ -9,28 +9,37 @@ last of them has returned, and Celery calls the body, `close`. Five facts of Cel
 2. a part counts once per (task id, group index);
 3. a task that raises `Ignore` is not counted;
 4. a failed part keeps Celery from calling the body: it stores an error of its own as the body's result, and calls
-   errbacks under ids of their own. So the part of a failed step returns as any other, by `return_part`;
+   errbacks under ids of their own. So every step returns its part itself, by `return_part`;
 5. a task whose request names no chord any more is not counted when it ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from celery import Celery, states
 from celery._state import _set_task_join_will_block
+from kombu.exceptions import BatchPublishError, OperationalError
 
 from orchestrator_client.contract import names
 from orchestrator_client.contract.message import Hint, step_message
 from orchestrator_client.contract.plan import Json
+from orchestrator_worker.patience import patiently
+from orchestrator_worker.store.connection import is_away as store_is_away
+
+T = TypeVar("T")
 
 
 class Canvas:
-    """Publishes steps into their runs' chords."""
+    """Publishes steps into their runs' chords.
 
-    def __init__(self, app: Celery) -> None:
-        self._app = app
+    A broker that is away is waited for, as the store is: they are one Redis. A message may then be sent twice, which
+    does no harm.
+    """
+
+    def __init__(self, app: Celery, patience_seconds: float) -> None:
+        self._app, self._patience_seconds = app, patience_seconds
 
     def size_key(self, run: str) -> str:
         """String: how many entry steps the chord began with."""
@@ -49,19 +58,46 @@ class Canvas:
 
         A process that dies here has lost hints, not steps: `sweep` finds every ready instance in the store.
         """
+        messages = [(step_message(hint), hint.queue) for hint in hints]
+        self.patiently(lambda: self._publish(messages))
+
+    def _publish(self, messages: Sequence[tuple[tuple[list[Any], dict[str, Any]], str]]) -> None:
         with self._app.producer_pool.acquire(block=True) as producer, producer.batch():
-            for hint in hints:
-                body, headers = step_message(hint)
+            for (body, headers), queue in messages:
                 # The anonymous exchange puts a message into the queue that it names, without looking up bindings.
-                producer.publish(body, exchange="", routing_key=hint.queue, headers=headers, serializer="json")
+                producer.publish(body, exchange="", routing_key=queue, headers=headers, serializer="json")
 
     def publish_start(self, run: str) -> None:
         """Ask a worker to open this run's chord."""
-        self._app.send_task(names.RUN_TASK, args=[run], task_id=run, queue=names.CONTROL_QUEUE, ignore_result=True)
+        self._send(names.RUN_TASK, args=[run], task_id=run, ignore_result=True)
 
     def publish_close(self, run: str) -> None:
         """Ask a worker to close this run, which its chord did not."""
-        self._app.send_task(names.CLOSE_TASK, args=[run], task_id=run, queue=names.CONTROL_QUEUE)
+        self._send(names.CLOSE_TASK, args=[run], task_id=run)
+
+    def _send(self, task: str, **message: Any) -> None:
+        self.patiently(lambda: self._app.send_task(task, queue=names.CONTROL_QUEUE, **message))
+
+    def return_part(self, request: Any) -> None:
+        """Count a step that has ended as a part of its chord; Celery then records how it ended, and counts no more.
+
+        Celery would count it as well, but takes a store that is away at that moment for a failure of the step.
+        """
+        self.patiently(lambda: self._app.backend.on_chord_part_return(request, states.SUCCESS, None))
+        request.chord = None
+
+    def patiently(self, call: Callable[[], T]) -> T:
+        """What the call returns, once the broker answers.
+
+        Raises:
+            StoreUnavailable: it did not for as long as the settings allow.
+        """
+        return patiently(call, is_away, self._patience_seconds)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether kombu or the store below it will be back."""
+    return isinstance(error, OperationalError | BatchPublishError | OSError) or store_is_away(error)
 
 
 def never_join() -> None:
@@ -95,9 +131,3 @@ def survives_transport(value: Json) -> bool:
     if isinstance(value, dict):
         return "__type__" not in value and all(map(survives_transport, value.values()))
     return not isinstance(value, list) or all(map(survives_transport, value))
-
-
-def return_part(app: Celery, request: Any) -> None:
-    """Count a step that has failed as a part that returned; Celery then records the failure, and counts no more."""
-    app.backend.on_chord_part_return(request, states.SUCCESS, None)
-    request.chord = None

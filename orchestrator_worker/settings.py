@@ -52,8 +52,8 @@ class Settings(BaseSettings):
     """How long a message may be under way before `sweep` looks whether it was lost."""
     shutdown_seconds: float = Field(default=10.0, ge=0.0)
     """How long running steps may go on after the worker is asked to stop; then they are handed back."""
-    store_patience_seconds: float = Field(default=60.0, gt=0.0)
-    """How long a store that is away is waited for."""
+    store_patience_seconds: float = Field(default=3600.0, gt=0.0)
+    """How long a store that is away is waited for, with what was computed in hand."""
     retention_seconds: int = Field(default=7 * 24 * 3600, ge=60)
     """Life of a run's keys after they were last needed."""
     value_bytes: int = Field(default=caps.VALUE_BYTES, gt=0)

@@ -21,7 +21,7 @@ from orchestrator_client.contract.errors import (
 )
 from orchestrator_client.contract.run import Outcome
 from orchestrator_worker.app import app
-from orchestrator_worker.canvas import carried_by, resume, return_part, survives_transport
+from orchestrator_worker.canvas import carried_by, resume, survives_transport
 from orchestrator_worker.engine import Engine, build_engine
 from orchestrator_worker.process.calls import calls
 from orchestrator_worker.scheduler import Ended, Left
@@ -95,11 +95,15 @@ def step(self: Any, run: str, instance: str, attempt: int) -> str | None:
         # A fault of ours: nothing is recorded, so nothing may be counted. The lease runs out, and sweep decides.
         logger.exception("%s: the attempt could not be concluded", names.task_id(run, instance))
         raise Ignore from None
+    if isinstance(verdict, Left):
+        raise Ignore
+    try:
+        engine().canvas.return_part(self.request)
+    except StoreUnavailable as away:
+        logger.warning("%s: its part was not counted (%s); the run is closed by sweep", self.request.id, away)
+        raise Ignore from None
     match verdict:
-        case Left():
-            raise Ignore
         case Ended(Outcome.FAILED, message):
-            return_part(app, self.request)
             raise StepFailed(f"{instance}: {message}"[:500])
         case Ended(Outcome.SUCCEEDED):
             return None

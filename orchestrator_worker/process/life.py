@@ -33,6 +33,10 @@ HANG_UP_SECONDS = 2.0
 """For connections to end in order; the end of the process ends them too."""
 
 
+HAND_BACK_SECONDS = 5.0
+"""For steps that are handed back; those that are not are found once their leases have run out."""
+
+
 def _held() -> list[StepRequest]:
     """Steps that this worker's processes or threads are running."""
     return [request for request in list(celery_state.active_requests) if isinstance(request, StepRequest)]
@@ -142,7 +146,14 @@ def _tether(**_: Any) -> None:
 @signals.worker_shutting_down.connect
 def _limit_shutdown(**_: Any) -> None:
     """Celery waits for running steps without end; we wait `shutdown_seconds`."""
-    timer = threading.Timer(engine().config.shutdown_seconds, _hand_back)
+    shutdown_seconds = engine().config.shutdown_seconds
+    _later(shutdown_seconds, _hand_back)
+    # A store that is away would have it wait for ever.
+    _later(shutdown_seconds + HAND_BACK_SECONDS, lambda: os._exit(0))
+
+
+def _later(seconds: float, call: Callable[[], object]) -> None:
+    timer = threading.Timer(seconds, call)
     timer.daemon = True
     timer.start()
 

@@ -1,8 +1,9 @@
 -- needs: instances gates waiting budgets admission pausing
 -- Look at what is due: say which messages to send again, which attempts are lost, which runs to start or close.
--- KEYS 1 orc:timetable (zset)  2 orc:sweeper (string); the runs' own keys are named from the members
+-- KEYS 1 orc:timetable (zset)  2 orc:sweeper (string)  3 orc:swept (string); the runs' own keys are named from the members
 -- ARGV 1 ttl (s)  2 only if nobody swept for (ms)  3 at most (members)  4 look again after (ms)
 --      5 look at an open run again after (ms)  6 a lease that ran out may still be renewed for (ms)
+--      7 life of a lease (ms): if nobody swept for so long, nobody could renew either, and each gets one more
 -- Reply: flat: verb, run, instance, attempt, queue, age (ms in this state), …  with the verbs
 --   'publish' it has just become ready · 'republish' ready for a while, perhaps its message is lost
 --   'lost' its lease ran out · 'start' submitted, not started · 'close' nothing is open, not closed
@@ -10,6 +11,9 @@ local ttl_s, grace, reply = tonumber(ARGV[1]), tonumber(ARGV[4]), {}
 if tonumber(ARGV[2]) > 0 and not redis.call('SET', KEYS[2], 1, 'NX', 'PX', ARGV[2]) then return reply end
 
 local now = now_ms()
+local last = tonumber(redis.call('GET', KEYS[3]) or now)
+redis.call('SET', KEYS[3], now, 'EX', ttl_s)
+local lateness = tonumber(now - last > tonumber(ARGV[7]) and ARGV[7] or ARGV[6])
 local function say(verb, run, instance, attempt, queue, age)
   for _, field in ipairs({ verb, run, instance, attempt, queue, age }) do reply[#reply + 1] = field end
 end
@@ -42,10 +46,10 @@ local function look_at_instance(member, run, instance)
     -- Perhaps it waits at no gate, for no answer and no money any more.
     look_once_more(member, ttl_s)
   elseif open.state == 'running' then
-    -- Twice seen, so that workers which could not renew (the store was away, the machine is slow) get a moment.
+    -- Twice seen, so that workers which could not renew (the machine is slow, or the store was away) get a moment.
     open.state = 'late'
     put_instance(keys_of(run).instances, instance, open)
-    again(member, tonumber(ARGV[6]))
+    again(member, math.max(lateness, tonumber(ARGV[6])))
   else
     again(member, grace)
     say('lost', run, instance, open.attempt, open.queue, age)

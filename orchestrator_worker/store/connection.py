@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,24 +12,40 @@ from redis.retry import Retry
 from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import StoreUnavailable
 from orchestrator_client.contract.scripts import source
+from orchestrator_worker.patience import IDLE_SECONDS, patiently, socket_options
 from orchestrator_worker.settings import Settings
 
 SCRIPTS = "orchestrator_worker.scripts"
 
 AWAY = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError, redis.OutOfMemoryError)
 """Answers of a store that will be back."""
-AWAY_REPLIES = ("BUSY ", "MISCONF", "LOADING", "OOM ", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "UNBLOCKED")
+AWAY_REPLIES = (
+    "BUSY ",
+    "MISCONF",
+    "LOADING",
+    "OOM ",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "CLUSTERDOWN",
+    "UNBLOCKED",
+    "READONLY",
+)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the store said, by an error or by silence, that it will be back."""
+    if not isinstance(error, redis.ResponseError):
+        return isinstance(error, AWAY)
+    # Redis 6.2 wraps what a script was refused: `ERR Error running script (…): -READONLY …`.
+    reply = str(error)
+    reply = reply.partition(": -")[2] if "Error running script" in reply else reply
+    return isinstance(error, AWAY) or reply.startswith(AWAY_REPLIES)
 
 
 def connect(config: Settings) -> redis.Redis:
     """A pool of connections to the store, opened as they are needed. One immediate retry replaces one that was cut."""
-    return redis.Redis.from_url(
-        config.redis_url,
-        socket_timeout=10.0,
-        socket_connect_timeout=5.0,
-        health_check_interval=15,
-        retry=Retry(NoBackoff(), 1),
-    )
+    retry, options = Retry(NoBackoff(), 1), socket_options(config.redis_url)
+    return redis.Redis.from_url(config.redis_url, health_check_interval=IDLE_SECONDS, retry=retry, **options)
 
 
 class Connection:
@@ -64,24 +79,7 @@ class Connection:
         Raises:
             StoreUnavailable: it did not for as long as the settings allow.
         """
-        deadline = time.monotonic() + self.config.store_patience_seconds
-        pause = 0.05
-        while True:
-            try:
-                return call()
-            except (*AWAY, redis.ResponseError) as error:
-                if (
-                    isinstance(error, redis.ResponseError)
-                    and not isinstance(error, AWAY)
-                    and not str(error).startswith(AWAY_REPLIES)
-                ):
-                    raise
-                if time.monotonic() + pause > deadline:
-                    raise StoreUnavailable(
-                        f"Redis did not answer for {self.config.store_patience_seconds:g} s: {error}"
-                    ) from error
-            time.sleep(pause)
-            pause = min(1.0, pause * 2)
+        return patiently(call, is_away, self.config.store_patience_seconds)
 
 
 class Wakes:

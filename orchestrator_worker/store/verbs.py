@@ -299,7 +299,7 @@ class Verbs(Values):
         hint_ms = self._on.hint_ms
         reply = self._on.run(
             "sweep",
-            [names.TIMETABLE, names.SWEEPER],
+            [names.TIMETABLE, names.SWEEPER, names.SWEPT],
             [
                 self._on.ttl_seconds,
                 ms(every_seconds),
@@ -307,6 +307,7 @@ class Verbs(Values):
                 hint_ms,
                 self._on.ttl_seconds * 1000 // 4,
                 ms(LATE_BEATS * self._on.config.beat_seconds),
+                ms(self._on.config.lease_seconds),
             ],
         )
         rows = [reply[first : first + 6] for first in range(0, len(reply), 6)]

@@ -15,7 +15,7 @@ from celery.exceptions import Ignore
 from orchestrator_client.contract import caps, names
 from orchestrator_client.contract.message import GROUP_INDEX, Hint, close_signature, step_message
 from orchestrator_worker.app import create_app
-from orchestrator_worker.canvas import Canvas, never_join, return_part
+from orchestrator_worker.canvas import Canvas, never_join
 from orchestrator_worker.settings import Settings
 from tests.conftest import RedisServer
 from tests.fleet import close_app
@@ -38,7 +38,7 @@ def app(redis_server: RedisServer) -> Iterator[Celery]:
         if instance.startswith("parked"):
             raise Ignore
         if instance.startswith("failed"):
-            return_part(application, self.request)
+            Canvas(application, 1.0).return_part(self.request)
             raise ValueError("it failed")
         if instance.startswith("broken"):
             raise ValueError("it broke")
@@ -66,7 +66,7 @@ def closed(client: Any) -> int:
 
 
 def open_chord(app: Celery, client: Any, size: int) -> Canvas:
-    canvas = Canvas(app)
+    canvas = Canvas(app, 1.0)
     client.set(canvas.size_key(RUN), size, ex=60)
     return canvas
 
@@ -140,5 +140,5 @@ def test_our_message_has_no_field_that_celerys_has_not(app: Celery) -> None:
 @pytest.mark.parametrize("instance", ["a", "i" * caps.ID_CHARACTERS])
 def test_a_message_is_under_a_kilobyte(app: Celery, client: Any, instance: str) -> None:
     run = names.new_run_id("p" * 48)
-    Canvas(app).publish([Hint(run, instance, 99, "model.anthropic", "model · claude-sonnet-4-20250514", 86_400.0)])
+    Canvas(app, 1.0).publish([Hint(run, instance, 99, "model.anthropic", "model · claude-sonnet-4-20250514", 86_400.0)])
     assert len(client.rpop("model.anthropic")) <= 1024

@@ -1,0 +1,90 @@
+"""What `transport/broker.py` overrides in the installed kombu. If one fails, read that file first."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Iterator
+from queue import Empty
+from typing import Any
+
+import kombu
+import pytest
+import redis
+from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
+
+from orchestrator_worker.app import create_app
+from orchestrator_worker.settings import Settings
+from orchestrator_worker.transport.broker import RECONNECT_SECONDS, REST_SECONDS, Channel, Connection, Taken
+from tests.conftest import RedisServer
+from tests.fleet import close_app
+
+
+@pytest.fixture
+def connection(redis_server: RedisServer) -> Iterator[Any]:
+    app = create_app(Settings(redis_url=redis_server.url))
+    with app.connection_for_read() as connection:
+        yield connection
+    close_app(app)
+
+
+def test_the_connections_of_an_application_are_ours(connection: Any) -> None:
+    assert type(connection) is Connection
+    assert type(connection.clone()) is Connection
+    assert type(connection.default_channel) is Channel
+    assert type(connection.default_channel.qos) is Taken
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "parameters"),
+    [
+        (kombu_redis.Channel, "_brpop_start", ["self", "timeout"]),
+        (kombu_redis.Channel, "_brpop_read", ["self", "options"]),
+        (virtual.QoS, "restore_unacked_once", ["self", "stderr"]),
+        (virtual.QoS, "restore_unacked", ["self"]),
+    ],
+)
+def test_what_is_overridden_is_there(owner: type, method: str, parameters: list[str]) -> None:
+    assert list(inspect.signature(getattr(owner, method)).parameters) == parameters
+
+
+def test_kombu_still_takes_the_pauses_between_attempts_to_connect() -> None:
+    taken = list(inspect.signature(kombu.Connection._ensure_connection).parameters)
+    assert taken[:6] == ["self", "errback", "max_retries", "interval_start", "interval_step", "interval_max"]
+
+
+def test_a_lost_broker_is_looked_for_every_second() -> None:
+    pauses: list[float] = []
+
+    def note(_: Exception, pause: float) -> None:
+        pauses.append(pause)
+        if len(pauses) == 5:
+            raise KeyboardInterrupt
+
+    with Connection("redis://127.0.0.1:1/0") as lost, pytest.raises(KeyboardInterrupt):
+        lost.ensure_connection(note)
+    assert pauses == pytest.approx([0.2, 0.6, 1.0, 1.0, 1.0])
+    assert RECONNECT_SECONDS[-1] == 1.0
+
+
+def test_a_store_that_refuses_ends_no_consumer_and_is_asked_again(connection: Any) -> None:
+    channel = connection.default_channel
+    channel.client.connection = channel.client.connection_pool.get_connection()
+    channel._active_queues.append("tool")
+    channel._update_queue_cycle()
+    channel._brpop_start()
+    channel.parse_response = channel.client.parse_response
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise redis.ReadOnlyError("You can't write against a read only replica.")
+
+    channel.client.parse_response = refuse
+    with pytest.raises(Empty):
+        channel._brpop_read()
+    assert channel.client.connection._sock is None, "the next question goes to whoever has the name now"
+    channel._brpop_start()
+    assert channel.client.connection._sock is None, "and not at once"
+    channel._rest_until = time.monotonic() - REST_SECONDS
+    channel._brpop_start()
+    assert channel.client.connection._sock is not None
