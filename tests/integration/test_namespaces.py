@@ -169,7 +169,7 @@ def test_the_same_run_of_two_has_two_folders(tmp_path: Path) -> None:
 
 def test_python_writes_no_key_without_it() -> None:
     for module in (*ROOT.glob("orchestrator_*/**/*.py"),):
-        assert not re.search(r"""f?["']orc:""", module.read_text().replace("\"'orc:\"", "")), module
+        assert not re.search(r"""f?["']orc:""", module.read_text().replace('"\'orc:"', "")), module
 
 
 def test_scripts_name_keys_in_one_way() -> None:
