@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -13,8 +12,6 @@ from orchestrator_client.client import Run
 from orchestrator_client.contract.errors import OrchestratorError, StoreUnavailable
 from orchestrator_client.flower.guard import Action
 
-logger = logging.getLogger(__name__)
-
 MOST_AT_ONCE = 500
 """Runs that one request may name."""
 
@@ -24,16 +21,15 @@ class OneRun(Action):
 
     async def post(self, run: str, verb: str) -> None:
         body = self.body()
-        said = await self.read(partial(self._done, run, verb, body))
-        logger.info("%s: %s by %s", run, said, self.caller or self.request.remote_ip)
-        self.write_json({"said": said})
+        self.write_json({"said": await self.read(partial(self._done, run, verb, body))})
 
     def _done(self, run: str, verb: str, body: Mapping[str, Any]) -> str:
-        found = self.room.client.run(run)
-        if verb == "answer":
-            asked = found.answer(str(body.get("step") or ""), body.get("value"), self.caller)
-            return f"{asked.instance} is answered"
-        return PLAIN[verb](found)
+        with self.acting() as client:
+            found = client.run(run)
+            if verb == "answer":
+                asked = found.answer(str(body.get("step") or ""), body.get("value"), self.caller)
+                return f"{asked.instance} is answered"
+            return PLAIN[verb](found)
 
 
 class ManyRuns(Action):
@@ -44,21 +40,21 @@ class ManyRuns(Action):
         if not isinstance(runs, list) or not 0 < len(runs) <= MOST_AT_ONCE:
             raise HTTPError(400, reason=f"Name 1 to {MOST_AT_ONCE} runs")
         done, refused = await self.read(partial(self._each, [str(run) for run in runs], PLAIN[verb]))
-        logger.info("%s: %s by %s", verb, ", ".join(done) or "nothing", self.caller or self.request.remote_ip)
         self.write_json({"done": done, "refused": refused})
 
     def _each(self, runs: list[str], verb: Callable[[Run], str]) -> tuple[list[str], Mapping[str, str]]:
         done: list[str] = []
         refused: dict[str, str] = {}
-        for run in dict.fromkeys(runs):
-            try:
-                verb(self.room.client.run(run))
-            except StoreUnavailable:
-                raise
-            except OrchestratorError as error:
-                refused[run] = str(error)
-            else:
-                done.append(run)
+        with self.acting() as client:
+            for run in dict.fromkeys(runs):
+                try:
+                    verb(client.run(run))
+                except StoreUnavailable:
+                    raise
+                except OrchestratorError as error:
+                    refused[run] = str(error)
+                else:
+                    done.append(run)
         return done, refused
 
 

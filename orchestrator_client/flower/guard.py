@@ -190,6 +190,10 @@ class Action(Page):
             why = "Flower is read-only" if self.application.options.read_only else "configure a login to do this"
             raise HTTPError(403, reason=f"Refused: {why}")
 
+    def acting(self) -> Client:
+        """A client that acts for whoever is logged in, as the audit log tells; else for this process's user."""
+        return Client(self.room.client.url, actor=f"{self.caller} (Flower)" if self.caller else None)
+
     def body(self) -> dict[str, Any]:
         """The JSON object that was sent.
 

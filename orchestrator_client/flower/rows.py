@@ -36,6 +36,8 @@ def head_of(record: RunRecord) -> Row:
         "error": record.error.model_dump() if record.error else None,
         "parent": record.parent,
         "parent_instance": record.parent_instance,
+        "progress": record.progress,
+        "ends": record.ends_ms,
         "budget_usd": str(record.budget.usd) if record.budget else None,
     }
 

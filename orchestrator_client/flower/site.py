@@ -85,7 +85,7 @@ def install(redis_url: str | None = None) -> None:
         LookupError: this release of Flower is not the one that this fits.
     """
     client = Client(redis_url)
-    store = PageStore(Connection(client.url))
+    store = PageStore(Connection(client.url, actor=""))
     room = Room(client, store, Feed(store), Lists(store), hosts_of(os.environ.get(HOSTS_VARIABLE, "")))
     templates = str(urls.settings["template_path"])
     for name in ADDITIONS:

@@ -111,6 +111,8 @@ function pageHead() {
     const told = [
       ["Started", moment(run.started ?? run.submitted)],
       ["Took", took],
+      ["Done", run.progress === null || run.ended ? "" : `${Math.floor(run.progress * 100)} %`],
+      ["Ends about", run.ended ? "" : moment(run.ends)],
       ["Steps", `${count(done)} of ${count(story.rows.size)}`],
       ["Cost", cost || story.costs().length ? `${money(cost)}${run.budget_usd ? ` of $${run.budget_usd}` : ""}` : ""],
       ["Tags", run.tags.length ? h("span", {}, run.tags.map((tag) => h("a.orc-tag", { href: `${address("runs")}?tag=${encodeURIComponent(tag)}` }, tag))) : ""],

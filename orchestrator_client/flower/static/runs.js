@@ -1,6 +1,6 @@
 // The list of runs.
 
-import { address, count, h, moment, money, payload, plural, say, seconds, send, set, state, write } from "./dom.js";
+import { address, count, h, moment, money, payload, plural, say, seconds, send, set, state, time, write } from "./dom.js";
 import { live } from "./live.js";
 
 const STATES = ["open", "submitted", "running", "cancelling", "succeeded", "failed", "cancelled"];
@@ -145,13 +145,13 @@ function tag(name) {
   return h("a.orc-tag", { href: `${address("runs")}?tag=${encodeURIComponent(name)}` }, name);
 }
 
+// How far it is; of one that failed, how far it came.
 function meter(run) {
-  const part = (share, bad) => {
-    const element = h(bad ? "i.is-bad" : "i");
-    element.style.width = `${(100 * share) / Math.max(run.steps, 1)}%`;
-    return element;
-  };
-  return h("span.orc-meter", { "aria-hidden": "true" }, part(run.done - run.failed, false), part(run.failed, true));
+  const share = run.progress ?? run.done / Math.max(run.steps, 1);
+  const part = h(run.state === "failed" ? "i.is-bad" : "i");
+  part.style.width = `${100 * Math.min(1, share)}%`;
+  const said = run.ended ? "" : `${Math.floor(100 * share)} %${run.ends ? `, ends about ${time(run.ends)}` : ""}`;
+  return h("span.orc-meter", { "aria-hidden": "true", title: said }, part);
 }
 
 function tick() {
