@@ -63,5 +63,19 @@ def _cancel(run: Run) -> str:
     return f"it had ended before: {met}" if met.ended else "its end is asked for"
 
 
-PLAIN: Mapping[str, Callable[[Run], str]] = {"cancel": _cancel}
+def _pause(run: Run) -> str:
+    met = run.pause()
+    if met.state.ended:
+        return f"it had ended before: {met.state}"
+    return "it was paused before" if met.paused else "paused" if met.wish == "run" else "it is being cancelled"
+
+
+def _resume(run: Run) -> str:
+    met = run.resume()
+    if met.state.ended:
+        return f"it has ended and cannot go on: {met.state}"
+    return "it goes on" if met.paused else "it was not paused" if met.wish == "run" else "it is being cancelled"
+
+
+PLAIN: Mapping[str, Callable[[Run], str]] = {"cancel": _cancel, "pause": _pause, "resume": _resume}
 """What needs nothing but the run, by its word in the address; each says what it did."""

@@ -32,6 +32,7 @@ def head_of(record: RunRecord) -> Row:
         "steps": record.steps,
         "open": record.open,
         "failed": record.failed,
+        "paused": {"since": record.paused_ms, "by": record.paused_by} if record.paused else None,
         "halt": record.halt,
         "error": record.error.model_dump() if record.error else None,
         "parent": record.parent,
@@ -43,7 +44,9 @@ def head_of(record: RunRecord) -> Row:
 
 
 def state_of(record: RunRecord) -> str:
-    """The run's state; `cancelling` while a wish for its end has not come true."""
+    """The run's state, or what was wished of it: `paused`, and `cancelling` until it is cancelled."""
+    if record.paused:
+        return "paused"
     return "cancelling" if record.wish is Wish.CANCEL and not record.state.ended else str(record.state)
 
 

@@ -267,6 +267,18 @@ def test_a_run_is_cancelled_by_who_is_on_this_machine_and_has_the_token(site: Si
     assert run.status().wish == "cancel"
 
 
+def test_a_run_is_paused_and_goes_on(site: Site) -> None:
+    run = site.run()
+    assert site.locked.post(f"/run/{run.id}/pause", {}, **LOGIN).json == {"said": "paused"}
+    head = site.locked.get(f"/run/{run.id}", **LOGIN).payload["run"]
+    assert (head["state"], head["paused"]["by"]) == ("paused", "ana (Flower)")
+    site.work()
+    assert run.document().steps["only"].status != "completed"
+    assert site.locked.post(f"/run/{run.id}/resume", {}, **LOGIN).json == {"said": "it goes on"}
+    assert run.status().wish == "run"
+    run.cancel()
+
+
 @pytest.mark.parametrize(
     ("headers", "why"),
     [

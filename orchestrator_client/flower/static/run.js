@@ -113,6 +113,7 @@ function pageHead() {
       ["Took", took],
       ["Done", run.progress === null || run.ended ? "" : `${Math.floor(run.progress * 100)} %`],
       ["Ends about", run.ended ? "" : moment(run.ends)],
+      ["Paused", run.paused ? h("span", {}, "since ", moment(run.paused.since), run.paused.by ? ` by ${run.paused.by}` : "") : ""],
       ["Steps", `${count(done)} of ${count(story.rows.size)}`],
       ["Cost", cost || story.costs().length ? `${money(cost)}${run.budget_usd ? ` of $${run.budget_usd}` : ""}` : ""],
       ["Tags", run.tags.length ? h("span", {}, run.tags.map((tag) => h("a.orc-tag", { href: `${address("runs")}?tag=${encodeURIComponent(tag)}` }, tag))) : ""],
@@ -127,7 +128,10 @@ function pageHead() {
 
 function actionsFor(run) {
   const found = [];
-  if (!run.ended && run.state !== "cancelling") found.push(action("Cancel", "cancel", "is-danger", "Cancel this run? What is running is stopped."));
+  if (run.ended || run.state === "cancelling") return found;
+  if (run.paused) found.push(action("Resume", "resume", "is-main"));
+  else found.push(action("Pause", "pause", "is-plain"));
+  found.push(action("Cancel", "cancel", "is-danger", "Cancel this run? What is running is stopped."));
   return found;
 }
 

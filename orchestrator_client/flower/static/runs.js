@@ -3,7 +3,7 @@
 import { address, count, h, moment, money, payload, plural, say, seconds, send, set, state, time, write } from "./dom.js";
 import { live } from "./live.js";
 
-const STATES = ["open", "submitted", "running", "cancelling", "succeeded", "failed", "cancelled"];
+const STATES = ["open", "submitted", "running", "paused", "cancelling", "succeeded", "failed", "cancelled"];
 
 const page = payload();
 const chosen = new Set();
@@ -180,6 +180,8 @@ function showBulk() {
   bulk.dataset.count = String(chosen.size);
   bulk.replaceChildren(
     h("strong", {}, `${plural(chosen.size, "run")} chosen`),
+    h("button.orc-button", { type: "button", onclick: () => doAll("pause") }, "Pause"),
+    h("button.orc-button", { type: "button", onclick: () => doAll("resume") }, "Resume"),
     h("button.orc-button.is-danger", { type: "button", onclick: () => doAll("cancel") }, "Cancel"),
   );
 }

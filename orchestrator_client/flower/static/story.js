@@ -2,7 +2,7 @@
 // from the run's events, the same way for what a page begins with and for what it hears later.
 
 const ENDED = new Set(["succeeded", "failed", "skipped", "cancelled"]);
-const WAITS = { limit: "limit", budget: "money", cache: "steps", tools: "steps", turn: "steps" };
+const WAITS = { limit: "limit", budget: "money", cache: "steps", tools: "steps", turn: "steps", pause: "pause" };
 
 // Kinds of spans, in the order of the legend.
 export const SPANS = {
@@ -11,6 +11,7 @@ export const SPANS = {
   backoff: "backed off after a failed attempt",
   person: "waited for a person",
   money: "waited for money of a budget",
+  pause: "paused",
   slot: "waited for a free worker",
   steps: "waited for steps that it started",
 };
