@@ -11,3 +11,7 @@ cp examples/repo_report.yaml "$folder"
 cd "$folder"
 venv/bin/python -c 'import orchestrator_client; print(orchestrator_client.Client, orchestrator_client.StateGraph)'
 venv/bin/orchestrator validate repo_report.yaml
+venv/bin/python -c '
+from importlib.resources import files
+pages = files("orchestrator_client.flower")
+assert (pages / "templates" / "run.html").is_file() and (pages / "static" / "run.js").is_file(), pages'

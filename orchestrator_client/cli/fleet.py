@@ -100,8 +100,7 @@ def flower(port: int, address: str, url: str | None) -> None:
 
 def flower_arguments(port: int, address: str = ADDRESS) -> list[str]:
     """Python's arguments that start Flower for this application."""
-    application = ["-m", "celery", "-A", "orchestrator_worker.tasks"]
-    return [*application, "flower", f"--port={port}", f"--address={address}"]
+    return ["-m", "orchestrator_client.flower", f"--port={port}", f"--address={address}"]
 
 
 def require(module: str) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,6 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from orchestrator_client.announce import run_pipeline
-from orchestrator_client.cli.fleet import flower_arguments
 from orchestrator_client.contract import names
 from orchestrator_client.contract.plan import OnFailure, Plan, Step, StepKind
 from orchestrator_client.contract.run import RunDocument
@@ -23,6 +19,7 @@ from tests import foreign_app
 from tests.conformance.model_server import ModelServer, text
 from tests.conftest import wait_until
 from tests.fleet import python_step
+from tests.flower_server import FlowerServer
 from tests.standing_fleet import StandingFleet
 
 pytestmark = pytest.mark.xdist_group("flower")
@@ -42,28 +39,12 @@ CANARIES = {
 MODEL = "gpt-4o-mini"
 
 
-class Flower:
-    """Flower's pages, over HTTP."""
-
-    def __init__(self, fleet: StandingFleet, port: int) -> None:
-        self.root = f"http://127.0.0.1:{port}"
-        environment = {"FLOWER_UNAUTHENTICATED_API": "true"}
-        fleet.start_program("flower", *flower_arguments(port), **environment)
+class Flower(FlowerServer):
+    """What Flower's own pages and its API tell."""
 
     def page(self, path: str) -> str:
         """The text of a page, or of its error."""
-        try:
-            with urllib.request.urlopen(self.root + path, timeout=10) as response:
-                return str(response.read(), "utf-8")
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.read().decode()
-
-    def answers(self) -> bool:
-        try:
-            return self.page("/healthcheck").strip() == "OK"
-        except OSError:
-            return False
+        return self.get(path).text
 
     def knows_worker(self) -> bool:
         """Whether a worker's heartbeat has come: from then on its events do."""
@@ -103,12 +84,6 @@ TABLE = urlencode(
 """What Flower's own table asks for."""
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def shown_plan(folder: Path, *further: Step) -> Plan:
     """Steps of both kinds and a skipped one, with something in every place that must not be seen."""
     file = f"{CANARIES['a parameter']}.txt"
@@ -139,7 +114,7 @@ class Shown:
 
     def __init__(self, fleet: StandingFleet, model_server: ModelServer) -> None:
         self.fleet = fleet
-        self.flower = Flower(fleet, free_port())
+        self.flower = Flower(fleet, {"FLOWER_UNAUTHENTICATED_API": "true"})
         wait_until(self.flower.answers, "Flower answers")
         environment = {
             "OPENAI_API_KEY": CANARIES["a key"],
@@ -203,6 +178,18 @@ def test_the_runs_went_as_planned(shown: Shown) -> None:
     }
 
 
+def test_a_task_s_page_leads_to_its_step_and_the_step_s_page_back(shown: Shown) -> None:
+    run = shown.failed.execution_id
+    task = f"/task/{quote(names.task_id(run, 'bad'))}"
+    assert f'href="/run/{run}#step=bad"' in shown.flower.page(task)
+    assert shown.flower.get(f"/run/{run}/step?instance=bad").json["task"] == task
+
+
+def test_a_run_s_own_task_leads_to_its_run(shown: Shown) -> None:
+    run = shown.runs["canvas"]
+    assert f'href="/run/{run}"' in shown.flower.page(f"/task/{run}")
+
+
 @pytest.mark.parametrize(
     ("step", "name"),
     [("read", "tool · filesystem.read"), ("bad", "tool · python.call"), ("ask", f"model · {MODEL}")],
@@ -256,6 +243,17 @@ def test_nothing_confidential_is_on_the_pages_of_a_run(shown: Shown, run: str) -
     paths = shown.flower.run_pages(shown.runs[run])
     assert len(paths) >= 8
     assert seen(shown.flower, paths) == set()
+
+
+@pytest.mark.parametrize("run", ["good", "failed", "canvas"])
+def test_no_secret_is_on_the_page_of_a_run_nor_in_what_it_fetches(shown: Shown, run: str) -> None:
+    page = f"/run/{shown.runs[run]}"
+    steps = [quote(row["i"]) for row in shown.flower.get(page).payload["rows"]]
+    assert len(steps) >= 3
+    fetched = [f"{page}/{what}?instance={step}" for step in steps for what in ("step", "value")]
+    found = seen(shown.flower, [page, f"{page}/inputs", *fetched])
+    assert {what for what, _ in found if what in ("a key", "a secret", "a secret in base64")} == set()
+    assert {what for what, path in found if path == page} == set()
 
 
 def test_nothing_confidential_is_on_the_pages_of_the_fleet(shown: Shown) -> None:

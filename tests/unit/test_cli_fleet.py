@@ -64,6 +64,6 @@ def test_a_worker_refuses_what_is_no_url() -> None:
 
 def test_flower_listens_to_this_machine_only() -> None:
     arguments = flower_arguments(5555)
-    assert arguments[:4] == ["-m", "celery", "-A", "orchestrator_worker.tasks"]
+    assert arguments[:2] == ["-m", "orchestrator_client.flower"]
     assert "--address=127.0.0.1" in arguments
     assert "--port=5555" in arguments
