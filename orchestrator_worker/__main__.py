@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     options = arguments(argv)
     try:
         names.check_namespace()
-        load_project()
+        project = load_project()
     except ConfigInvalid as error:
         print(error, file=sys.stderr)  # noqa: T201 - the lines that a person at a terminal needs
         return 2
@@ -74,8 +74,9 @@ def main(argv: list[str] | None = None) -> int:
     # Read when Celery is imported.
     os.environ["CELERY_CUSTOM_WORKER_POOL"] = "orchestrator_worker.process.pool:TaskPool"
 
+    from orchestrator_worker import meters
     from orchestrator_worker.process.readiness import inspect
-    from orchestrator_worker.settings import settings
+    from orchestrator_worker.settings import metrics_port, settings
     from orchestrator_worker.store import connect
 
     try:
@@ -87,6 +88,13 @@ def main(argv: list[str] | None = None) -> int:
         print(line, file=sys.stderr)  # noqa: T201
     if readiness.refusals:
         return 3
+
+    if metrics_port(settings(), project) is not None:
+        try:
+            meters.begin()
+        except ImportError:
+            print("metrics need prometheus-client: pip install 'orchestrator[metrics]'", file=sys.stderr)  # noqa: T201
+            return 2
 
     import orchestrator_worker.process.life  # noqa: F401 - connects to Celery's signals, and registers the tasks
     from orchestrator_worker.app import app

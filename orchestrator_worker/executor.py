@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, assert_never
 
@@ -16,6 +18,7 @@ from orchestrator_client.contract.errors import (
 )
 from orchestrator_client.contract.plan import Json, Loop, LoopKind, StepKind
 from orchestrator_client.contract.run import Outcome
+from orchestrator_worker import meters
 from orchestrator_worker.context.asked import AskedStep
 from orchestrator_worker.context.handling import Handling
 from orchestrator_worker.context.places import pass_bindings, place_of, scope_name, state_memo
@@ -102,8 +105,11 @@ class Executor:
         standing = Standing(number, claim.excused, claim.started_ms, self._worker, claim.dead, recovery=recovery)
         attempt = Attempt.at(run, graph, place, standing, claim.scopes.get(AskedStep.kept_at(instance)))
         calling = Calling(self._store, attempt.key)
-        want = self._perform(attempt, claim, calling)
-        return self._scheduler.conclude(attempt.saying(calling.repeatable), want)
+        with _measured(attempt.step.queue, claim.waited_seconds):
+            want = self._perform(attempt, claim, calling)
+        verdict = self._scheduler.conclude(attempt.saying(calling.repeatable), want)
+        meters.attempt(attempt.step.queue, verdict.outcome if isinstance(verdict, Ended) else "left")
+        return verdict
 
     def _perform(self, attempt: Attempt, claim: Claim, calling: Calling) -> Want:
         """What the step wants; nothing that it says of a failure has a secret in it."""
@@ -246,6 +252,15 @@ class Executor:
                 return Ended(receipt.outcome, receipt.explanation) if receipt else Left()
             case _:
                 assert_never(refusal)
+
+
+@contextmanager
+def _measured(queue: str, waited_seconds: float) -> Iterator[None]:
+    """What an attempt's time went into: waiting for a slot, and the work that stands within."""
+    meters.stage("slot", queue, waited_seconds)
+    began = time.perf_counter()
+    yield
+    meters.stage("work", queue, time.perf_counter() - began)
 
 
 def _with_answers(want: Want, sight: Sight, call: Call) -> Want:

@@ -81,6 +81,8 @@ class Claim:
     """Versions of variables that were set in its run: with any, the attempt asks which it sees."""
     deltas: bool = False
     """Somebody reads along as the run's models write."""
+    waited_seconds: float = 0.0
+    """Since it was ready: for its message, and for a slot."""
     pauses_ms: int = 0
     """For how long its run was paused, all told."""
 
@@ -191,6 +193,7 @@ class Promoted:
     instance: str
     attempt: int
     queue: str
+    waited_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from orchestrator_client.contract.errors import (
 from orchestrator_client.contract.message import Hint
 from orchestrator_client.contract.plan import Json, Plan, Step
 from orchestrator_client.contract.run import Outcome, RunRecord, RunState, Submission
-from orchestrator_worker import lifecycle
+from orchestrator_worker import lifecycle, meters
 from orchestrator_worker.admission import Admission, is_model, queue_of, step_of
 from orchestrator_worker.canvas import Canvas
 from orchestrator_worker.compiler import Graph
@@ -188,6 +188,8 @@ class Scheduler:
         Returns the seconds until there may be more; None where none waits.
         """
         due_seconds, promoted = self._store.promote()
+        for call in promoted:
+            meters.stage("limit", call.queue, call.waited_seconds)
         for run_id, calls in groupby(sorted(promoted, key=attrgetter("run")), key=attrgetter("run")):
             run, graph = self._runs.open(run_id)
             self._send(run, graph, [(Ready(call.instance, call.attempt), call.queue) for call in calls])

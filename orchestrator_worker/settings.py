@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.environment import redis_url
 from orchestrator_client.contract.namespace import NAMESPACE
+from orchestrator_client.contract.project import Project
 
 
 def _paths(value: object) -> object:
@@ -58,6 +59,8 @@ class Settings(BaseSettings):
     """Life of a run's keys after they were last needed."""
     value_bytes: int = Field(default=caps.VALUE_BYTES, gt=0)
     """Largest value of one step, as JSON."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Where a worker answers Prometheus; 0: at any free port, which it logs. Off without it, or `[metrics]`."""
     events: bool = False
     """Send Celery's events, which Flower shows. Costs about a tenth of throughput."""
 
@@ -69,6 +72,11 @@ class Settings(BaseSettings):
     def environment(self) -> dict[str, str]:
         """The variables that templates may read, as far as they are set."""
         return {name: os.environ[name] for name in self.env_allow if name in os.environ}
+
+
+def metrics_port(config: Settings, project: Project) -> int | None:
+    """Where this worker answers Prometheus; None where nothing is measured."""
+    return project.metrics.port if config.metrics_port is None else config.metrics_port
 
 
 @cache

@@ -13,6 +13,7 @@ from orchestrator_client.cli import (
     fleet,
     follow,
     limits,
+    metrics,
     money,
     pausing,
     plans,
@@ -72,5 +73,6 @@ for command in (
     fleet.up,
     fleet.worker,
     fleet.flower,
+    metrics.metrics,
 ):
     main.add_command(command)

@@ -28,7 +28,7 @@ CHECK_SECONDS = 1.0
 STOP_SECONDS = 5.0
 """How long Flower may take to end."""
 
-_EXTRAS = {"pydantic_settings": "worker", "flower": "flower"}
+_EXTRAS = {"pydantic_settings": "worker", "flower": "flower", "prometheus_client": "metrics"}
 """Module -> the extra that brings it."""
 
 port_option = click.option("--port", type=click.IntRange(1, 65535), default=5555, show_default=True, help="Of Flower.")

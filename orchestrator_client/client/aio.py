@@ -29,6 +29,8 @@ from orchestrator_client.variables import Variable, VariableScope, VariableType,
 from orchestrator_client.why import Why
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from orchestrator_client.estimate import Estimate
     from orchestrator_client.soundness import Judgement
 
@@ -253,6 +255,10 @@ class AsyncClient:
     async def learn_limits(self, scope: str) -> None:
         """As `Client.learn_limits`."""
         await asyncio.to_thread(self._client.learn_limits, scope)
+
+    async def export_metrics(self, registry: CollectorRegistry | None = None) -> None:
+        """As `Client.export_metrics`."""
+        await asyncio.to_thread(self._client.export_metrics, registry)
 
     async def cost(
         self,

@@ -29,6 +29,8 @@ from orchestrator_client.questions import Questions, told
 from orchestrator_client.store import Stores
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from orchestrator_client.estimate import Estimate
     from orchestrator_client.local import LocalFleet
     from orchestrator_client.soundness import Judgement
@@ -252,6 +254,16 @@ class Client:
         except StoreUnavailable as error:
             return estimate(plan, inputs or {}, load_project(), unread=str(error))
         return estimate(plan, inputs or {}, load_project(), histories, gates)
+
+    def export_metrics(self, registry: CollectorRegistry | None = None) -> None:
+        """Have a Prometheus registry export what is known of the fleet; without one, prometheus_client's own.
+
+        Raises:
+            ImportError: the extra `metrics` is not installed.
+        """
+        from orchestrator_client.metrics import register
+
+        register(self._stores, registry)
 
     def _run(self, run: str) -> Run:
         return Run(self._stores, run, self._questions, *([self._fleet.check] if self._fleet else []))

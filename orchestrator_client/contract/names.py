@@ -102,6 +102,10 @@ AGAIN = f"{ORC}:again"
 """List: calls, as `<run>|<instance>`, that waited for an answer or for money and are to be looked at again."""
 SCOPES = f"{ORC}:scopes"
 """Set: every scope of which a gate is known."""
+TOTALS = f"{ORC}:totals"
+"""Hash: how many runs, steps, model calls and lost attempts there were ever, see `clock.lua`."""
+WORKERS = f"{ORC}:workers"
+"""Sorted set: names of workers, by when they last reported (ms since 1970)."""
 WAKE = f"{ORC}:wake"
 """Channel: something on the agenda has become due earlier than whoever reads it believes."""
 AUDIT = f"{ORC}:audit"
@@ -119,6 +123,11 @@ def waiting(scope: str) -> str:
     """Sorted set: tenants that have calls waiting at a gate. With `|tenant` behind it: their runs; with `|tenant|run`:
     the run's instances, by arrival (ms)."""
     return f"{ORC}:waiting:{scope}"
+
+
+def worker(name: str) -> str:
+    """String with a short TTL: `reported ms|its clock minus Redis's, ms|JSON` of one worker, see `WorkerInfo`."""
+    return f"{ORC}:worker:{name}"
 
 
 def budget(identity: str) -> str:

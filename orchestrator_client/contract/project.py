@@ -224,6 +224,15 @@ class ToolsSection(Section):
         return next((level for pattern, level in reversed(self.levels.items()) if fits(uses, (pattern,))), own)
 
 
+class MetricsSection(Section):
+    """`[metrics]`: where workers answer Prometheus. The environment's `ORCHESTRATOR_METRICS_PORT` goes before `port`,
+    since each worker of a machine needs one of its own."""
+
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """None: nothing is measured. 0: any free one."""
+    address: str = "127.0.0.1"
+
+
 class Project(Section):
     """The whole file."""
 
@@ -236,6 +245,7 @@ class Project(Section):
     """By scope pattern, see `limits.limits_for`."""
     budgets: BudgetsSection = BudgetsSection()
     tools: ToolsSection = ToolsSection()
+    metrics: MetricsSection = MetricsSection()
     secrets: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Name of a secret -> patterns of the tools that may use it; one that is not named, all may."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator_client.store.audit import AuditStore
 from orchestrator_client.store.connection import RETENTION_SECONDS, Connection
+from orchestrator_client.store.fleet import FleetStore
 from orchestrator_client.store.gates import GateStore
 from orchestrator_client.store.money import MoneyStore
 from orchestrator_client.store.questions import QuestionStore
@@ -14,6 +15,7 @@ __all__ = [
     "RETENTION_SECONDS",
     "AuditStore",
     "Connection",
+    "FleetStore",
     "GateStore",
     "MoneyStore",
     "QuestionStore",
@@ -31,6 +33,7 @@ class Stores:
         self.connection = Connection(url, actor)
         self.audit = AuditStore(self.connection)
         self.runs = RunStore(self.connection)
+        self.fleet = FleetStore(self.connection)
         self.gates = GateStore(self.connection)
         self.money = MoneyStore(self.connection)
         self.questions = QuestionStore(self.connection)

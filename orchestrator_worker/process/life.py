@@ -17,13 +17,18 @@ from celery.worker import state as celery_state
 
 from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import OrchestratorError, StepCancelled, WorkerLost
+from orchestrator_client.contract.project import load_project
+from orchestrator_client.contract.worker import WorkerInfo
+from orchestrator_worker import meters
 from orchestrator_worker.canvas import never_join
 from orchestrator_worker.process.beat import Beat
 from orchestrator_worker.process.calls import STOP_SIGNAL, calls
 from orchestrator_worker.process.daemon import Daemon
 from orchestrator_worker.process.pool import TaskPool
+from orchestrator_worker.process.presence import Presence
 from orchestrator_worker.process.pump import Pump
 from orchestrator_worker.process.tether import adopt_orphans, has_exited, kill_orphans, tether_to
+from orchestrator_worker.settings import metrics_port
 from orchestrator_worker.tasks import StepRequest, engine
 from orchestrator_worker.tools.mcp import servers
 
@@ -59,6 +64,8 @@ def renew_leases() -> None:
         return
     answers = engine().store.renew([tuple(request.args) for request in alive])
     for request, answer in zip(alive, answers, strict=True):
+        if answer == "lost":
+            meters.lease_lost()
         if answer == "cancel":
             request.give_up(StepCancelled("the run was cancelled"))
             _stop(request, "the run was cancelled", STOP_SIGNAL)
@@ -88,7 +95,8 @@ def _kill_deaf(held: list[StepRequest]) -> None:
 
 def sweep() -> None:
     """Repair what is due in the whole store, unless another worker has just done so."""
-    engine().scheduler.sweep(every_seconds=engine().config.beat_seconds)
+    found = engine().scheduler.sweep(every_seconds=engine().config.beat_seconds)
+    meters.swept(due.repair for due in found)
 
 
 @signals.celeryd_after_setup.connect
@@ -128,12 +136,33 @@ def _start(sender: Any, **_: Any) -> None:
     if isinstance(sender.pool, TaskPool):
         adopt_orphans()
         duties += (kill_orphans,)
-    beat = Beat(engine().config.beat_seconds, duties)
+    beat = Beat(engine().config.beat_seconds, (*duties, _presence(sender).report))
     _daemons.append(beat)
     if _providers_of(sender):
         _daemons.append(Pump(engine().store, engine().scheduler.promote))
     for daemon in _daemons:
         daemon.start()
+
+
+_present: list[Presence] = []
+
+
+def _presence(sender: Any) -> Presence:
+    """What this worker tells of itself, and to Prometheus where that is configured."""
+    project = load_project()
+    info = WorkerInfo(
+        name=sender.hostname,
+        version="",
+        queues=tuple(sender.app.amqp.queues.consume_from),
+        pool="prefork" if isinstance(sender.pool, TaskPool) else "threads",
+        slots=sender.controller.concurrency,
+        missing_keys=tuple(engine().providers.missing_keys(_providers_of(sender))),
+    )
+    presence = Presence(engine().store, info, lambda: len(_held()))
+    if (port := metrics_port(engine().config, project)) is not None:
+        presence.answer_prometheus(project.metrics.address, port)
+    _present.append(presence)
+    return presence
 
 
 @signals.worker_process_init.connect
@@ -166,6 +195,7 @@ def _hand_back() -> None:
         except OrchestratorError as error:
             logger.warning("%s: not handed back (%s); its lease will run out", request.id, error)
         _stop(request, "the worker stops", signal.SIGKILL)
+    meters.end()
     os._exit(0)
 
 
@@ -181,3 +211,6 @@ def _hang_up(**_: Any) -> None:
 def _end(**_: Any) -> None:
     for daemon in _daemons:
         daemon.stop()
+    for presence in _present:
+        presence.leave()
+    meters.end()

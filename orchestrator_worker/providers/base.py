@@ -145,6 +145,13 @@ class Provider(Protocol):
         """Import the SDK ahead of the first call; nothing if it is not installed."""
         ...
 
+    def check_key(self) -> None:
+        """
+        Raises:
+            CredentialMissing: the environment has no key for calls that name no account.
+        """
+        ...
+
     async def complete(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """Make the call. With `on_text` the reply is streamed, and complete only with the provider's terminal reason.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
 
-from orchestrator_client.contract.errors import ParametersInvalid
+from orchestrator_client.contract.errors import CredentialMissing, ParametersInvalid
 from orchestrator_client.contract.project import Project, ProviderKind, ProviderSection
 from orchestrator_worker.providers.base import Provider
 
@@ -51,6 +51,16 @@ class Providers:
             except ParametersInvalid:
                 # A queue may be named for what is not configured yet; a step that asks for it says so.
                 continue
+
+    def missing_keys(self, names: Iterable[str]) -> Iterator[str]:
+        """For each of these providers that has no key here, what to set: names of variables, never what they hold."""
+        for name in names:
+            try:
+                self(name).check_key()
+            except ParametersInvalid:
+                continue
+            except CredentialMissing as error:
+                yield str(error)
 
     def _kind(self, name: str) -> ProviderKind:
         """Whose API the provider speaks: what its section says, else the vendor of that name.

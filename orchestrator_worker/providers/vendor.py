@@ -95,6 +95,10 @@ class Vendor(ABC, Generic[Client]):
         """Close the running loop's connections. The next call opens new ones."""
         await self._clients.close()
 
+    def check_key(self) -> None:
+        """As `Provider.check_key`."""
+        self._failures("")
+
     def _failures(self, credential: str) -> Failures:
         """Words for one call, with the key of the account that it goes to.
 

@@ -94,6 +94,10 @@ local function enter_in_ledger(entry, call, report, now)
     add('nano', report.nano)
     if not report.nano then add('unpriced', 1) end
   end
+  count('model|' .. call.model .. '|calls', 1)
+  for _, what in ipairs({ 'input', 'output', 'nano' }) do
+    if (report[what] or 0) > 0 then count('model|' .. call.model .. '|' .. what, report[what]) end
+  end
   redis.call('EXPIRE', key, LEDGER_S)
 end
 

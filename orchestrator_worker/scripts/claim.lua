@@ -5,7 +5,8 @@
 -- ARGV 1 ttl (s)  2 run  3 instance  4 attempt  5 lease (ms)  6 claim token  7 event data (JSON)  8 look again after (ms)
 --      9 number of memos to read  10… instances whose memos to read, then instances whose values to read
 -- Reply: {'go', now (ms), dead (0|1), excused, call | false, memo | false, deltas wanted | false, scopes of it that have
---      ended | false, instances in them that failed | false, versions of variables that were set in the run | false, ms for which the run was paused | false,
+--      ended | false, instances in them that failed | false, versions of variables that were set in the run | false,
+--      ms for which the run was paused | false, ms since it was ready,
 --      memo | false, …, value | false, …}
 --      · {'settled'} it has its receipt already · {'cancelled'} the run is halted, and the instance was given that receipt now
 --      · {'parked'} its provider's gate has closed since, or its run is paused · {'refused'} not this attempt, not now
@@ -31,6 +32,7 @@ if wish == 'cancel' or halt ~= '' then
   redis.call('HDEL', KEYS[2], instance)
   redis.call('ZREM', KEYS[6], member)
   leave(run, instance, '{"sent":false,"kind":"cancelled"}', now, ttl_s)
+  count('steps|' .. open.queue .. '|cancelled', 1)
   event(KEYS[5], ttl_s, 'step_cancelled', now, instance, attempt, cjson.encode({ reason = reason }))
   if redis.call('HINCRBY', KEYS[1], 'open', -1) == 0 then redis.call('ZADD', KEYS[6], now + tonumber(ARGV[8]), run .. '|') end
   return { 'cancelled' }
@@ -43,6 +45,7 @@ end
 local call = redis.call('HGET', KEYS[7], instance)
 if call and not again and stays_out(run, instance, call, open, now, ttl_s, tonumber(ARGV[8])) then return { 'parked' } end
 
+local waited_ms = again and 0 or now - open.since
 open.state, open.since, open.token = 'running', now, ARGV[6]
 put_instance(KEYS[2], instance, open)
 redis.call('ZADD', KEYS[6], now + ARGV[5], member)
@@ -51,6 +54,7 @@ if not again then event(KEYS[5], ttl_s, 'step_started', now, instance, attempt, 
 local reply = { 'go', now, tonumber(open.dead), open.excused, call, redis.call('HGET', KEYS[8], instance), deltas }
 local ended, failed = unpack(redis.call('HMGET', KEYS[9], instance .. '~', instance .. '~!'))
 reply[#reply + 1], reply[#reply + 2], reply[#reply + 3], reply[#reply + 4] = ended, failed, set, pauses_ms
+reply[#reply + 1] = waited_ms
 local function read(key, first, last)
   -- unpack() has a limit of a few thousand arguments.
   for from = first, last, 1000 do

@@ -13,6 +13,7 @@ local now = now_ms()
 local took_ms = now - started - (pauses or 0)
 redis.call('HSET', KEYS[1], 'state', ARGV[3], 'ended_ms', now, 'outputs', ARGV[4], 'error', ARGV[5])
 redis.call('HDEL', KEYS[1], 'ends_ms')
+count('runs|' .. ARGV[3], 1)
 if ARGV[3] == 'succeeded' and progress then
   redis.call('HSET', KEYS[1], 'progress', 1, 'left_ms', 0)
   learn_pace(KEYS[4], KEYS[5], took_ms, ARGV[8])

@@ -2,7 +2,7 @@
 -- Let through what may go now, in fair order, at every gate that is due.
 -- KEYS 1 orc:agenda (zset)  2 orc:again (list)
 -- ARGV 1 ttl (s)  2 at most (messages)  3 look again after (ms)
--- Reply: ms until something is due (-1: nothing waits), then for each: run, instance, attempt, queue
+-- Reply: ms until something is due (-1: nothing waits), then for each: run, instance, attempt, queue, ms that it waited
 local ttl_s, most, now, reply = tonumber(ARGV[1]), tonumber(ARGV[2]), now_ms(), { -1 }
 
 -- Its call and itself, if it still waits and may go on.
@@ -20,8 +20,9 @@ local function let_through(run, instance, open, entry, keys, in_line)
   redis.call('HSET', keys.calls, instance, cjson.encode(entry))
   if verdict ~= 'go' then return false end
   open.queue = entry.candidates[entry.pick].queue
+  local waited_ms = now - open.since
   make_ready(run, instance, open, now, ARGV[3])
-  for _, field in ipairs({ run, instance, open.attempt, open.queue }) do reply[#reply + 1] = field end
+  for _, field in ipairs({ run, instance, open.attempt, open.queue, waited_ms }) do reply[#reply + 1] = field end
   return true
 end
 
@@ -34,7 +35,7 @@ for _ = 1, most do
 end
 
 local function serve(scope)
-  while #reply < most * 4 do
+  while #reply < most * 5 do
     local tenant, run, instance = first_in_line(scope)
     if not tenant then return redis.call('ZREM', KEYS[1], scope) end
     local open, entry, keys = waiting_at(run, instance)

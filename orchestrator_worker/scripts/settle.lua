@@ -34,6 +34,7 @@ end
 redis.call('HDEL', KEYS[2], instance)
 redis.call('ZREM', KEYS[7], run .. '|' .. instance)
 leave(run, instance, ARGV[13], now, ttl_s)
+count('steps|' .. open.queue .. '|' .. ARGV[6]:sub(6), 1)
 local data = ARGV[7]
 -- A step that a model asked for is part of the step that asked.
 if ARGV[14 + 3] ~= 'return' then

@@ -15,6 +15,7 @@ if state ~= 'submitted' then return { state } end
 local now = now_ms()
 if wish == 'cancel' then
   redis.call('HSET', KEYS[1], 'state', 'cancelled', 'ended_ms', now)
+  count('runs|cancelled', 1)
   event(KEYS[3], ttl_s, 'run_closed', now, '', 0, '{"state":"cancelled"}')
   redis.call('ZREM', KEYS[4], run .. '|')
   local attempt = call_parent(run, parent, starter, now, ARGV[3])

@@ -52,6 +52,7 @@ local function look_at_instance(member, run, instance)
     again(member, math.max(lateness, tonumber(ARGV[6])))
   else
     again(member, grace)
+    count('lost', 1)
     say('lost', run, instance, open.attempt, open.queue, age)
   end
 end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from redis.retry import Retry
 from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import StoreUnavailable
 from orchestrator_client.contract.scripts import source
+from orchestrator_worker import meters
 from orchestrator_worker.patience import IDLE_SECONDS, patiently, socket_options
 from orchestrator_worker.settings import Settings
 
@@ -71,15 +73,22 @@ class Connection:
         """The reply of one script of this package's."""
         if (registered := self._scripts.get(script)) is None:
             registered = self._scripts[script] = self.redis.register_script(source(script, SCRIPTS))
-        return self.patiently(lambda: registered(keys=keys, args=args))
+        return self.patiently(lambda: registered(keys=keys, args=args), script)
 
-    def patiently(self, call: Callable[[], Any]) -> Any:
-        """What the call returns, once the store answers.
+    def patiently(self, call: Callable[[], Any], script: str = "read") -> Any:
+        """What the call returns, once the store answers; it is measured as one of that script.
 
         Raises:
             StoreUnavailable: it did not for as long as the settings allow.
         """
-        return patiently(call, is_away, self.config.store_patience_seconds)
+
+        def measured() -> Any:
+            sent = time.perf_counter()
+            answer = call()
+            meters.trip(script, time.perf_counter() - sent)
+            return answer
+
+        return patiently(measured, is_away, self.config.store_patience_seconds)
 
 
 class Wakes:

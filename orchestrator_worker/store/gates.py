@@ -29,8 +29,8 @@ class Gates(Part):
         arguments = [self._on.ttl_seconds, at_most, self._on.hint_ms]
         due_ms, *rows = self._on.run("promote", [names.AGENDA, names.AGAIN], arguments)
         promoted = [
-            Promoted(text(r), text(i), int(a), text(q))
-            for r, i, a, q in zip(rows[::4], rows[1::4], rows[2::4], rows[3::4], strict=True)
+            Promoted(text(r), text(i), int(a), text(q), int(w) / 1000)
+            for r, i, a, q, w in zip(rows[::5], rows[1::5], rows[2::5], rows[3::5], rows[4::5], strict=True)
         ]
         return None if int(due_ms) < 0 else int(due_ms) / 1000, promoted
 

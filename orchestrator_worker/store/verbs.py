@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +15,7 @@ from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.run import CALLED, ErrorInfo, Outcome, Receipt, RunState, Submission
 from orchestrator_client.contract.scripts import source
 from orchestrator_client.contract.submission import accepted, submit_command
+from orchestrator_client.contract.worker import LIFE_MS, WorkerInfo
 from orchestrator_worker.pace import Expectation
 from orchestrator_worker.records import (
     Admitted,
@@ -135,7 +137,7 @@ class Verbs(Values):
         )
         if text(reply[0]) != "go":
             return Refusal(text(reply[0]))
-        _, now, dead, excused, call, memo, deltas, ended, failed, versions, pauses, *found = reply
+        _, now, dead, excused, call, memo, deltas, ended, failed, versions, pauses, waited_ms, *found = reply
         known = dict(zip(scopes, found, strict=False))
         return Claim(
             started_ms=int(now),
@@ -149,6 +151,7 @@ class Verbs(Values):
             failed=int(failed or 0),
             variables=int(versions or 0),
             pauses_ms=int(pauses or 0),
+            waited_seconds=int(waited_ms) / 1000,
             scopes={scope: json.loads(stored) for scope, stored in known.items() if stored},
         )
 
@@ -293,6 +296,12 @@ class Verbs(Values):
         flat = [part for attempt in held for part in attempt]
         reply = self._on.run("renew", [names.TIMETABLE], [ms(self._on.config.lease_seconds), *flat])
         return [text(answer) for answer in reply]
+
+    def report_worker(self, name: str, info: WorkerInfo | None) -> int:
+        """Say that a worker lives, and what it is, or, with None, that it ends; returns Redis's time, ms since 1970."""
+        told = info.model_dump_json(exclude_defaults=True, exclude={"seen_ms", "skew_ms"}) if info else ""
+        arguments = [name, told, round(time.time() * 1000), LIFE_MS]
+        return int(self._on.run("report_worker", [names.WORKERS, names.worker(name)], arguments))
 
     def sweep(self, at_most: int = 200, every_seconds: float = 0.0) -> list[Due]:
         """What is due now. With `every_seconds`, nothing if anybody swept that recently."""

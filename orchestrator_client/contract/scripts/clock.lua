@@ -1,5 +1,6 @@
 -- Stands in front of every script: the time, the lives of keys, the one way to write an event or an act.
--- orc:clock  string, ms since 1970: set by tests only; otherwise the time is Redis's own.
+-- orc:clock   string, ms since 1970: set by tests only; otherwise the time is Redis's own.
+-- orc:totals  hash: `runs|<state>`, `steps|<queue>|<outcome>`, `model|<model>|<what>`, `lost` -> how many there were ever.
 
 local function now_ms()
   local set = redis.call('GET', 'orc:clock')
@@ -11,6 +12,12 @@ end
 -- Give a key its life if it has none yet: no key of ours is without a TTL.
 local function keep(key, ttl_s)
   if redis.call('TTL', key) == -1 then redis.call('EXPIRE', key, ttl_s) end
+end
+
+local function count(field, amount)
+  -- Its life is renewed now and then: with every new field, and every thousandth time.
+  local sum = redis.call('HINCRBY', 'orc:totals', field, amount)
+  if sum % 1000 < amount or sum == amount then redis.call('EXPIRE', 'orc:totals', 400 * 86400) end
 end
 
 -- Whether an attempt holds its instance: its lease runs, or ran out a moment ago.

@@ -33,6 +33,7 @@ redis.call('HSET', KEYS[1], 'digest', ARGV[3], 'pipeline', ARGV[4], 'plan_hash',
   'paused_ms', paused_ms, 'paused_by', paused_by)
 redis.call('EXPIRE', KEYS[1], ttl_s)
 redis.call('SET', KEYS[2], ARGV[6], 'EX', ttl_s)
+count('runs|submitted', 1)
 event(KEYS[3], ttl_s, 'run_submitted', now, '', 0, '{"steps":' .. ARGV[9] .. '}')
 redis.call('ZADD', KEYS[4], now, ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - ttl_s * 1000)

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from orchestrator_client.contract.errors import ToolFailed
+from orchestrator_worker import meters
 from orchestrator_worker.cage.program import passed_on
 from orchestrator_worker.process.guard import Guard
 
@@ -88,6 +89,7 @@ class Child:
         # asyncio types them for any process; this one has all three.
         self._stdin, self._stdout = cast("Any", self._process.stdin), cast("Any", self._process.stdout)
         _running.add(self._process.pid)
+        meters.mcp_processes(len(_running))
         self._listening = asyncio.create_task(self._listen(cast("Any", self._process.stderr)))
         return self
 
@@ -147,6 +149,7 @@ class Child:
             self._signal(signal.SIGKILL)
             self._guard.dismiss()
             _running.discard(self._process.pid)
+            meters.mcp_processes(len(_running))
             self._listening.cancel()
             # Also when cancelled: after SIGKILL this is short. A grandchild in a session of its own may hold the pipes
             # open, so their ends are not waited for.
