@@ -23,6 +23,10 @@ def story(receipt: Receipt) -> str:
 
 def _success(receipt: Receipt) -> Iterator[str]:
     """The parts that its receipt has anything to say of."""
+    if receipt.kept_from:
+        paid = receipt.inherited.cost_usd if receipt.inherited and receipt.inherited.requests else None
+        yield f"kept from run {receipt.kept_from}{f', where it cost ${paid:.4f}' if paid is not None else ''}"
+        return
     if receipt.cached:
         yield f"answered from the cache{f' (of {receipt.model})' if receipt.model else ''}"
     elif receipt.model:

@@ -67,7 +67,15 @@ def build_engine(app: Celery, calls: Calls, config: Settings | None = None, proj
         return Completions(store, scheduler, config.default_model or project.default_model or "").of(call)
 
     tools = ToolStep(
-        config, calls, Reports(store).of, lambda run: runs.open(run)[0].root, project, complete, store.run_over, vault
+        config,
+        calls,
+        Reports(store).of,
+        lambda run: runs.open(run)[0].root,
+        project,
+        complete,
+        store.run_over,
+        vault,
+        lambda run: runs.open(run)[0].forked_from,
     )
     models = ModelStep(
         calls.run, providers, project, prices, tools.context, describe, store.cached, config.default_model

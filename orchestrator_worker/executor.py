@@ -123,6 +123,8 @@ class Executor:
         if claim.dead:
             graph = attempt.graph.plan.channels is not None
             return Skip("nothing that leads here was taken" if graph else "a step before it failed")
+        if claim.kept is not None:
+            return claim.kept
         step = attempt.step
         try:
             with self._calls.under_way(attempt.key, step.timeout_seconds):

@@ -21,7 +21,7 @@ from orchestrator_client.contract.plan import Json, OnFailure, OnLost, Retry, St
 from orchestrator_client.contract.run import ErrorInfo, Outcome, Receipt, RunRecord, RunState, Wish
 from orchestrator_worker import recovery
 from orchestrator_worker.compiler import Successor
-from orchestrator_worker.records import NOTHING_SENT, Leave, Report
+from orchestrator_worker.records import NOTHING_SENT, Kept, Leave, Report
 from orchestrator_worker.recovery import Fault, Recovery
 from orchestrator_worker.steps.base import Again, Descend, Expand, Fail, Output, Readmit, Route, Skip, Turn, Wait, Want
 from orchestrator_worker.steps.waiting import Waited
@@ -89,6 +89,8 @@ def decide(step: Step, at: Standing, want: Want) -> Leave | Final:
             if at.recovery is not None:
                 return _recovered(step, receipt.model_copy(update=update), want.value, at.recovery, want.report)
             return Final(receipt.model_copy(update=update), want.value, report=want.report)
+        case Kept():
+            return _kept(step, receipt, want)
         case Turn():
             return Leave(want.reason, excused=1, report=want.report, memo=want.memo, asked=want.asked)
         case Expand():
@@ -124,6 +126,15 @@ def decide(step: Step, at: Standing, want: Want) -> Leave | Final:
             return _after_failure(step, at, receipt, want)
         case _:
             assert_never(want)
+
+
+def _kept(step: Step, receipt: Receipt, kept: Kept) -> Final:
+    """The outcome of another run's instance, as this one's: what it has cost is inherited, not spent."""
+    before = kept.receipt
+    update = {name: getattr(before, name) for name in ("model", "selection", "warnings", "cached")}
+    update |= {"kept_from": before.kept_from, "inherited": before.inherited or before.usage}
+    taken = tuple(kept.value["result"]) if step.routes is not None else None
+    return Final(receipt.model_copy(update=update), kept.value, taken=taken)
 
 
 def _after_failure(step: Step, at: Standing, receipt: Receipt, failure: Fail) -> Leave | Final:

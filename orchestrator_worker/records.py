@@ -9,7 +9,7 @@ from enum import StrEnum
 from orchestrator_client.contract.limits import RateLimit
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.question import NOTHING_TOLD, GivenAnswers, Question
-from orchestrator_client.contract.run import ErrorInfo, RunBudget, RunRecord
+from orchestrator_client.contract.run import ErrorInfo, Receipt, RunBudget, RunRecord
 from orchestrator_client.contract.usage import Usage
 
 
@@ -33,6 +33,9 @@ class OpenRun:
     allow_tools: tuple[str, ...] | None = None
     """Patterns of the tools that it may use, beside its plan's."""
 
+    forked_from: str = ""
+    """The run of which it keeps results."""
+
     @property
     def root(self) -> str:
         """The run whose budget pays, and in whose folder its steps work."""
@@ -55,6 +58,15 @@ class Refusal(StrEnum):
     """The run is halted; the instance has that receipt now."""
     PARKED = "parked"
     """Its provider's gate has closed since its message was sent, and it waits there; or its run is paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a run keeps of the one that it was forked from: the step is not performed."""
+
+    receipt: Receipt
+    """With `kept_from`, the run that has performed it."""
+    value: Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +95,8 @@ class Claim:
     """Somebody reads along as the run's models write."""
     waited_seconds: float = 0.0
     """Since it was ready: for its message, and for a slot."""
+    kept: Kept | None = None
+    """What is to be recorded for the instance, without performing it."""
     pauses_ms: int = 0
     """For how long its run was paused, all told."""
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from orchestrator_client.estimate import Estimate
+    from orchestrator_client.reruns.forks import Rerun
     from orchestrator_client.soundness import Judgement
 
 
@@ -172,6 +173,10 @@ class AsyncRun:
         """As `Run.cancel`."""
         return await asyncio.to_thread(self._run.cancel)
 
+    async def remove(self, force_seconds: float | None = None) -> list[str]:
+        """As `Run.remove`."""
+        return await asyncio.to_thread(self._run.remove, force_seconds)
+
     async def pause(self) -> Met:
         """As `Run.pause`."""
         return await asyncio.to_thread(self._run.pause)
@@ -225,6 +230,52 @@ class AsyncClient:
             allow_tools=allow_tools,
         )
         return AsyncRun(run)
+
+    async def rerun(
+        self,
+        run: str,
+        steps: Sequence[str] = (),
+        inputs: Mapping[str, Json] | None = None,
+        pipeline: Pipeline | None = None,
+    ) -> Rerun:
+        """As `Client.rerun`."""
+        return await asyncio.to_thread(self._client.rerun, run, steps, inputs, pipeline)
+
+    async def retry(
+        self,
+        run: str,
+        steps: Sequence[str] = (),
+        *,
+        budget_usd: Decimal | float | str | None = None,
+        on_breach: str = "fail",
+    ) -> AsyncRun:
+        """As `Client.retry`."""
+        retry = self._client.retry
+        return AsyncRun(await asyncio.to_thread(retry, run, steps, budget_usd=budget_usd, on_breach=on_breach))
+
+    async def fork(
+        self,
+        run: str,
+        steps: Sequence[str] = (),
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        pipeline: Pipeline | None = None,
+        budget_usd: Decimal | float | str | None = None,
+        on_breach: str = "fail",
+        idempotency_key: str | None = None,
+    ) -> AsyncRun:
+        """As `Client.fork`."""
+        forked = await asyncio.to_thread(
+            self._client.fork,
+            run,
+            steps,
+            inputs,
+            pipeline=pipeline,
+            budget_usd=budget_usd,
+            on_breach=on_breach,
+            idempotency_key=idempotency_key,
+        )
+        return AsyncRun(forked)
 
     async def run(self, run: str) -> AsyncRun:
         """As `Client.run`."""

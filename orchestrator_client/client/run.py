@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Literal, overload
 
 from orchestrator_client.client.facts import facts_of
@@ -152,6 +153,21 @@ class Run:
         Returns the state in which the wish met the run; one that has ended stays as it is.
         """
         return self._store.cancel(self.id)
+
+    def remove(self, force_seconds: float | None = None) -> list[str]:
+        """Remove the run from the store, if it has ended, and the runs that it has started; returns their ids.
+
+        With `force_seconds`, one that has not ended is cancelled and waited for, at most so long. Workers remove its
+        folder within about a minute.
+
+        Raises:
+            RunNotFound: the store has no such run (any more).
+            InputsInvalid: it, one below it, or the one that has started it has not ended.
+        """
+        if force_seconds is not None and not self._store.cancel(self.id).ended:
+            with suppress(TimeoutError):
+                self.wait(force_seconds)
+        return self._store.remove(self.id)
 
     def pause(self) -> Met:
         """Have nothing of the run start any more, nor of the runs that it has started, until `resume`.

@@ -17,7 +17,8 @@ from orchestrator_client.client.run import Run
 from orchestrator_client.contract.audit import WHO_CHARACTERS, AuditEntry
 from orchestrator_client.contract.environment import redis_url
 from orchestrator_client.contract.errors import InputsInvalid, StoreUnavailable
-from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.names import retry_run_id
+from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.contract.project import load_project
 from orchestrator_client.contract.question import AskedQuestion
 from orchestrator_client.contract.run import RunRecord, RunState, Submission
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from orchestrator_client.estimate import Estimate
     from orchestrator_client.local import LocalFleet
+    from orchestrator_client.reruns.forks import Forks, Rerun
     from orchestrator_client.soundness import Judgement
 
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
@@ -104,10 +106,99 @@ class Client:
             allow_tools=None if allow_tools is None else tuple(allow_tools),
             idempotency_key=idempotency_key,
         )
+        return self._begin(submission)
+
+    def rerun(
+        self,
+        run: str,
+        steps: Sequence[str] = (),
+        inputs: Mapping[str, Json] | None = None,
+        pipeline: Pipeline | None = None,
+    ) -> Rerun:
+        """What `fork` with the same arguments would keep of a run and do again; changes nothing.
+
+        Raises:
+            RunNotFound, PlanInvalid, InputsInvalid: as `fork`.
+        """
+        plan, bound = self._changed(run, inputs, pipeline)
+        rerun = self._forks().preview(run, plan, bound, steps)
+        priced = [each for each in self.estimate(plan, bound).steps if each.step in rerun.again]
+        return rerun.model_copy(update={"priced": tuple(priced)})
+
+    def retry(
+        self,
+        run: str,
+        steps: Sequence[str] = (),
+        *,
+        budget_usd: Decimal | float | str | None = None,
+        on_breach: str = "fail",
+    ) -> Run:
+        """Try again what failed of a run that has ended, and these steps: as a new run that keeps all other results.
+
+        Asking twice gives the same run. Its budget is that of the run before, unspent, unless one is given.
+
+        Raises:
+            RunNotFound: the store has no such run.
+            InputsInvalid: it has not ended, has no such step, or has succeeded and no step is named.
+        """
+        from orchestrator_client.reruns.forks import check_retriable
+
+        record, (plan, bound) = self._store.record(run), self._changed(run, None, None)
+        check_retriable(record, steps)
+        into = retry_run_id(plan.id, run, steps)
+        if into in record.forks:
+            return self._run(into)
+        submission, _ = self._forks().prepare(run, into, plan, bound, steps)
+        budget = run_budget(budget_usd, on_breach) or submission.budget
+        return self._begin(submission.model_copy(update={"budget": budget}))
+
+    def fork(
+        self,
+        run: str,
+        steps: Sequence[str] = (),
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        pipeline: Pipeline | None = None,
+        budget_usd: Decimal | float | str | None = None,
+        on_breach: str = "fail",
+        idempotency_key: str | None = None,
+    ) -> Run:
+        """Run an ended run once more from these steps on, with other `inputs`, or as another `pipeline`: as a new run.
+
+        It keeps the result of every step that succeeded, is the same, and has nothing before it or in its inputs that
+        changes; `rerun` says which. Inputs that are not given are those of the run before.
+
+        Raises:
+            RunNotFound: the store has no such run.
+            PlanInvalid: the pipeline cannot run.
+            InputsInvalid: the run has not ended or has no such step, or the inputs do not fit.
+            RunConflict: the idempotency key stands for another submission.
+        """
+        plan, bound = self._changed(run, inputs, pipeline)
+        into = run_id_for(plan, idempotency_key)
+        submission, _ = self._forks().prepare(run, into, plan, bound, steps)
+        update = {"budget": run_budget(budget_usd, on_breach) or submission.budget, "idempotency_key": idempotency_key}
+        return self._begin(submission.model_copy(update=update))
+
+    def _forks(self) -> Forks:
+        from orchestrator_client.reruns.forks import Forks
+
+        return Forks(self._stores)
+
+    def _changed(
+        self, run: str, inputs: Mapping[str, Json] | None, pipeline: Pipeline | None
+    ) -> tuple[Plan, dict[str, Json]]:
+        """The plan and the inputs of a run that keeps results of another."""
+        before = self._stores.variables.inputs(run)
+        plan = self._store.plan(run) if pipeline is None else plan_of(pipeline)
+        return plan, plan.bind({**before, **(inputs or {})})
+
+    def _begin(self, submission: Submission) -> Run:
+        """Record a run, and tell the fleet."""
         if self._fleet is not None:
             from orchestrator_client.local import queues_of
 
-            self._fleet.serve(queues_of(plan))
+            self._fleet.serve(queues_of(submission.plan))
         if self._store.submit(submission):
             self._announcer.announce(submission.run)
         return self._run(submission.run)

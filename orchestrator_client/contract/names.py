@@ -6,6 +6,7 @@ import hashlib
 import re
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
@@ -53,6 +54,12 @@ def child_run_id(pipeline: str, parent: str, instance: str, number: int) -> str:
     return f"{slug(pipeline)}_{digest[:20]}"
 
 
+def retry_run_id(pipeline: str, run: str, steps: Iterable[str]) -> str:
+    """The id of the run that tries an ended one again, and these steps of it: whoever asks twice meets the same run."""
+    digest = hashlib.sha256("\n".join(["retry", run, *sorted(steps)]).encode()).hexdigest()
+    return f"{slug(pipeline)}_{digest[:20]}"
+
+
 def celery_url(redis_url: str) -> str:
     """Celery's spelling of a Redis URL.
 
@@ -86,12 +93,18 @@ def stored_queue(queue: str) -> str:
 TRANSPORT_OPTIONS: dict[str, str] = {"global_keyprefix": PREFIX} if PREFIX else {}
 """For Celery's broker and backend, whose keys and channels are the namespace's too."""
 
+CHORD_OF = f"{PREFIX}celery-taskset-meta-"
+"""How the keys of Celery's chords begin, before the run."""
+RESULT_OF = f"{PREFIX}celery-task-meta-"
+"""How the keys of Celery's results begin, before the run."""
 ORC = f"{PREFIX}orc"
 """How all keys begin that are not Celery's. Scripts write it as `orc`, see `scripts.source`."""
 TIMETABLE = f"{ORC}:timetable"
 """Sorted set: what `sweep` must look at, and when (ms since 1970). Members: `<run>|<instance>`, or `<run>|`."""
 RUNS = f"{ORC}:runs"
 """Sorted set: run ids by the time of their submission (ms since 1970)."""
+FOLDERS = f"{ORC}:folders"
+"""Sorted set: runs that may have a working folder on some machine, by the time of their submission (ms since 1970)."""
 SWEEPER = f"{ORC}:sweeper"
 """String with a short TTL: somebody is sweeping now."""
 SWEPT = f"{ORC}:swept"
@@ -252,6 +265,20 @@ class RunKeys:
     def variable(self, version: str) -> str:
         """String: the value of one version (`scope/name@version`) that is large, zlib-compressed JSON."""
         return f"{ORC}:{{{self.run}}}:variable:{version}"
+
+    @property
+    def kept(self) -> str:
+        """Hash: what it keeps of the run that it was forked from, see `keeping.lua`."""
+        return f"{ORC}:{{{self.run}}}:kept"
+
+    @property
+    def kept_values(self) -> str:
+        """Hash: instance -> JSON, or empty where the value is in `kept_value(instance)`."""
+        return f"{ORC}:{{{self.run}}}:kept_values"
+
+    def kept_value(self, instance: str) -> str:
+        """String: one large value, zlib-compressed JSON."""
+        return f"{ORC}:{{{self.run}}}:kept_value:{instance}"
 
     @property
     def deltas(self) -> str:

@@ -116,6 +116,10 @@ class Receipt(Record):
     cached: bool = False
     """The answer came from the cache, and cost nothing."""
     warnings: tuple[str, ...] = ()
+    kept_from: str = ""
+    """The run that has performed it, where this one keeps what that left."""
+    inherited: Usage | None = None
+    """What that run used for it: nothing was spent again."""
 
     @classmethod
     def from_stored(cls, stored: str) -> Receipt:
@@ -184,6 +188,10 @@ class Submission(Record):
     allow_tools: tuple[str, ...] | None = None
     """Patterns of the tools that it may use, of those that its plan allows; None: all of them."""
     parent: Parent | None = None
+    forked_from: str = ""
+    """The run of which it keeps results; empty for one that keeps none."""
+    variables: int = 0
+    """Versions of variables that it begins with."""
     idempotency_key: str | None = None
     who: str = ""
     """Who submits it, for the audit log; empty for a step, whose run has that."""
@@ -229,6 +237,10 @@ class RunRecord(Record):
     """Runs above it."""
     root: str = ""
     """The first of them; empty for one that a client submitted."""
+    forked_from: str = ""
+    """The run of which it keeps results."""
+    forks: tuple[str, ...] = ()
+    """Runs that keep results of it."""
     paused_ms: int | None = None
     """Since when it is paused."""
     paused_by: str = ""
@@ -250,6 +262,7 @@ class RunRecord(Record):
         for key in ("tags", "error", "outputs", "budget", "allow_tools"):
             if key in parsed:
                 parsed[key] = json.loads(parsed[key])
+        parsed["forks"] = tuple(parsed.get("forks", "").split())
         return cls.model_validate({**parsed, "run": run})
 
     @property
@@ -309,6 +322,10 @@ class StepDocument(Record):
     timed_out: bool = False
     worker: str | None = None
     usage: Usage | None = None
+    kept_from: str | None = None
+    """The run that has performed it, where this one keeps what that left."""
+    inherited: Usage | None = None
+    """What that run used for it: nothing was spent again."""
     dependencies: list[str] = Field(default_factory=list)
 
 
@@ -335,6 +352,12 @@ class RunDocument(Record):
     """Share of its work that is done, 0 to 1, see `RunRecord`."""
     estimated_end: str | None = None
     """About when it ends; None while nobody can tell or it is paused, and once it has ended."""
+    forked_from: str | None = None
+    """The run of which it keeps results."""
+    forks: tuple[str, ...] = ()
+    """Runs that keep results of it."""
+    inherited: Usage = NO_USAGE
+    """What the results that it keeps have cost there; not in `usage`."""
     paused_at: str | None = None
     """Since when it is paused; None while it is not."""
     paused_by: str | None = None
@@ -373,6 +396,9 @@ class RunDocument(Record):
             error_type=record.error.type if record.error else None,
             usage=sum(usages, NO_USAGE),
             allow_tools=record.allow_tools,
+            forked_from=record.forked_from or None,
+            forks=record.forks,
+            inherited=sum((each.inherited for each in receipts.values() if each.inherited), NO_USAGE),
             progress=record.progress,
             estimated_end=None if record.paused else iso(record.ends_ms),
             paused_at=iso(record.paused_ms) if record.paused else None,
@@ -428,6 +454,8 @@ def _ended_fields(step: Step, receipt: Receipt) -> dict[str, Any]:
         "timed_out": bool(receipt.error and receipt.error.type == "StepTimeout"),
         "worker": receipt.worker or None,
         "usage": receipt.usage,
+        "kept_from": receipt.kept_from or None,
+        "inherited": receipt.inherited,
     }
 
 

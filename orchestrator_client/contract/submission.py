@@ -35,7 +35,7 @@ def submit_command(submission: Submission, ttl_seconds: int) -> Command:
     keys, plan = names.RunKeys(submission.run), submission.plan
     answers = submission.answers.model_dump_json() if submission.answers != NOTHING_TOLD else ""
     allowed = "" if submission.allow_tools is None else json.dumps(submission.allow_tools)
-    told = "".join(f"\n{part}" for part in (answers, allowed) if part)
+    told = "".join(f"\n{part}" for part in (answers, allowed, submission.forked_from) if part)
     digest = hashlib.sha256(f"{plan.hash}\n{inputs}{told}".encode()).hexdigest()
     return Command(
         keys=[keys.record, keys.plan, keys.events, names.RUNS, names.TIMETABLE],
@@ -58,6 +58,8 @@ def submit_command(submission: Submission, ttl_seconds: int) -> Command:
             allowed,
             submission.who,
             json.dumps(_audited(submission)),
+            submission.forked_from,
+            submission.variables,
         ],
     )
 
@@ -69,6 +71,8 @@ def _audited(submission: Submission) -> dict[str, Json]:
         said["tenant"] = submission.tenant
     if submission.budget is not None:
         said["budget"] = submission.budget.model_dump(mode="json")
+    if submission.forked_from:
+        said["forked_from"] = submission.forked_from
     if submission.allow_tools is not None:
         said["allow_tools"] = list(submission.allow_tools)
     return said

@@ -7,13 +7,17 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from orchestrator_client.contract import names
-from orchestrator_client.contract.errors import RunNotFound
+from orchestrator_client.contract.errors import InputsInvalid, RunNotFound
 from orchestrator_client.contract.event import Delta, Event
 from orchestrator_client.contract.plan import Json, Plan
+from orchestrator_client.contract.question import NOTHING_TOLD, GivenAnswers
 from orchestrator_client.contract.run import Met, OpenInstance, Receipt, RunRecord, RunState, Submission, Wish
 from orchestrator_client.contract.scripts import __name__ as SHARED_SCRIPTS
 from orchestrator_client.contract.submission import accepted, load_plan, submit_command, unpack
 from orchestrator_client.store.connection import RETENTION_SECONDS, Store, clearly, now_ms, text_of, texts_of
+
+KEPT_AT_ONCE = 1000
+"""Instances whose results one script copies."""
 
 PAGE = 1000
 """Entries of a stream that are read at a time."""
@@ -74,6 +78,41 @@ class RunStore(Store):
             raise RunNotFound(run)
         state, wish, since, before = map(text_of, reply)
         return Met(state=RunState(state), wish=Wish(wish), paused_ms=int(since) if since else None, paused_by=before)
+
+    @clearly
+    def remove(self, run: str) -> list[str]:
+        """Remove a run that has ended, and those below it; returns them all.
+
+        Raises:
+            RunNotFound: the store has no such run.
+            InputsInvalid: it, or one below it, has not ended; or the run that has started it has not.
+        """
+        arguments = (run, self._who, names.CHORD_OF, names.RESULT_OF)
+        verdict, *runs = map(text_of, self._run_script("remove", [names.RunKeys(run).record], *arguments))
+        match verdict:
+            case "none":
+                raise RunNotFound(run)
+            case "open":
+                raise InputsInvalid([f"run {runs[0]} has not ended: wait for it, or remove it with --force"])
+            case "below":
+                raise InputsInvalid([f"run {run} was started by a step of {runs[0]}, which has not ended"])
+        return runs
+
+    @clearly
+    def keep(self, run: str, into: str, instances: Sequence[str]) -> list[str]:
+        """Put receipts and values of an ended run where another one will look for them; returns those that are gone."""
+        before, after, lost = names.RunKeys(run), names.RunKeys(into), list[str]()
+        keys = [before.receipts, before.values, before.memos, after.kept, after.kept_values]
+        for first in range(0, len(instances), KEPT_AT_ONCE):
+            page = instances[first : first + KEPT_AT_ONCE]
+            lost += map(text_of, self._run_script("keep", keys, RETENTION_SECONDS, run, into, *page))
+        return lost
+
+    @clearly
+    def given_answers(self, run: str) -> GivenAnswers:
+        """What the run was told when it was submitted."""
+        stored = self._redis.hget(names.RunKeys(run).record, "answers")
+        return GivenAnswers.model_validate_json(stored) if stored else NOTHING_TOLD
 
     @clearly
     def children(self, run: str) -> list[RunRecord]:

@@ -70,6 +70,13 @@ class VariableStore(Store):
         return inputs
 
     @clearly
+    def copy(self, run: str, into: str) -> int:
+        """Have another run begin with what the names of this one were set to; returns how many versions these are."""
+        before, after = names.RunKeys(run), names.RunKeys(into)
+        keys = [before.variables, before.versions, after.variables, after.versions]
+        return int(self._run_script("copy_variables", keys, RETENTION_SECONDS, run, into))
+
+    @clearly
     def latest(self, run: str) -> dict[str, int]:
         """`scope/name` -> its version, of all names that were set."""
         stored = texts_of(self._redis.hgetall(names.RunKeys(run).variables))

@@ -28,6 +28,7 @@ from orchestrator_worker.process.pool import TaskPool
 from orchestrator_worker.process.presence import Presence
 from orchestrator_worker.process.pump import Pump
 from orchestrator_worker.process.tether import adopt_orphans, has_exited, kill_orphans, tether_to
+from orchestrator_worker.process.tidying import Tidying
 from orchestrator_worker.settings import metrics_port
 from orchestrator_worker.tasks import StepRequest, engine
 from orchestrator_worker.tools.mcp import servers
@@ -132,7 +133,8 @@ def _settle_in() -> None:
 def _start(sender: Any, **_: Any) -> None:
     never_join()
     _settle_in()
-    duties: tuple[Callable[[], object], ...] = (renew_leases, calls().stop_overdue, sweep)
+    tidying = Tidying(engine().store, engine().config)
+    duties: tuple[Callable[[], object], ...] = (renew_leases, calls().stop_overdue, sweep, tidying.beat)
     if isinstance(sender.pool, TaskPool):
         adopt_orphans()
         duties += (kill_orphans,)

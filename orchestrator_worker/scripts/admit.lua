@@ -1,4 +1,4 @@
--- needs: instances gates waiting budgets admission pausing
+-- needs: instances gates waiting budgets admission pausing keeping
 -- Let calls of ready instances of one run through, or have them wait in Redis.
 -- KEYS 1 orc:timetable (zset); the run's own keys and those of gates and budgets are named from the arguments
 -- ARGV 1 ttl (s)  2 run  3 look again after (ms)  4… for each: instance, attempt, call (JSON, see admission.lua)
@@ -15,7 +15,7 @@ for i = 4, #ARGV, 3 do
   elseif not may_start(run, instance) then
     set_aside(run, instance, open, now, ttl_s)
     reply[#reply + 1] = 'wait'
-  elseif open.dead == '1' then
+  elseif open.dead == '1' or kept_receipt(run, instance) then
     reply[#reply + 1] = open.queue
   elseif before then
     -- Admitted before, and its message may be lost: the reservation stands.

@@ -1,4 +1,4 @@
--- needs: instances gates waiting budgets admission pausing
+-- needs: instances gates waiting budgets admission pausing keeping
 -- Let one attempt of one instance start, and hand it the values that it reads.
 -- KEYS 1 record (hash)  2 instances (hash)  3 values (hash)  4 receipts (hash)  5 events (stream)  6 orc:timetable (zset)
 --      7 calls (hash)  8 memos (hash)  9 arrivals (hash)
@@ -6,7 +6,7 @@
 --      9 number of memos to read  10… instances whose memos to read, then instances whose values to read
 -- Reply: {'go', now (ms), dead (0|1), excused, call | false, memo | false, deltas wanted | false, scopes of it that have
 --      ended | false, instances in them that failed | false, versions of variables that were set in the run | false,
---      ms for which the run was paused | false, ms since it was ready,
+--      ms for which the run was paused | false, ms since it was ready, receipt that it keeps (JSON) | false, value of that | false,
 --      memo | false, …, value | false, …}
 --      · {'settled'} it has its receipt already · {'cancelled'} the run is halted, and the instance was given that receipt now
 --      · {'parked'} its provider's gate has closed since, or its run is paused · {'refused'} not this attempt, not now
@@ -55,6 +55,8 @@ local reply = { 'go', now, tonumber(open.dead), open.excused, call, redis.call('
 local ended, failed = unpack(redis.call('HMGET', KEYS[9], instance .. '~', instance .. '~!'))
 reply[#reply + 1], reply[#reply + 2], reply[#reply + 3], reply[#reply + 4] = ended, failed, set, pauses_ms
 reply[#reply + 1] = waited_ms
+local kept = kept_receipt(run, instance) or false
+reply[#reply + 1], reply[#reply + 2] = kept, kept and redis.call('HGET', keys_of(run).kept_values, instance)
 local function read(key, first, last)
   -- unpack() has a limit of a few thousand arguments.
   for from = first, last, 1000 do

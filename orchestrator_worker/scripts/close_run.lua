@@ -16,7 +16,8 @@ redis.call('HDEL', KEYS[1], 'ends_ms')
 count('runs|' .. ARGV[3], 1)
 if ARGV[3] == 'succeeded' and progress then
   redis.call('HSET', KEYS[1], 'progress', 1, 'left_ms', 0)
-  learn_pace(KEYS[4], KEYS[5], took_ms, ARGV[8])
+  -- One that keeps results of another run is shorter than it would be.
+  if redis.call('EXISTS', keys_of(ARGV[2]).kept) == 0 then learn_pace(KEYS[4], KEYS[5], took_ms, ARGV[8]) end
 end
 -- The step that ran this pipeline took as long as this.
 if parent and parent ~= '' then

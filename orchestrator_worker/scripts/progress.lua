@@ -15,7 +15,7 @@ local function path_of(instance) return (instance:gsub('%[%d+%]', ''):gsub('#%d+
 local function put_progress(record, progress, left_ms, now)
   local started, work_ms, run_ms, pauses_ms = unpack(redis.call('HMGET', record, 'started_ms', 'work_ms', 'expected_ms', 'pauses_ms'))
   local by_pace = progress > 0 and (now - started - (pauses_ms or 0)) * (1 - progress) / progress or nil
-  local by_past = run_ms and left_ms * run_ms / work_ms or nil
+  local by_past = run_ms and tonumber(work_ms) > 0 and left_ms * run_ms / work_ms or nil
   local rest_ms = by_pace and by_past and (1 - progress) * by_past + progress * by_pace or by_pace or by_past
   local told = string.format('%.4f', progress)
   redis.call('HSET', record, 'progress', told, 'left_ms', string.format('%.0f', left_ms))

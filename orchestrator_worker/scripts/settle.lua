@@ -39,7 +39,9 @@ local data = ARGV[7]
 -- A step that a model asked for is part of the step that asked.
 if ARGV[14 + 3] ~= 'return' then
   local scopes = tonumber(redis.call('HGET', KEYS[5], instance .. '~') or 0)
-  local told = advance(run, instance, ARGV[6] == 'step_succeeded' and now - open.since or nil, scopes, now)
+  -- What is kept of another run took no time in this one.
+  local performed = ARGV[6] == 'step_succeeded' and redis.call('HEXISTS', keys_of(run).kept, instance) == 0
+  local told = advance(run, instance, performed and now - open.since or nil, scopes, now)
   if told then data = data:sub(1, -2) .. (data == '{}' and '' or ',') .. told .. '}' end
 end
 event(KEYS[6], ttl_s, ARGV[6], now, instance, attempt, data)

@@ -58,10 +58,7 @@ local function look_at_instance(member, run, instance)
 end
 
 local function renew_life(key)
-  for _, part in ipairs({ '', ':plan', ':instances', ':values', ':receipts', ':arrivals', ':events', ':calls', ':memos',
-    ':questions', ':children', ':work', ':deltas', ':variables', ':versions' }) do
-    redis.call('EXPIRE', key .. part, ttl_s)
-  end
+  for _, part in ipairs(RUN_PARTS) do redis.call('EXPIRE', key .. part, ttl_s) end
 end
 
 local function look_at_run(member, run)

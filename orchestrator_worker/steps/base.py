@@ -11,7 +11,7 @@ from orchestrator_client.contract.plan import Json, Step
 from orchestrator_client.contract.question import Answer, Question
 from orchestrator_client.contract.run import ErrorInfo, Submission
 from orchestrator_client.contract.usage import Usage
-from orchestrator_worker.records import Admitted, Asked, Report
+from orchestrator_worker.records import Admitted, Asked, Kept, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class Fail:
     """A run that the step has started and waits for no longer: it is cancelled."""
 
 
-Want = Output | Turn | Expand | Descend | Again | Wait | Readmit | Skip | Route | Fail
+Want = Output | Kept | Turn | Expand | Descend | Again | Wait | Readmit | Skip | Route | Fail
 
 
 class StepPerformer(Protocol):

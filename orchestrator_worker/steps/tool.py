@@ -21,6 +21,7 @@ from orchestrator_worker.settings import Settings
 from orchestrator_worker.steps.base import Call, Fail, Output, Route, Wait, Want
 from orchestrator_worker.tools import registry
 from orchestrator_worker.tools.base import Complete, OnProgress, Reach, Told, ToolContext, ToolEntry, ToolResult
+from orchestrator_worker.tools.folders import begin_with
 from orchestrator_worker.tools.guest import invite
 from orchestrator_worker.tools.spill import spilled
 from orchestrator_worker.vault import Vault
@@ -49,13 +50,15 @@ class ToolStep:
         complete: Callable[[Call], Complete] | None = None,
         run_over: Callable[[str], bool] | None = None,
         vault: Vault | None = None,
+        origin_of: Callable[[str], str] = lambda _run: "",
     ) -> None:
         """`root_of` gives the run in whose folder a run works: itself, or the first of those above it; `complete` what
-        a call asks models with; `run_over` looks whether a run has ended; None for `vault`: one of its own."""
+        a call asks models with; `run_over` looks whether a run has ended; None for `vault`: one of its own;
+        `origin_of` gives the run that a run was forked from."""
         project = project or Project()
         self._config, self._calls, self._rules = config, calls, project.tools
         self._report_to, self._root_of = report_to, root_of
-        self._complete, self._run_over = complete, run_over
+        self._complete, self._run_over, self._origin_of = complete, run_over, origin_of
         self._reach = Reach((*project.tools.allow_hosts, *config.allow_hosts))
         self._vault = vault or Vault(config.secrets_folder, project.secrets)
 
@@ -156,6 +159,8 @@ class ToolStep:
 
     def _folder(self, run: str) -> Path:
         folder = self._config.folder(run)
+        if not folder.exists() and (origin := self._origin_of(run)):
+            begin_with(folder, self._config.folder(origin))
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

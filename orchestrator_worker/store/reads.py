@@ -23,8 +23,8 @@ class Reads(Part):
     def open_run(self, run: str) -> OpenRun:
         """The unchanging part of a run's record."""
         fields = ["plan_hash", "inputs", "submitted_ms", "tags", "tenant", "budget", "answers", "depth", "root"]
-        plan_hash, inputs, submitted, tags, tenant, budget, answers, depth, root, allowed = self._on.patiently(
-            lambda: self._on.redis.hmget(names.RunKeys(run).record, [*fields, "allow_tools"])
+        plan_hash, inputs, submitted, tags, tenant, budget, answers, depth, root, allowed, origin = self._on.patiently(
+            lambda: self._on.redis.hmget(names.RunKeys(run).record, [*fields, "allow_tools", "forked_from"])
         )
         if plan_hash is None:
             raise RunNotFound(run)
@@ -40,6 +40,7 @@ class Reads(Part):
             int(depth or 0),
             text(root or b""),
             tuple(json.loads(allowed)) if allowed else None,
+            text(origin or b""),
         )
 
     def plan(self, run: str) -> Plan:
@@ -70,6 +71,19 @@ class Reads(Part):
         ended = [Receipt.from_stored(text(receipt)) for receipt in receipts]
         record = RunRecord.from_hash(run, {text(key): text(value) for key, value in stored.items()})
         return ChildRun(record, sum((each.usage for each in ended if each.usage), NO_USAGE), len(ended))
+
+    def forgotten(self, runs: Sequence[str]) -> list[str]:
+        """Those of these runs that the store had once, and has no more."""
+
+        def read() -> list[Any]:
+            with self._on.redis.pipeline(transaction=False) as pipe:
+                for run in runs:
+                    pipe.zscore(names.FOLDERS, run).exists(names.RunKeys(run).record)
+                return list(pipe.execute())
+
+        found = self._on.patiently(read) if runs else []
+        pairs = zip(runs, found[::2], found[1::2], strict=True)
+        return [run for run, submitted, exists in pairs if submitted is not None and not exists]
 
     def run_over(self, run: str) -> bool:
         """Whether a run has ended, or is not known any more."""

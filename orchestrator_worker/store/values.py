@@ -10,7 +10,9 @@ from typing import Any
 from orchestrator_client.contract import caps, names
 from orchestrator_client.contract.errors import ValueTooLarge
 from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.run import Receipt
 from orchestrator_client.contract.submission import pack, unpack
+from orchestrator_worker.records import Kept
 from orchestrator_worker.store.connection import Part, text
 
 
@@ -67,6 +69,14 @@ class Values(Part):
         if len(written) > caps.INLINE_VALUE_BYTES:
             return pack(written), True
         return written.encode(), False
+
+    def _kept(self, run: str, instance: str, receipt: bytes, value: bytes) -> Kept:
+        """What the run keeps of another one."""
+        if value == b"":
+            key = names.RunKeys(run).kept_value(instance)
+            value = self._on.patiently(partial(self._on.redis.get, key))
+            value = unpack(value).encode() if value else b"null"
+        return Kept(Receipt.model_validate_json(receipt), json.loads(value))
 
     def _decoded(self, run: str, stored: Mapping[str, bytes | None]) -> dict[str, Json]:
         """Values as they were stored, by instance; without those that left none."""

@@ -137,7 +137,8 @@ class Verbs(Values):
         )
         if text(reply[0]) != "go":
             return Refusal(text(reply[0]))
-        _, now, dead, excused, call, memo, deltas, ended, failed, versions, pauses, waited_ms, *found = reply
+        _, now, dead, excused, call, memo, deltas, ended, failed, versions, pauses, *more = reply
+        waited_ms, receipt, value, *found = more
         known = dict(zip(scopes, found, strict=False))
         return Claim(
             started_ms=int(now),
@@ -152,6 +153,7 @@ class Verbs(Values):
             variables=int(versions or 0),
             pauses_ms=int(pauses or 0),
             waited_seconds=int(waited_ms) / 1000,
+            kept=self._kept(run, instance, receipt, value) if receipt else None,
             scopes={scope: json.loads(stored) for scope, stored in known.items() if stored},
         )
 
@@ -363,7 +365,7 @@ def _flat(arrival: Arrival) -> tuple[str, int, str, str, int]:
 def _event_data(receipt: Receipt) -> str:
     shown = receipt.model_dump(
         mode="json",
-        include={"started_ms", "reason", "error", "usage", "model", "selection", "uses", "cached"},
+        include={"started_ms", "reason", "error", "usage", "model", "selection", "uses", "cached", "kept_from"},
         exclude_defaults=True,
     )
     return json.dumps(shown)

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from orchestrator_client.client import Run
+from orchestrator_client.contract import names
 from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.contract.run import RunDocument
 from orchestrator_client.loader import loads
@@ -72,6 +73,34 @@ class Both:
         assert_each_ended_once(run, document)
         assert_joins_waited(run, plan)
 
+    def check_retry(self, plan: Plan, seed: int, messages: int) -> None:
+        """Cancel a run after so many messages, try it again, and compare the two together with what is meant."""
+        self.fleet.redis.flushall()
+        self.fleet.delivered.clear()
+        self.examples += 1
+        folder = self._new_folder("engine")
+        cut = self.fleet.submit(plan, folder=folder)
+        finish(self.fleet, cut, seed, deaths=True, between=cancelling_after(messages))
+        before = {name for name, step in cut.document().steps.items() if step.status == "completed"}
+        for counted in Path(folder).iterdir():
+            counted.unlink()  # what is done again begins from nothing
+        rerun = self.fleet.client.rerun(cut.id, [step.id for step in plan.steps if cut.status().success][:1])
+        run = self.fleet.client.retry(cut.id, [step.id for step in plan.steps if cut.status().success][:1])
+        self.fleet.redis.delete(names.CONTROL_QUEUE)
+        self.fleet.engine.scheduler.start(run.id)
+        document = finish(self.fleet, run, seed, deaths=True)
+        said = Interpreter(plan, {**INPUTS, "folder": self._new_folder("plain")}, dies=partial(dies, seed)).run()
+        expected = {name: end[:2] for name, end in dict(receipts(said)).items()}
+        found = {name: end[:2] for name, end in found_in(document).items() if end[0] != "cancelled"}
+        if said.halts:
+            expected = {name: end for name, end in expected.items() if name in found}
+        assert found == expected
+        kept = {name for name, step in document.steps.items() if step.kept_from == cut.id}
+        event("kept some" if kept else "kept nothing")
+        assert kept <= before
+        assert set(rerun.kept) == kept if not said.halts else kept <= set(rerun.kept)
+        assert_each_ended_once(run, document)
+
     def _new_folder(self, whose: str) -> str:
         folder = self.folder / f"{self.examples}.{whose}"
         folder.mkdir()
@@ -113,6 +142,12 @@ def test_a_run_that_is_paused_now_and_then_does_the_same(both: Both, plan: Plan,
     both.check(plan, plan, seed, between=Pauses(seed))
 
 
+@settings(examples, max_examples=40)
+@given(plan=plans(), seed=st.integers(0, 999), messages=st.integers(0, 30))
+def test_a_run_that_was_cut_and_is_tried_again_does_the_rest(both: Both, plan: Plan, seed: int, messages: int) -> None:
+    both.check_retry(plan, seed, messages)
+
+
 class Pauses:
     """Pauses a run at random moments and resumes it at others; nothing of it may start in between."""
 
@@ -126,6 +161,12 @@ class Pauses:
         if self._dice.random() < (0.3 if self._since else 0.15):
             run.resume() if self._since else run.pause()
             self._since = "" if self._since else run._store.last_event_id(run.id)
+
+
+def cancelling_after(messages: int) -> Callable[[Run], object]:
+    """Cancels a run once so many messages were looked for."""
+    seen = iter(range(messages))
+    return lambda run: None if next(seen, None) is not None else run.cancel()
 
 
 def compare(document: RunDocument, said: Interpreter) -> None:

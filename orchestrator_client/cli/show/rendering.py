@@ -130,7 +130,8 @@ def rows_of(document: RunDocument) -> Iterator[Row]:
     for step in document.steps.values():
         error = f"{step.error_type}: {step.error}" if step.error else ""
         duration = seconds(step.duration) if step.started_at else ""
-        yield Row(state_of(step.status), step.id, duration, step.retries + 1, error or step.reason or "")
+        kept = f"kept from run {step.kept_from}" if step.kept_from else ""
+        yield Row(state_of(step.status), step.id, duration, step.retries + 1, error or step.reason or kept)
 
 
 def ending(document: RunDocument, width: int = CUT_CHARACTERS) -> Iterator[Text]:
@@ -145,6 +146,10 @@ def ending(document: RunDocument, width: int = CUT_CHARACTERS) -> Iterator[Text]
         line.append(f", paused since {document.paused_at} by {one_line(document.paused_by or '')}")
     duration = f" in {seconds(document.duration)}" if document.completed_at else ""
     yield line.append(f"{duration}{_cost_of(document)}", "default not bold")
+    if document.forked_from:
+        kept = sum(step.kept_from is not None for step in document.steps.values())
+        paid = f", which cost {cost(document.inherited)}" if document.inherited.requests else ""
+        yield Text(f"  keeps {plural(kept, 'result')} of run {one_line(document.forked_from)}{paid}")
     for name, value in document.outputs.items():
         label = one_line(name, 48)
         yield Text(f"  {label}: {shown(value, max(width - len(label) - 4, 20))}")

@@ -18,8 +18,13 @@ local function keys_of(run)
   local key = 'orc:{' .. run .. '}'
   return { record = key, instances = key .. ':instances', values = key .. ':values', receipts = key .. ':receipts',
     arrivals = key .. ':arrivals', events = key .. ':events', calls = key .. ':calls', memos = key .. ':memos',
-    children = key .. ':children', questions = key .. ':questions', work = key .. ':work' }
+    children = key .. ':children', questions = key .. ':questions', work = key .. ':work', kept = key .. ':kept',
+    kept_values = key .. ':kept_values' }
 end
+
+-- The keys of a run, behind its record's, but for large values.
+local RUN_PARTS = { '', ':plan', ':instances', ':values', ':receipts', ':arrivals', ':events', ':calls', ':memos', ':questions',
+  ':children', ':work', ':kept', ':kept_values', ':deltas', ':variables', ':versions' }
 
 -- An instance whose message is now to be sent; sweep looks again whether it arrived.
 local function make_ready(run, instance, open, now, look_again_ms)
