@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-limits wheel clean
+.PHONY: help demo test check bench bench-limits chaos chaos-all chaos-kills scorecard wheel clean
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -33,6 +33,18 @@ bench: $(READY)  ## The engine against hand-written Celery canvas: a table, and 
 
 bench-limits: $(READY)  ## What the fleet makes of a provider's limits: a table, and bench-limits.json
 	$(BIN)/python -m tests.bench limits --json bench-limits.json
+
+chaos: $(READY)  ## The fifteen faults of every change, done to a real fleet
+	$(BIN)/python -m tests.chaos every-change
+
+chaos-all: $(READY)  ## All 77 faults, and docs/faults.md, in about half an hour
+	$(BIN)/python -m tests.chaos all
+
+chaos-kills: $(READY)  ## 300 times kill -9 of workers and their processes under load
+	$(BIN)/python -m tests.chaos kills --count 300 --seed 1
+
+scorecard: $(READY)  ## What faults and load cost here, next to others: docs/scorecard.md, in half an hour
+	$(BIN)/python -m tests.scorecard
 
 wheel: $(READY)  ## Build the wheel, install it without extras elsewhere, and import the client
 	sh deploy/check_wheel.sh $(PYTHON)

@@ -111,12 +111,18 @@ def _state(history: History) -> Answers:
 
 
 def _nothing_after(history: History) -> Answers:
-    ends = [*history.of_kind(EventKind.CANCEL_REQUESTED)[:1], *history.of_kind(EventKind.RUN_CLOSED)[:1]]
-    ends += history.ends.get(history.record.halt, [])[:1]
-    for starts in history.starts.values():
-        for start in starts:
-            before = next((end for end in ends if end.place < start.place), None)
-            yield FINE if before is None else f"{_attempt(start)} started after {before.event.kind}"
+    ended, paused = "", False
+    for place, event in enumerate(history.events):
+        match event.kind:
+            case EventKind.CANCEL_REQUESTED | EventKind.RUN_CLOSED:
+                ended = ended or f"after {event.kind}"
+            case EventKind.STEP_FAILED if event.instance == history.record.halt:
+                ended = ended or f"after {event.instance} had failed"
+            case EventKind.PAUSE_REQUESTED | EventKind.RESUME_REQUESTED:
+                paused = event.kind is EventKind.PAUSE_REQUESTED
+            case EventKind.STEP_STARTED:
+                wrong = ended or ("while the run was paused" if paused else "")
+                yield f"{_attempt(At(place, event))} started {wrong}" if wrong else FINE
 
 
 # --- attempts --------------------------------------------------------------------------------------------------------
@@ -336,7 +342,12 @@ RULES = (
     Rule("order", "the attempts of an instance started one after the other, each once", _in_order),
     Rule("attempts", "no instance was tried more often than allowed", _bounded, needs_all=False),
     Rule("fence", "no attempt said anything after its turn", _fenced),
-    Rule("end", "nothing started after the run was cancelled, halted or closed", _nothing_after, needs_all=False),
+    Rule(
+        "end",
+        "nothing started after the run was cancelled, halted or closed, or in a pause",
+        _nothing_after,
+        needs_all=False,
+    ),
     Rule("complete", "every instance of the plan, and every one that started, is accounted for", _accounted, False),
     Rule("costs", "usage adds up", _costs, needs_all=False),
     Rule("budget", "it spent no more than its budget", _budget, needs_all=False),

@@ -238,6 +238,7 @@ class Repair(StrEnum):
     LOST = "lost"
     START = "start"
     CLOSE = "close"
+    BROKEN = "broken"
 
 
 @dataclass(frozen=True, slots=True)

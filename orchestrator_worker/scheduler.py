@@ -13,6 +13,7 @@ from typing import Self, assert_never
 from orchestrator_client.contract import catalog
 from orchestrator_client.contract.errors import (
     OrchestratorError,
+    RecordsBroken,
     RunNotFound,
     StepCancelled,
     StoreUnavailable,
@@ -22,7 +23,7 @@ from orchestrator_client.contract.errors import (
 )
 from orchestrator_client.contract.message import Hint
 from orchestrator_client.contract.plan import Json, Plan, Step
-from orchestrator_client.contract.run import Outcome, RunRecord, RunState, Submission
+from orchestrator_client.contract.run import ErrorInfo, Outcome, RunRecord, RunState, Submission
 from orchestrator_worker import lifecycle, meters
 from orchestrator_worker.admission import Admission, is_model, queue_of, step_of
 from orchestrator_worker.canvas import Canvas
@@ -208,6 +209,8 @@ class Scheduler:
                 logger.warning("run %s: its plan is gone from the store; it cannot go on", due.run)
             except StoreUnavailable:
                 raise
+            except RecordsBroken as broken:
+                self._abandon(due, broken)
             except OrchestratorError:
                 logger.exception(
                     "run %s: %s of %r failed; the next sweep tries again", due.run, due.repair, due.instance
@@ -353,8 +356,18 @@ class Scheduler:
                 # Queues are first in, first out: with an empty one, the message of an unclaimed step is nowhere.
                 if due.queue in empty or due.age_ms > QUIET_QUEUE_MS:
                     self._publish(*self._runs.open(due.run), [Ready(due.instance, due.attempt)])
+            case Repair.BROKEN:
+                raise RecordsBroken("sweep cannot use what the store has of it")
             case _:
                 assert_never(due.repair)
+
+    def _abandon(self, due: Due, broken: RecordsBroken) -> None:
+        """End a run that nobody can go on with, so that it is not waited for, and the others are."""
+        place = f"step '{due.instance}'" if due.instance else "the run"
+        error = RecordsBroken(f"the records of {place} are broken, and the run is lost; submit it again ({broken})")
+        logger.error("run %s: %s", due.run, error)
+        _, caller = self._store.abandon_run(due.run, due.instance, ErrorInfo.of(error))
+        self._call_back(caller)
 
 
 def _may_call_again(uses: str, said: bool | None) -> bool:

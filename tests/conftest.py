@@ -37,6 +37,10 @@ class RedisServer:
 
     folder: Path
     append_only: bool = False
+    options: tuple[str, ...] = ()
+    """Further ones, behind the others."""
+    wrapper: tuple[str, ...] = ()
+    """A command that becomes the server."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -55,7 +59,9 @@ class RedisServer:
             str(self.folder),
         ]
         options += ["--appendonly", "yes" if self.append_only else "no", "--appendfsync", "everysec"]
-        self.process = subprocess.Popen([find_redis_server(), *options], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [*self.wrapper, find_redis_server(), *options, *self.options], stdout=subprocess.DEVNULL
+        )
         wait_until(self._answers, "redis-server answers")
         return self
 

@@ -9,6 +9,7 @@
     ├── RunNotFound                 no run of that id
     ├── RunConflict                 an idempotency key was used before, for another submission
     ├── NoQuestion                  there is nothing (more) to answer                             (exit code 2)
+    ├── RecordsBroken               what the store keeps of a run cannot be used: the run is lost
     ├── RunFailed                   the run ended, and not well                                   (exit code 1)
     ├── TemplateError               a template cannot be rendered
     │   ├── TemplateSyntax          it does not parse
@@ -157,6 +158,10 @@ class NoQuestion(OrchestratorError):
 
     def __str__(self) -> str:
         return f"run {self.run}, step '{self.step}': {self.reason}"
+
+
+class RecordsBroken(OrchestratorError):
+    """What the store keeps of a run cannot be used: somebody else has written there, or deleted a part of it."""
 
 
 class RunFailed(OrchestratorError):

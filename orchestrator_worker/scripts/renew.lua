@@ -7,7 +7,9 @@ local reply = {}
 for i = 2, #ARGV, 3 do
   local run, instance, attempt = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local key = 'orc:{' .. run .. '}'
-  local open = redis.call('HGET', key .. ':instances', instance)
+  -- What is garbage of one run must not cost the others their leases.
+  local open = redis.pcall('HGET', key .. ':instances', instance)
+  if type(open) == 'table' then open = nil end
   local state, current = (open or ''):match('^(%a+)|(%d+)|')
   if held(state) and current == attempt then
     redis.call('ZADD', KEYS[1], now + ARGV[1], run .. '|' .. instance)

@@ -7,6 +7,7 @@
 -- Reply: flat: verb, run, instance, attempt, queue, age (ms in this state), …  with the verbs
 --   'publish' it has just become ready · 'republish' ready for a while, perhaps its message is lost
 --   'lost' its lease ran out · 'start' submitted, not started · 'close' nothing is open, not closed
+--   'broken' what the store keeps of it cannot be used
 local ttl_s, grace, reply = tonumber(ARGV[1]), tonumber(ARGV[4]), {}
 if tonumber(ARGV[2]) > 0 and not redis.call('SET', KEYS[2], 1, 'NX', 'PX', ARGV[2]) then return reply end
 
@@ -93,6 +94,13 @@ end
 redis.call('EXPIRE', KEYS[1], ttl_s)
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[3])) do
   local run, instance = member:match('^([^|]*)|(.*)$')
-  if instance == '' then look_at_run(member, run) else look_at_instance(member, run, instance) end
+  -- What is garbage of one run must not keep the others from being repaired.
+  local said = #reply
+  local fine = pcall(instance == '' and look_at_run or look_at_instance, member, run, instance)
+  if not fine then
+    for i = #reply, said + 1, -1 do reply[i] = nil end
+    again(member, grace)
+    say('broken', run, instance, 0, '', 0)
+  end
 end
 return reply

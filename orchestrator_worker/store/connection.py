@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from orchestrator_client.contract import names
-from orchestrator_client.contract.errors import StoreUnavailable
+from orchestrator_client.contract.errors import RecordsBroken, StoreUnavailable
 from orchestrator_client.contract.scripts import source
 from orchestrator_worker import meters
 from orchestrator_worker.patience import IDLE_SECONDS, patiently, socket_options
@@ -70,10 +70,19 @@ class Connection:
         return ms(self.config.hint_seconds)
 
     def run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """The reply of one script of this package's."""
+        """The reply of one script of this package's.
+
+        Raises:
+            RecordsBroken: it found what it cannot use.
+        """
         if (registered := self._scripts.get(script)) is None:
             registered = self._scripts[script] = self.redis.register_script(source(script, SCRIPTS))
-        return self.patiently(lambda: registered(keys=keys, args=args), script)
+        try:
+            return self.patiently(lambda: registered(keys=keys, args=args), script)
+        except redis.ResponseError as error:
+            if _found_garbage(str(error)):
+                raise RecordsBroken(f"the script {script} cannot use what the store has: {error}") from error
+            raise
 
     def patiently(self, call: Callable[[], Any], script: str = "read") -> Any:
         """What the call returns, once the store answers; it is measured as one of that script.
@@ -89,6 +98,11 @@ class Connection:
             return answer
 
         return patiently(measured, is_away, self.config.store_patience_seconds)
+
+
+def _found_garbage(message: str) -> bool:
+    """Whether a script met a key of another type, or fields that are not ours."""
+    return "WRONGTYPE" in message or ("user_script" in message and "attempt to" in message)
 
 
 class Wakes:

@@ -347,6 +347,17 @@ class Verbs(Values):
         )
         return text(reply[0]), _caller(reply)
 
+    def abandon_run(self, run: str, instance: str, error: ErrorInfo) -> tuple[str, Caller | None]:
+        """Fail a run whose records cannot be used: `closed`, or `ended` (it was, or has no record); and who waited."""
+        keys = names.RunKeys(run)
+        data = json.dumps({"state": RunState.FAILED, "error": error.model_dump()})
+        reply = self._on.run(
+            "abandon_run",
+            [keys.record, keys.events, names.TIMETABLE],
+            [self._on.ttl_seconds, run, instance, error.model_dump_json(), data, self._on.hint_ms],
+        )
+        return text(reply[0]), _caller(reply)
+
     def carry(self, run: str, canvas: Mapping[str, Json]) -> None:
         """Keep what a canvas of somebody else's expects of this run's task, until the run closes."""
         stored = json.dumps(canvas)

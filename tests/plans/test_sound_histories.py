@@ -195,6 +195,11 @@ def started_after_cancel(history: History) -> History:
     return told(history, history.events[asked], without=asked, place=2)
 
 
+def started_while_paused(history: History) -> History:
+    pause = history.events[0].model_copy(update={"kind": EventKind.PAUSE_REQUESTED})
+    return told(history, pause, place=4)
+
+
 def lost_step(history: History) -> History:
     """An instance of which nobody heard again: neither an outcome nor a receipt."""
     end = place_of(history, EventKind.STEP_SKIPPED, "third")
@@ -228,6 +233,7 @@ TAMPERINGS: Mapping[str, tuple[tuple[Plan, Tampering], ...]] = {
     "order": ((CHAIN, started_twice),),
     "attempts": ((CHAIN, tried_for_ever),),
     "fence": ((CHAIN, stale_attempt),),
+    "end": ((CHAIN, started_while_paused),),
     "complete": ((CHAIN, lost_step),),
     "costs": ((CHAIN, half_the_usage), (CHAIN, spent_elsewhere)),
     "budget": ((CHAIN, over_budget),),
@@ -251,7 +257,7 @@ def test_a_start_after_the_wish_to_cancel_is_seen(past: Past) -> None:
 
 
 def test_each_rule_has_a_tampering() -> None:
-    assert {rule.name for rule in RULES} == {*TAMPERINGS, "end"}
+    assert {rule.name for rule in RULES} == TAMPERINGS.keys()
 
 
 @settings(examples, max_examples=20)
