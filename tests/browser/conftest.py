@@ -29,7 +29,7 @@ SCREENSHOTS_VARIABLE = "ORCHESTRATOR_SCREENSHOTS"
 WAIT_MS = 20_000
 """Longest that a page may take to become what it should, on a machine that is busy."""
 
-PHONE = {"width": 390, "height": 844}
+DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 
 
 def chromium() -> str | None:
@@ -65,7 +65,7 @@ class Site:
 
     def open(self, path: str, **context: Any) -> Page:
         """A page of its own, with nothing remembered."""
-        page = self.browser.new_context(viewport={"width": 1280, "height": 860}, **context).new_page()
+        page = self.browser.new_context(**{"viewport": DESK, **context}).new_page()
         page.set_default_timeout(WAIT_MS)
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.on("console", lambda line: self.wrong.append(line.text) if line.type == "error" else None)
