@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -169,9 +168,9 @@ def _in_order(steps: Mapping[str, Row]) -> Callable[[str], list[tuple[int, int]]
     def key(instance: str) -> list[tuple[int, int]]:
         path, found = "", []
         for part in instance.split("."):
-            name, *number = re.split(r"[\[#]", part.rstrip("]"), maxsplit=1)
+            name, _, number = part.rstrip("]").partition("#" if "#" in part else "[")
             path = f"{path}.{name}" if path else name
-            found.append((rank.get(path, len(rank)), int(number[0]) if number else -1))
+            found.append((rank.get(path, len(rank)), int(number or -1)))
         return found
 
     return key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -78,9 +79,8 @@ def failing() -> Plan:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with StandingFleet(tmp_path_factory.mktemp("pages")) as fleet:
-        anybody = FlowerServer(
-            fleet, {"FLOWER_UNAUTHENTICATED_API": "true", "ORCHESTRATOR_FLOWER_HOSTS": "Ops.example"}
-        )
+        told = {"ORCHESTRATOR_FLOWER_HOSTS": "Ops.example", "ORCHESTRATOR_METRICS_PORT": "0"}
+        anybody = FlowerServer(fleet, {"FLOWER_UNAUTHENTICATED_API": "true", **told})
         locked = FlowerServer(fleet, {"FLOWER_BASIC_AUTH": "ana:secret"}, prefix="ops")
         remote = FlowerServer(fleet, unix_socket=fleet.folder / "flower.sock")
         engine = InProcessFleet.on(fleet.url, fleet.folder)
@@ -128,14 +128,27 @@ def test_a_list_is_filtered_and_searched(site: Site, query: str, found: bool) ->
 
 def test_a_list_is_paged_and_no_run_is_lost_between_pages(site: Site) -> None:
     runs = [site.fleet.client.submit(Plan(id="paged", steps=(python_step("only"),))).id for _ in range(120)]
-    listed: list[str] = []
-    address = "/runs?pipeline=paged"
+    assert sorted(listed(site, "pipeline=paged")) == sorted(runs)
+    assert len(site.open.get("/runs").payload["runs"]) == 50
+
+
+def listed(site: Site, query: str) -> list[str]:
+    """The runs on all pages of a list."""
+    found: list[str] = []
+    address = f"/runs?{query}"
     while address:
         page = site.open.get(address).payload
-        listed += [row["id"] for row in page["runs"]]
+        found += [row["id"] for row in page["runs"]]
         address = page["older"]
-    assert sorted(listed) == sorted(runs)
-    assert len(site.open.get("/runs").payload["runs"]) == 50
+    return found
+
+
+def test_flower_s_metrics_tell_of_as_many_runs_as_the_pages(site: Site) -> None:
+    text = site.open.get("/metrics").text
+    told = re.findall(r'^orchestrator_runs\{state="\w+"\} (\d+)', text, re.M)
+    assert sum(map(int, told)) == len(listed(site, "state=open")) > 0
+    assert "flower_" in text
+    assert "orchestrator_runs" not in site.remote.get("/metrics").text
 
 
 def test_a_page_of_a_run_holds_its_steps_in_the_plan_s_order_with_what_became_of_them(site: Site) -> None:

@@ -28,22 +28,24 @@ function card(gate) {
 }
 
 function table(gate) {
-  const rows = Object.entries(gate.limits).map(([name, limit]) => {
-    const used = Math.min(1, Math.max(0, 1 - limit.available / (limit.limit || 1)));
-    const bar = h("i");
-    bar.style.width = `${name === "in_flight" ? (100 * gate.in_flight) / (limit.limit || 1) : 100 * used}%`;
-    const meter = h("span.orc-meter", { "aria-hidden": "true" }, bar);
-    return h(
+  const rows = Object.entries(gate.limits).map(([name, limit]) =>
+    h(
       "tr",
       {},
       h("td", {}, NAMES[name] ?? name, h("div.orc-quiet", {}, SOURCES[limit.source] ?? limit.source)),
       h("td.orc-number", {}, count(limit.limit)),
-      h("td.orc-number", {}, count(limit.available), meter),
-      h("td.orc-number", {}, count(limit.reserved)),
-    );
-  });
-  const headings = ["Allowed", "Left now", "Reserved"].map((name) => h("th.orc-number", { scope: "col" }, name));
+      h("td.orc-number", {}, count(limit.reserved), meter(limit.reserved / (limit.limit || 1))),
+      h("td.orc-number", {}, count(Math.max(0, limit.available))),
+    ),
+  );
+  const headings = ["Allowed", "In use", "May go now"].map((name) => h("th.orc-number", { scope: "col" }, name));
   return h("table.orc-table", {}, h("caption.visually-hidden", {}, `Limits of ${gate.scope}`), h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Limit"), headings)), h("tbody", {}, rows));
+}
+
+function meter(share) {
+  const bar = h("i");
+  bar.style.width = `${100 * Math.min(1, share)}%`;
+  return h("span.orc-meter", { "aria-hidden": "true" }, bar);
 }
 
 // The state's colour, and the weather in words.

@@ -60,7 +60,7 @@ function card() {
     h("th.is-wide", { scope: "col" }, "Tags"),
     h("th.is-wide", { scope: "col" }, "Started"),
     h("th.orc-number.is-wide", { scope: "col" }, "Took"),
-    h("th.orc-number", { scope: "col" }, "Steps"),
+    h("th.orc-number.is-wide", { scope: "col" }, "Steps"),
     h("th.orc-number.is-wide", { scope: "col" }, "Cost"),
   ];
   const table = h(
@@ -102,14 +102,14 @@ function made(id) {
   const link = h("a", { href: address("run", id) });
   const name = h("span.orc-mono.orc-quiet", {}, id);
   const why = h("p.orc-why");
-  const small = h("span.orc-quiet.d-md-none");
+  const small = h("div.orc-quiet.is-narrow");
   const cells = {
     state: h("td"),
     run: h("td", {}, link, h("div", {}, name), small, why),
     tags: h("td.is-wide"),
     started: h("td.is-wide"),
     took: h("td.orc-number.is-wide"),
-    steps: h("td.orc-number"),
+    steps: h("td.orc-number.is-wide"),
     cost: h("td.orc-number.is-wide"),
   };
   const element = h("tr", { "data-run": id }, page.may ? h("td", {}, box) : null, Object.values(cells));
@@ -136,7 +136,9 @@ function made(id) {
     const { started, finished, submitted } = row.run;
     const text = started ? seconds(((finished ?? Date.now()) - started) / 1000) : "";
     write(cells.took, text);
-    write(small, [moment(started ?? submitted).textContent, text, row.run.usd ? money(row.run.usd) : ""].filter(Boolean).join(" · "));
+    const { done, steps, usd } = row.run;
+    const told = [time(started ?? submitted), text, `${count(done)} / ${count(steps)} steps`, usd ? money(usd) : ""];
+    write(small, told.filter(Boolean).join(" · "));
   }
   return row;
 }
@@ -165,10 +167,13 @@ function choose(id, on) {
 }
 
 function chooseAll() {
+  const on = all.checked;
   for (const [id, row] of rows) {
-    row.box.checked = all.checked;
-    choose(id, all.checked);
+    row.box.checked = on;
+    if (on) chosen.add(id);
+    else chosen.delete(id);
   }
+  showBulk();
 }
 
 function showBulk() {
