@@ -8,12 +8,16 @@ from typing import Any
 
 from tornado.web import HTTPError
 
-from orchestrator_client.client import Run
+from orchestrator_client.client import Client
 from orchestrator_client.contract.errors import OrchestratorError, StoreUnavailable
+from orchestrator_client.contract.run import Met, Wish
 from orchestrator_client.flower.guard import Action
 
 MOST_AT_ONCE = 500
-"""Runs that one request may name."""
+"""Runs, or steps of one run, that one request may name."""
+
+Said = dict[str, Any]
+"""`said`: what was done, in words; `run`: the run that was begun by it, if one was."""
 
 
 class OneRun(Action):
@@ -21,34 +25,35 @@ class OneRun(Action):
 
     async def post(self, run: str, verb: str) -> None:
         body = self.body()
-        self.write_json({"said": await self.read(partial(self._done, run, verb, body))})
+        self.write_json(await self.read(partial(self._done, run, verb, body)))
 
-    def _done(self, run: str, verb: str, body: Mapping[str, Any]) -> str:
+    def _done(self, run: str, verb: str, body: Mapping[str, Any]) -> Said:
         with self.acting() as client:
-            found = client.run(run)
-            if verb == "answer":
-                asked = found.answer(str(body.get("step") or ""), body.get("value"), self.caller)
-                return f"{asked.instance} is answered"
-            return PLAIN[verb](found)
+            match verb:
+                case "answer":
+                    asked = client.run(run).answer(str(body.get("step") or ""), body.get("value"), self.caller)
+                    return {"said": f"{asked.instance} is answered"}
+                case "retry":
+                    return _retry(client, run, _names(body, "steps", least=0))
+                case _:
+                    return PLAIN[verb](client, run)
 
 
 class ManyRuns(Action):
     """Does one thing to several runs; what one of them refuses is said, and the others go on."""
 
     async def post(self, verb: str) -> None:
-        runs = self.body().get("runs")
-        if not isinstance(runs, list) or not 0 < len(runs) <= MOST_AT_ONCE:
-            raise HTTPError(400, reason=f"Name 1 to {MOST_AT_ONCE} runs")
-        done, refused = await self.read(partial(self._each, [str(run) for run in runs], PLAIN[verb]))
+        runs = _names(self.body(), "runs", least=1)
+        done, refused = await self.read(partial(self._each, runs, PLAIN[verb]))
         self.write_json({"done": done, "refused": refused})
 
-    def _each(self, runs: list[str], verb: Callable[[Run], str]) -> tuple[list[str], Mapping[str, str]]:
+    def _each(self, runs: list[str], verb: Callable[[Client, str], Said]) -> tuple[list[str], Mapping[str, str]]:
         done: list[str] = []
         refused: dict[str, str] = {}
         with self.acting() as client:
             for run in dict.fromkeys(runs):
                 try:
-                    verb(client.run(run))
+                    verb(client, run)
                 except StoreUnavailable:
                     raise
                 except OrchestratorError as error:
@@ -58,24 +63,49 @@ class ManyRuns(Action):
         return done, refused
 
 
-def _cancel(run: Run) -> str:
-    met = run.cancel()
-    return f"it had ended before: {met}" if met.ended else "its end is asked for"
+def _names(body: Mapping[str, Any], what: str, least: int) -> list[str]:
+    """The runs or steps that a request names.
+
+    Raises:
+        HTTPError: it names too many, too few, or none at all where some are needed.
+    """
+    given = body.get(what, [])
+    if not isinstance(given, list) or not least <= len(given) <= MOST_AT_ONCE:
+        raise HTTPError(400, reason=f"Name {least} to {MOST_AT_ONCE} {what}")
+    return [str(name) for name in given]
 
 
-def _pause(run: Run) -> str:
-    met = run.pause()
+def _cancel(client: Client, run: str) -> Said:
+    met = client.run(run).cancel()
+    return {"said": f"it had ended before: {met}" if met.ended else "its end is asked for"}
+
+
+def _pause(client: Client, run: str) -> Said:
+    return {"said": _wished(client.run(run).pause(), paused="it was paused before", otherwise="paused")}
+
+
+def _resume(client: Client, run: str) -> Said:
+    return {"said": _wished(client.run(run).resume(), paused="it goes on", otherwise="it was not paused")}
+
+
+def _wished(met: Met, paused: str, otherwise: str) -> str:
+    """What a wish came to, by whether the run was paused."""
     if met.state.ended:
         return f"it had ended before: {met.state}"
-    return "it was paused before" if met.paused else "paused" if met.wish == "run" else "it is being cancelled"
+    if met.wish is Wish.CANCEL:
+        return "it is being cancelled"
+    return paused if met.paused else otherwise
 
 
-def _resume(run: Run) -> str:
-    met = run.resume()
-    if met.state.ended:
-        return f"it has ended and cannot go on: {met.state}"
-    return "it goes on" if met.paused else "it was not paused" if met.wish == "run" else "it is being cancelled"
+def _retry(client: Client, run: str, steps: list[str] | tuple[str, ...] = ()) -> Said:
+    begun = client.retry(run, steps)
+    return {"said": f"tried again as {begun.id}", "run": begun.id}
 
 
-PLAIN: Mapping[str, Callable[[Run], str]] = {"cancel": _cancel, "pause": _pause, "resume": _resume}
-"""What needs nothing but the run, by its word in the address; each says what it did."""
+PLAIN: Mapping[str, Callable[[Client, str], Said]] = {
+    "cancel": _cancel,
+    "pause": _pause,
+    "resume": _resume,
+    "retry": _retry,
+}
+"""What needs nothing but the run, by its word in the address."""

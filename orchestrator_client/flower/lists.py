@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Mapping
 from functools import partial
 from typing import Any
@@ -15,6 +16,9 @@ from orchestrator_client.store.pages import Place
 
 LOOK_SECONDS = 1.0
 """How often a list that somebody looks at is read again."""
+
+AT_REST = 9
+"""Times as long as a look took that nothing is looked at: a rare thing among many runs is looked for all the time."""
 
 ALIVE_LOOKS = 10
 """Looks without news after which the connection is shown to be alive."""
@@ -64,14 +68,16 @@ class RunsStream(Stream, _OfRuns):
     async def messages(self, *path: str) -> AsyncGenerator[Message]:  # noqa: ARG002 - one of several
         wanted, sent, looks = self.wanted(), None, 0
         while True:
+            began = time.monotonic()
             page = await self.page(wanted)
+            took = time.monotonic() - began
             looks = 0 if page != sent else looks + 1
             if page != sent:
                 sent = page
                 yield "", page
             elif looks % ALIVE_LOOKS == 0:
                 yield "", None
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(max(LOOK_SECONDS, took * AT_REST))
 
 
 def place_of(text: str) -> Place | None:

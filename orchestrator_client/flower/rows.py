@@ -34,6 +34,8 @@ def head_of(record: RunRecord) -> Row:
         "paused": {"since": record.paused_ms, "by": record.paused_by} if record.paused else None,
         "halt": record.halt,
         "error": record.error.model_dump() if record.error else None,
+        "forked_from": record.forked_from,
+        "forks": record.forks,
         "parent": record.parent,
         "parent_instance": record.parent_instance,
         "progress": record.progress,
@@ -78,6 +80,7 @@ def _ended(receipt: Receipt) -> Row:
         "e": receipt.error.model_dump() if receipt.error else None,
         "r": receipt.reason,
         "cached": receipt.cached,
+        "kept": receipt.kept_from,
         "u": _usage(usage) if usage else None,
         "notes": [*([receipt.selection] if receipt.selection else []), *receipt.warnings],
     }

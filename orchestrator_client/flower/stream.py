@@ -8,7 +8,7 @@ from typing import Any
 
 from tornado.iostream import StreamClosedError
 
-from orchestrator_client.contract.errors import StoreUnavailable
+from orchestrator_client.contract.errors import OrchestratorError
 from orchestrator_client.flower.guard import Page, json_of
 
 Message = tuple[str, Any]
@@ -43,8 +43,8 @@ class Stream(Page):
             async with aclosing(self.messages(*path)) as messages:
                 async for identity, payload in messages:
                     yield _block(identity, payload)
-        except StoreUnavailable as error:
-            # The browser asks again by itself, and goes on where it was.
+        except OrchestratorError as error:
+            # Redis is away, or the run is removed. The browser asks again by itself, and goes on where it was.
             yield f"event: trouble\ndata: {json_of(str(error))}\n\n"
 
     def on_connection_close(self) -> None:

@@ -44,7 +44,7 @@ class ListedRun:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """What may change of a run at any time."""
+    """What may change of a run at any time. Its record is without outputs."""
 
     record: RunRecord
     receipts: Mapping[str, Receipt]
@@ -109,7 +109,7 @@ class PageStore(Store):
         """
         keys = names.RunKeys(run)
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(keys.record)
+            pipe.hmget(keys.record, LISTED)
             pipe.hgetall(keys.receipts)
             pipe.hgetall(keys.instances)
             pipe.hgetall(keys.questions)
@@ -135,7 +135,7 @@ class PageStore(Store):
         """
         keys = names.RunKeys(run)
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(keys.record)
+            pipe.hmget(keys.record, LISTED)
             if ended:
                 pipe.hmget(keys.receipts, list(ended))
             pipe.hgetall(keys.instances)
@@ -165,13 +165,13 @@ def _record(run: str, stored: Sequence[bytes | None]) -> RunRecord:
     return RunRecord.from_hash(run, {name: text_of(value) for name, value in fields if value is not None})
 
 
-def _now(run: str, record: Any, receipts: Any, instances: Any, questions: Any) -> Now:
-    """From the hashes as they are stored."""
-    if not record:
+def _now(run: str, record: Sequence[bytes | None], receipts: Any, instances: Any, questions: Any) -> Now:
+    """From the hashes as they are stored, and from those fields of the record that are listed."""
+    if not any(record):
         raise RunNotFound(run)
     asked = texts_of(questions)
     return Now(
-        record=RunRecord.from_hash(run, texts_of(record)),
+        record=_record(run, record),
         receipts={name: Receipt.from_stored(text) for name, text in texts_of(receipts).items()},
         open={name: OpenInstance.from_stored(text) for name, text in texts_of(instances).items()},
         questions={

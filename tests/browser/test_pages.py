@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_client.client import Run
+from orchestrator_client.contract.plan import Plan, Step, StepKind
 from tests.browser.conftest import PHONE, Site, release_plan, report_plan
 from tests.browser.large import REAL_ITEMS, deliver_until, filled
 from tests.conftest import wait_until
@@ -168,6 +169,38 @@ def test_a_run_is_paused_resumed_and_cancelled_on_its_page(site: Site, opened: O
     site.close(run)
     sees(page.locator(".orc-state").first, "cancelled")
     site.shoot(page, "cancelled")
+
+
+def test_a_failed_run_is_tried_again_on_its_page(site: Site, opened: Opened, failed: Run) -> None:
+    page = opened(f"/run/{failed.id}")
+    page.get_by_role("button", name="Retry").click()
+    sees(page.locator("dt", has_text="Tries again"))
+    sees(page.get_by_role("link", name=failed.id))
+    again = site.fleet.client.run(page.url.rpartition("/")[2])
+    site.fleet.engine.scheduler.start(again.id)
+    site.work(again)
+    has(box(page, "summarise"), "data-state", "succeeded")
+    has(box(page, "render"), "data-state", "failed")
+
+
+def test_a_form_is_filled_in_on_the_page(site: Site, opened: Opened) -> None:
+    questions = [
+        {"text": "How good is it?", "id": "quality", "type": "rating"},
+        {"text": "For whom?", "id": "whom", "choices": ["all", "few"]},
+    ]
+    form = {"title": "Feedback", "questions": questions}
+    ask = Step(id="ask", kind=StepKind.TOOL, uses="feedback-collection.execute", parameters=form)
+    run = site.submit(Plan(id="feedback", steps=(ask,)))
+    site.work(run)
+    page = opened(f"/run/{run.id}")
+    page.locator("[name=quality]").fill("4")
+    page.locator("[name=whom]").select_option(label="few")
+    page.get_by_role("button", name="Answer").click()
+    page.wait_for_selector(".orc-question", state="detached")
+    [asked] = site.fleet.client.audit(run.id, act="answer")
+    assert asked is not None
+    site.work(run)
+    assert "4" in json.dumps(run.value("ask"))
 
 
 def test_several_runs_are_cancelled_from_the_list(site: Site, opened: Opened) -> None:

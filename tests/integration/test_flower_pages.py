@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -292,6 +293,19 @@ def test_a_run_is_paused_and_goes_on(site: Site) -> None:
     run.cancel()
 
 
+def test_a_failed_run_is_tried_again_as_a_new_one_and_each_names_the_other(site: Site) -> None:
+    reply = site.locked.post(f"/run/{site.failed.id}/retry", {}, **LOGIN).json
+    site.engine.engine.scheduler.start(reply["run"])
+    site.work()
+    assert site.locked.post("/runs/retry", {"runs": [site.failed.id]}, **LOGIN).json["done"] == [site.failed.id]
+    again = site.locked.get(f"/run/{reply['run']}", **LOGIN).payload
+    assert again["run"]["forked_from"] == site.failed.id
+    assert next(row for row in again["rows"] if row["i"] == "first")["kept"] == site.failed.id
+    assert site.locked.get(f"/run/{site.failed.id}", **LOGIN).payload["run"]["forks"] == [reply["run"]]
+    refused = site.locked.post(f"/run/{site.failed.id}/retry", {"steps": ["nothing"]}, **LOGIN)
+    assert (refused.status, "nothing" in refused.json["error"]) == (400, True)
+
+
 @pytest.mark.parametrize(
     ("headers", "why"),
     [
@@ -387,3 +401,23 @@ def test_what_is_no_json_object_is_refused(site: Site) -> None:
     headers = {**site.open.token(), "Content-Type": "application/json"}
     for body in ("[]", "{", "1", "[" * 100_000):
         assert site.open.ask("POST", f"/run/{site.failed.id}/cancel", headers, body).status == 400
+
+
+def test_a_redis_that_is_away_is_told_of_in_a_sentence_and_missed_by_nobody_once_it_is_back(tmp_path: Path) -> None:
+    with StandingFleet(tmp_path, append_only=True) as fleet:
+        flower = FlowerServer(fleet)
+        wait_until(flower.answers, "Flower answers", 60)
+        run = fleet.client.submit(Plan(id="idle", steps=(python_step("only"),)))
+        page = f"/run/{run.id}"
+        with flower.stream(f"{page}/stream") as messages:
+            assert [event[1] for event in next(messages)[1]["events"]] == ["run_submitted"]
+            fleet.server.kill()
+            trouble = next(message for _, message in messages if isinstance(message, str))
+            assert "cannot use Redis" in trouble
+            reply = flower.get(page, Accept="text/html")
+            assert (reply.status, "cannot use Redis" in reply.text, "Traceback" in reply.text) == (503, True, False)
+            fleet.server.start()
+        with flower.stream(f"{page}/stream") as messages:
+            next(messages)
+            run.cancel()
+            assert [event[1] for event in next(messages)[1]["events"]] == ["cancel_requested"]

@@ -15,8 +15,10 @@ const WORDS = {
 };
 
 export class Drawer {
-  constructor(story) {
+  // `again(instance)`: a button that does it again, or nothing.
+  constructor(story, again) {
     this.story = story;
+    this.again = again;
     this.instance = null;
     this.told = h("div");
     this.given = h("div");
@@ -55,7 +57,7 @@ export class Drawer {
       return;
     }
     const events = this.story.attemptsOf(this.instance);
-    const said = JSON.stringify([row, events.length]);
+    const said = JSON.stringify([row, events.length, this.story.ended]);
     if (said === this.said) return;
     if (this.said && row.s !== this.word) this.#fetch(this.instance);
     this.said = said;
@@ -71,6 +73,7 @@ export class Drawer {
       ["Does", step && row.p in this.story.steps ? `${step.kind} · ${step.uses}` : ""],
       ["Model", row.m],
       ["Used", usage],
+      ["Kept from", row.kept ? h("a", { href: `${address("run", row.kept)}#step=${encodeURIComponent(row.i)}` }, row.kept) : ""],
       ["From the cache", row.cached ? "yes, for nothing" : ""],
       ["Worker", row.w],
       ["Took", row.from && row.to ? seconds((row.to - row.from) / 1000) : ""],
@@ -81,6 +84,7 @@ export class Drawer {
       h("p", {}, state(row.s), row.a > 1 ? ` on attempt ${row.a}` : ""),
       ...why,
       h("dl.orc-facts", {}, facts.filter(([, what]) => what).map(([name, what]) => h("div", {}, h("dt", {}, name), h("dd", {}, what)))),
+      h("div.orc-bar.mt-2", {}, this.again(row.i)),
       ...children.map(([run]) => h("p", {}, "Runs ", h("a", { href: address("run", run) }, run))),
       h("h3", {}, "What happened"),
       events.length ? h("ol", {}, events.filter((event) => event[1] !== "step_progress").map((event) => h("li", {}, ...happened(event)))) : h("p.orc-quiet", {}, "Nothing yet."),

@@ -12,7 +12,7 @@ import { Timeline } from "./timeline.js";
 
 const page = payload();
 const story = new Story(page);
-const drawer = new Drawer(story);
+const drawer = new Drawer(story, (instance) => (page.may && story.ended ? runAgain(instance) : null));
 const open = (instance) => drawer.open(instance);
 const steps = new Steps(open);
 const timeline = new Timeline(open);
@@ -118,6 +118,8 @@ function pageHead() {
       ["Cost", cost || story.costs().length ? `${money(cost)}${run.budget_usd ? ` of $${run.budget_usd}` : ""}` : ""],
       ["Tags", run.tags.length ? h("span", {}, run.tags.map((tag) => h("a.orc-tag", { href: `${address("runs")}?tag=${encodeURIComponent(tag)}` }, tag))) : ""],
       ["Tenant", run.tenant],
+      ["Tries again", run.forked_from ? h("a", { href: address("run", run.forked_from) }, run.forked_from) : ""],
+      ["Tried again as", run.forks.length ? h("span", {}, run.forks.map((fork) => [h("a", { href: address("run", fork) }, fork), " "])) : ""],
       ["Part of", run.parent ? h("a", { href: `${address("run", run.parent)}#step=${encodeURIComponent(run.parent_instance)}` }, run.parent) : ""],
     ];
     facts.replaceChildren(...told.filter(([, what]) => what).map(([label, what]) => h("div", {}, h("dt", {}, label), what === took ? took : h("dd", {}, what))));
@@ -127,21 +129,34 @@ function pageHead() {
 }
 
 function actionsFor(run) {
-  const found = [];
-  if (run.ended || run.state === "cancelling") return found;
-  if (run.paused) found.push(action("Resume", "resume", "is-main"));
-  else found.push(action("Pause", "pause", "is-plain"));
-  found.push(action("Cancel", "cancel", "is-danger", "Cancel this run? What is running is stopped."));
-  return found;
+  if (run.ended) return run.state === "succeeded" ? [] : [retryButton()];
+  if (run.state === "cancelling") return [];
+  return [
+    run.paused ? action("Resume", "resume", "is-main") : action("Pause", "pause", "is-plain"),
+    action("Cancel", "cancel", "is-danger", "Cancel this run? What is running is stopped."),
+  ];
 }
 
-function action(label, verb, kind, question) {
+// As a new run, which keeps what has succeeded.
+function retryButton() {
+  return action("Retry", "retry", "is-main", "", follow);
+}
+
+function runAgain(instance) {
+  return action("Run again from here", "retry", "is-plain", `Begin a new run that does ${instance} and what is behind it again?`, follow, { steps: [instance] });
+}
+
+function follow({ run }) {
+  location.href = address("run", run);
+}
+
+function action(label, verb, kind, question, then = ({ said }) => say(said), body = {}) {
   const button = h(`button.orc-button.${kind}`, { type: "button", "data-verb": verb, onclick: press }, label);
   async function press() {
     if (question && !confirm(question)) return;
     button.disabled = true;
     try {
-      say((await send(address("run", page.run.id, verb))).said);
+      then(await send(address("run", page.run.id, verb), body));
     } catch {
       button.disabled = false;
     }

@@ -187,6 +187,7 @@ function showBulk() {
     h("strong", {}, `${plural(chosen.size, "run")} chosen`),
     h("button.orc-button", { type: "button", onclick: () => doAll("pause") }, "Pause"),
     h("button.orc-button", { type: "button", onclick: () => doAll("resume") }, "Resume"),
+    h("button.orc-button", { type: "button", onclick: () => doAll("retry") }, "Retry"),
     h("button.orc-button.is-danger", { type: "button", onclick: () => doAll("cancel") }, "Cancel"),
   );
 }
