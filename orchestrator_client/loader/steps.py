@@ -11,6 +11,7 @@ from orchestrator_client.contract.catalog.pipelines import SUB_PIPELINE
 from orchestrator_client.contract.plan import Handler, Loop, LoopKind, Step, StepKind
 from orchestrator_client.loader import (
     bindings,
+    bounds,
     children,
     dialect,
     ids,
@@ -194,6 +195,7 @@ class _Reader:
         """A step that runs a body."""
         self._warn_of_vain_keys(shape)
         names = (shape.name, shape.variable)
+        bounds.refuse_shadow(self._node, shape.variable, self._scope.steps, self._problems)
         inner = self._scope.of_body(self._id, names, self._ids(shape), shape.kind is not LoopKind.MAP)
         inherited = replace(defaults, timeout_seconds=shape.timeout_seconds or defaults.timeout_seconds)
         is_too_deep = len(self._scope.loops) >= loops.LEVELS
