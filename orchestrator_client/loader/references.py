@@ -9,6 +9,7 @@ from itertools import chain
 
 from orchestrator_client.contract import template
 from orchestrator_client.contract.errors import TemplateError
+from orchestrator_client.contract.quality import FEEDBACK
 from orchestrator_client.loader import dialect, tags
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems, quoted
@@ -190,7 +191,8 @@ def _is_known(reference: template.Reference, scope: Scope) -> bool:
         case "loops" if scope.loops:
             return reference.field is None or reference.field in scope.loops
         case name:
-            return any(name in known for known in (scope.bound, scope.inputs, dialect.RUN_NAMES, scope.namespaces))
+            known = (scope.bound, scope.inputs, dialect.RUN_NAMES, scope.namespaces, (FEEDBACK,))
+            return any(name in names for names in known)
 
 
 def _report(reference: template.Reference, scalar: Scalar, scope: Scope, problems: Problems) -> None:

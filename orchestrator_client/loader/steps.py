@@ -22,6 +22,7 @@ from orchestrator_client.loader import (
     parameters,
     placeholders,
     policy,
+    quality,
     recovery,
     secrets,
     siblings,
@@ -52,6 +53,7 @@ class Defaults:
     """The file, and the pipelines that it runs; None outside of files."""
     prose: uses.Prose = uses.Prose.REFUSED
     """What becomes of actions in words."""
+    quality: quality.Common | None = None
 
 
 @dataclass(slots=True)
@@ -247,6 +249,7 @@ class _Reader:
         if condition is not None and isinstance(condition.value, str):
             reads += named_in_condition(condition, scope, problems)
             asking = [*asking, condition]
+        reads += named(quality.templates(node.get("quality")), scope, problems)
         failing = replace(scope, bound=scope.bound | _ERRORS | step.parameters.keys())
         reads += [name for text in handled.texts for name in named(text, failing, problems) if name != self._id]
         on_failure, jump = policy.on_failure(node, scope.own or scope.steps, problems)
@@ -271,6 +274,7 @@ class _Reader:
                 "on_lost": policy.on_lost(node, problems),
                 "level": policy.level(node, step.uses, problems) if step.kind is StepKind.TOOL else None,
                 "handlers": handled.handlers,
+                "quality": quality.of_step(node, step, defaults.quality, problems),
             }
         )
         wishes = jumps.read(self._id, node, jump, scope, problems)
