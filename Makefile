@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-limits chaos chaos-all chaos-kills scorecard wheel clean
+.PHONY: help demo test check bench bench-limits chaos chaos-all chaos-kills scorecard wheel clean bad-input fuzz
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -45,6 +45,12 @@ chaos-kills: $(READY)  ## 300 times kill -9 of workers and their processes under
 
 scorecard: $(READY)  ## What faults and load cost here, next to others: docs/scorecard.md, in half an hour
 	$(BIN)/python -m tests.scorecard
+
+bad-input: $(READY)  ## Every row of bad input: what the check of it takes, at most a second and 64 MB
+	$(BIN)/python -m tests.corpus
+
+fuzz: $(READY)  ## Plans, templates and command lines that nobody has thought of: some minutes
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest -q -n 2 tests/fuzz
 
 wheel: $(READY)  ## Build the wheel, install it without extras elsewhere, and import the client
 	sh deploy/check_wheel.sh $(PYTHON)

@@ -94,6 +94,7 @@ def queues_of(plan: Plan) -> set[str]:
     project = load_project()
     default = project.default_model or os.environ.get("ORCHESTRATOR_DEFAULT_MODEL", "")
     models = [*(step.model or default for step in steps if step.kind is StepKind.MODEL), *others]
+    models += [rule.asks.get("model") or AUTO for step in steps if step.quality for rule in step.quality.judges]
     if any(server.sampling for server in project.mcp.values()):
         models.append(default)
     asks = any(handler.asks and not handler.step for step in steps for handler in step.handlers)

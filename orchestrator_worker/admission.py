@@ -9,6 +9,7 @@ from orchestrator_client.contract.models import AUTO_PROVIDER
 from orchestrator_client.contract.plan import Json, Step, StepKind
 from orchestrator_worker.compiler import Graph
 from orchestrator_worker.context.asked import AskedStep
+from orchestrator_worker.context.inspection import Inspection
 from orchestrator_worker.context.places import Place, asks_model, place_of
 from orchestrator_worker.context.sight import Sight
 from orchestrator_worker.limits import Asking
@@ -53,6 +54,7 @@ class Admission:
         kept = (
             begun
             | {Recovery.kept_at(instance) for instance in begun}
+            | {Inspection.kept_at(instance) for instance in begun}
             | {scope.name for place in places.values() for scope in place.scopes}
         )
         kept |= {AskedStep.kept_at(one.instance) for one, place in places.items() if place.step is None}
@@ -82,6 +84,8 @@ def _call(sight: Sight, ready: Ready, memos: Mapping[str, Json], returned: Mappi
     if sight.place.step is None:
         return AskedStep.of_memo(memos[AskedStep.kept_at(ready.instance)]).call(sight.run.run, ready, memo, returned)
     if sight.place.step.on_call or _is_handled(sight.place.step, memos.get(Recovery.kept_at(ready.instance))):
+        return None
+    if Inspection.of(memos.get(Inspection.kept_at(ready.instance))).held is not None:
         return None
     return None if sight.jumped_over() else sight.call(ready, memo, returned)
 

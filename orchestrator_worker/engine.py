@@ -21,6 +21,7 @@ from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.process.deltas import Deltas
 from orchestrator_worker.process.reports import Reports
 from orchestrator_worker.providers.registry import Providers
+from orchestrator_worker.quality.inspector import Inspector
 from orchestrator_worker.scheduler import Scheduler
 from orchestrator_worker.settings import Settings, settings
 from orchestrator_worker.steps.base import Call, StepPerformer
@@ -82,5 +83,6 @@ def build_engine(app: Celery, calls: Calls, config: Settings | None = None, proj
     )
     scheduler = Scheduler(store, canvas, runs, Admission(store, models, asking))
     performers: dict[StepKind, StepPerformer] = {StepKind.TOOL: tools, StepKind.MODEL: models}
-    executor = Executor(store, runs, scheduler, calls, performers, Deltas(store), vault, worker)
+    inspector = Inspector(tools.context)
+    executor = Executor(store, runs, scheduler, calls, performers, Deltas(store), vault, inspector, worker)
     return Engine(config, store, canvas, scheduler, executor, providers, vault, worker)

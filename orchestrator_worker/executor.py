@@ -21,6 +21,7 @@ from orchestrator_client.contract.run import Outcome
 from orchestrator_worker import meters
 from orchestrator_worker.context.asked import AskedStep
 from orchestrator_worker.context.handling import Handling
+from orchestrator_worker.context.inspection import Inspection
 from orchestrator_worker.context.places import pass_bindings, place_of, scope_name, state_memo
 from orchestrator_worker.context.runs import Runs
 from orchestrator_worker.context.sight import Sight, Unanswered
@@ -28,6 +29,7 @@ from orchestrator_worker.context.ways import sent_to
 from orchestrator_worker.lifecycle import Standing
 from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.process.deltas import Deltas
+from orchestrator_worker.quality.inspector import Inspector
 from orchestrator_worker.records import NOTHING_SENT, Claim, Ready, Refusal
 from orchestrator_worker.recovery import Recovery
 from orchestrator_worker.scheduler import Attempt, Ended, Left, Scheduler, Verdict
@@ -74,11 +76,12 @@ class Executor:
         performers: Mapping[StepKind, StepPerformer],
         deltas: Deltas,
         vault: Vault,
+        inspector: Inspector,
         worker: str,
     ) -> None:
         self._store, self._runs, self._scheduler = store, runs, scheduler
         self._calls, self._performers, self._deltas, self._worker = calls, performers, deltas, worker
-        self._vault = vault
+        self._vault, self._inspector = vault, inspector
         self._loops, self._regions = LoopStep(), RegionStep()
 
     def run_step(self, run_id: str, instance: str, number: int) -> Verdict:
@@ -92,8 +95,9 @@ class Executor:
         late = number > 1 and place.reads_once
         if place.step is None:
             scopes.append(AskedStep.kept_at(instance))
-        elif place.step.handlers and number > 1:
-            scopes.append(Recovery.kept_at(instance))
+        elif number > 1:
+            scopes += [Recovery.kept_at(instance)] if place.step.handlers else []
+            scopes += [Inspection.kept_at(instance)] if place.step.quality else []
         token = secrets.token_hex(4)
         claim = self._store.claim(run_id, instance, number, token, self._worker, [] if late else reads, scopes)
         if isinstance(claim, Refusal):
@@ -151,6 +155,9 @@ class Executor:
             want = Handling(sight, step, recovery).want(claim.memo)
             if want is not None:
                 return want
+        held = Inspection.of(claim.scopes.get(Inspection.kept_at(place.instance))).held
+        if held is not None:
+            return self._inspector.judged(sight, step, held, claim.memo)
         try:
             if step.loop is not None:
                 return self._loop(attempt, claim, sight)
@@ -160,7 +167,10 @@ class Executor:
         if call is None:
             return Skip("its condition is false")
         check_allowed(attempt.run, attempt.graph.plan, call)
-        return _with_answers(self._performed(attempt, claim, replace(call, on_call=calling)), sight, call)
+        want = _with_answers(self._performed(attempt, claim, replace(call, on_call=calling)), sight, call)
+        if not isinstance(want, Output):
+            return want
+        return self._inspector.want(sight, replace(call, memo=claim.memo), want, attempt.standing.number)
 
     def _performed(self, attempt: Attempt, claim: Claim, call: Call) -> Want:
         """What the step wants; one that has asked a question begins with what became of it."""

@@ -12,6 +12,7 @@ from orchestrator_client.contract.errors import (
     HandlerFailed,
     ModelFailed,
     OrchestratorError,
+    QualityTooLow,
     StepCancelled,
     StepError,
     ToolFailed,
@@ -84,7 +85,7 @@ def decide(step: Step, at: Standing, want: Want) -> Leave | Final:
     )
     match want:
         case Output():
-            kept = ("usage", "model", "warnings", "selection", "cached")
+            kept = ("usage", "model", "warnings", "selection", "cached", "quality")
             update = {name: getattr(want, name) for name in kept}
             if at.recovery is not None:
                 return _recovered(step, receipt.model_copy(update=update), want.value, at.recovery, want.report)
@@ -144,7 +145,9 @@ def _after_failure(step: Step, at: Standing, receipt: Receipt, failure: Fail) ->
     if isinstance(failure.error, StepCancelled):
         cancelled = receipt.model_copy(update={"outcome": Outcome.CANCELLED, "reason": str(failure.error)})
         return Final(cancelled, failed_value(error, failure.value), alive=False, report=failure.report)
-    left = Leave(f"attempt {at.number} failed", error=error, report=failure.report, memo=failure.memo)
+    left = Leave(
+        f"attempt {at.number} failed", error=error, report=failure.report, memo=failure.memo, asked=failure.keeps
+    )
     if (again := _own_attempt(step, at, failure, left)) is not None:
         return again
     if (turn := recovery.next_turn(step, failure.error, at.recovery)) is not None:
@@ -153,7 +156,7 @@ def _after_failure(step: Step, at: Standing, receipt: Receipt, failure: Fail) ->
         waits = not turn.falls_back and (not handler.asks or turn.calls[turn.handler] > 1)
         return replace(left, wait_seconds=turn.wait_seconds if waits else 0.0, recovery=turn.to_json())
     error = recovery.explained(failure.error, at.recovery)
-    kept = {"usage": failure.usage, "model": failure.model}
+    kept = {"usage": failure.usage, "model": failure.model, "quality": failure.quality}
     if (fallback := recovery.fallback_for(step, failure.error, at.recovery)) is not None:
         known = at.recovery or Recovery(Fault.of(failure.error), Fault.of(failure.error), 0)
         known = replace(known, falls_back=True)
@@ -222,6 +225,8 @@ def _half_done(step: Step, lost: WorkerLost) -> WorkerLost:
 def may_try_again(step: Step, tries: int, error: OrchestratorError, repeatable: bool = False) -> bool:
     """Whether the step has an attempt left that could go better."""
     attempts = attempts_of(step, repeatable)
+    if isinstance(error, QualityTooLow):
+        return error.retryable and tries < (step.retry.attempts or catalog.ATTEMPTS_IF_REPEATABLE)
     if isinstance(error, WorkerLost):
         return error.retryable and tries < max(attempts, catalog.LOST_ATTEMPTS)
     if step.retry.errors:

@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from orchestrator_client.cli.faults import ExitCode
-from orchestrator_client.cli.jury import Jury
 from orchestrator_client.cli.options import json_option, plan_argument
 from orchestrator_client.cli.show.text import json_text, plural, printable
 from orchestrator_client.cli.verdict import Verdict, judge
@@ -25,19 +24,17 @@ def validate(paths: tuple[Path, ...], as_json: bool, verbose: bool) -> None:
     """Check plan files, or all in a folder, and show every problem. Runs nothing.
 
     Problems stand as file:line:column, which editors and CI understand. Warnings leave a plan valid. Of several files
-    there is one line each, which says whether it runs, and else why not.
+    there is one line each, which says whether it runs, and else why not. The codes of --json are in docs/errors.md.
 
     \b
     orchestrator validate pipelines/ --json
     """
     is_single = len(paths) == 1 and not paths[0].is_dir()
-    with Jury() as jury:
-        verdicts = [judge(paths[0])] if is_single else jury.verdicts(files_of(paths))
-        judged = []
-        for verdict in verdicts:
-            judged.append(verdict)
-            if not as_json:
-                click.echo("\n".join(verdict.lines()) if is_single or verbose else verdict.line())
+    judged = []
+    for file in paths if is_single else files_of(paths):
+        judged.append(verdict := judge(file))
+        if not as_json:
+            click.echo("\n".join(verdict.lines()) if is_single or verbose else verdict.line())
     if as_json:
         click.echo(json_text([verdict.as_dict() for verdict in judged]))
     elif not is_single:
@@ -63,9 +60,9 @@ def plan(file: Path, output: str | None) -> None:
     Levels are for reading only: a step starts as soon as all that it waits for has ended.
     """
     from orchestrator_client.cli.show.outline import as_dict, lines
-    from orchestrator_client.loader import load
+    from orchestrator_client.loader.apart import load_apart
 
-    loaded = load(file)
+    loaded = load_apart(file)
     for warning in loaded.warnings:
         click.echo(printable(warning.render(str(file))), err=True)
     click.echo(json_text(as_dict(loaded.plan)) if output else "\n".join(lines(loaded.plan)))

@@ -11,7 +11,7 @@ import click
 from orchestrator_client.cli.inputs import read_inputs
 from orchestrator_client.cli.show.text import printable
 from orchestrator_client.contract.plan import Plan
-from orchestrator_client.loader import load
+from orchestrator_client.loader.apart import load_apart
 
 
 def prepare(file: Path, context: Path | None, pairs: Iterable[str]) -> tuple[Plan, dict[str, Any]]:
@@ -21,7 +21,7 @@ def prepare(file: Path, context: Path | None, pairs: Iterable[str]) -> tuple[Pla
         PlanInvalid: the file cannot run.
         InputsInvalid: the inputs do not fit it.
     """
-    loaded = load(file)
+    loaded = load_apart(file)
     for warning in loaded.warnings:
         click.echo(printable(warning.render(str(file))), err=True)
     given = read_inputs(loaded.plan.inputs, context, pairs)

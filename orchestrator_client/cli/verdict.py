@@ -21,17 +21,6 @@ class Verdict:
     steps: int | None = None
     problems: list[Problem] = field(default_factory=list)
 
-    @classmethod
-    def refused(cls, file: str, code: str, message: str) -> Verdict:
-        """Of a file that could not be judged."""
-        return cls(file, problems=[Problem(code, message)])
-
-    @classmethod
-    def of_dict(cls, stored: dict[str, Any]) -> Verdict:
-        """From `as_dict`."""
-        problems = [Problem(**problem) for problem in stored["problems"]]
-        return cls(stored["file"], stored["pipeline"], stored["steps"], problems)
-
     @property
     def runs(self) -> bool:
         """Whether the file has a plan."""
@@ -44,7 +33,7 @@ class Verdict:
             "valid": self.runs,
             "pipeline": self.pipeline,
             "steps": self.steps,
-            "problems": [problem.as_dict() for problem in self.problems],
+            "problems": [problem.as_dict() | {"file": self.file} for problem in self.problems],
         }
 
     def lines(self) -> Iterator[str]:
@@ -71,11 +60,11 @@ class Verdict:
 
 
 def judge(file: Path) -> Verdict:
-    """Load one file and keep what was found."""
-    from orchestrator_client.loader import load
+    """Load one file, in a process with limits, and keep what was found."""
+    from orchestrator_client.loader.apart import load_apart
 
     try:
-        loaded = load(file)
+        loaded = load_apart(file)
     except PlanInvalid as error:
         return Verdict(str(file), problems=error.problems)
     return Verdict(str(file), loaded.plan.id, len(loaded.plan.steps), loaded.warnings)

@@ -24,6 +24,7 @@
         ├── CredentialMissing       the worker has no key for the provider, or no such secret
         ├── BudgetExceeded          a budget does not pay for the call
         ├── StepTimeout             the attempt took longer than the step allows
+        ├── QualityTooLow           what the step left is not what its plan holds it to
         ├── HandlerFailed           what was to handle the step's failure failed itself
         ├── StepCancelled           the run was cancelled while the step ran
         ├── CycleTooLong            a cycle of a graph would go round more often than it may
@@ -305,6 +306,15 @@ class StepTimeout(StepError):
     """The attempt took longer than the step's `timeout`."""
 
     retryable = True
+
+
+class QualityTooLow(StepError):
+    """What the step left is not what its plan holds it to; retryable where the plan says `on_fail: retry`."""
+
+    def __init__(self, message: str, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.args = (message, retryable)
+        self.retryable = retryable
 
 
 class StepCancelled(StepError):

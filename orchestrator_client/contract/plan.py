@@ -21,6 +21,7 @@ from orchestrator_client.contract.catalog.spec import Level
 from orchestrator_client.contract.control import Handler, Jump, LoopKind, Way
 from orchestrator_client.contract.errors import InputsInvalid
 from orchestrator_client.contract.inputs import LARGEST_INTEGER, InputType, coerce
+from orchestrator_client.contract.quality import Quality
 from orchestrator_client.contract.record import Json, Record
 
 __all__ = [
@@ -182,6 +183,8 @@ class Step(Record):
     """What `on_error` says, by priority."""
     on_call: bool = False
     """It handles failures of other steps, runs for those alone, and is skipped in its own place."""
+    quality: Quality | None = None
+    """Of a tool or model step: what its result is held to."""
     loop: Loop | None = None
     """For a control step that runs a body."""
     child: str = ""

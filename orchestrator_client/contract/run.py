@@ -13,6 +13,7 @@ from pydantic import Field
 
 from orchestrator_client.contract.plan import Json, Plan, Record, Step, StepKind
 from orchestrator_client.contract.project import OnBreach
+from orchestrator_client.contract.quality import Assessment
 from orchestrator_client.contract.question import NOTHING_TOLD, GivenAnswers
 from orchestrator_client.contract.usage import NO_USAGE, Usage
 
@@ -120,6 +121,8 @@ class Receipt(Record):
     """The run that has performed it, where this one keeps what that left."""
     inherited: Usage | None = None
     """What that run used for it: nothing was spent again."""
+    quality: Assessment | None = None
+    """What was found of its last try, where the plan holds it to something."""
 
     @classmethod
     def from_stored(cls, stored: str) -> Receipt:
@@ -327,6 +330,8 @@ class StepDocument(Record):
     inherited: Usage | None = None
     """What that run used for it: nothing was spent again."""
     dependencies: list[str] = Field(default_factory=list)
+    quality: Assessment | None = None
+    """Score, whether it is enough, and what each rule found; None where the plan holds the step to nothing."""
 
 
 class RunDocument(Record):
@@ -456,6 +461,7 @@ def _ended_fields(step: Step, receipt: Receipt) -> dict[str, Any]:
         "usage": receipt.usage,
         "kept_from": receipt.kept_from or None,
         "inherited": receipt.inherited,
+        "quality": receipt.quality,
     }
 
 

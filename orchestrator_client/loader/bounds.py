@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 
 from orchestrator_client.contract import caps, template
 from orchestrator_client.contract.plan import Json, LoopKind
 from orchestrator_client.loader import dialect, policy, tags
 from orchestrator_client.loader.codes import Code
-from orchestrator_client.loader.problems import Problems
+from orchestrator_client.loader.problems import Problems, quoted
 from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, Sequence, kind_of
 
 _MOST_PARALLEL = 10_000
@@ -84,6 +85,13 @@ def variable(step: Mapping, kind: LoopKind, problems: Problems) -> str:
         problems.error(Code.BAD_ID, message, node.place, "write a word such as file")
         return ""
     return word
+
+
+def refuse_shadow(step: Mapping, variable: str, steps: Container[str], problems: Problems) -> None:
+    """Refuse a name for a map's items that means a step already."""
+    if variable and variable in steps:
+        message = f"loop_var {quoted(variable)} is the id of a step, which the loop could not read any more"
+        problems.error(Code.SHADOWED, message, step.place_of("loop_var"), "call the items otherwise")
 
 
 def name(step: Mapping, problems: Problems) -> str:

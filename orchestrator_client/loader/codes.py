@@ -24,6 +24,9 @@ class Code(StrEnum):
     SECRET = "secret"  # noqa: S105  # the name of a problem
     """A credential stands in the file, or a named one where it would be read by all."""
 
+    INTERNAL = "internal"
+    """The loader itself stumbles over the file. Please report it."""
+
     # The YAML.
     YAML = "yaml"
     """The text is not YAML."""
@@ -89,6 +92,8 @@ class Code(StrEnum):
     """Two steps of one id."""
     SIMILAR_ID = "similar-id"
     """Warning: two ids that differ by case only."""
+    SHADOWED = "shadowed"
+    """The items of a loop are called as a step is."""
     INPUT_NAME = "input-name"
     """Warning: an input that a template can only read in brackets."""
     HIDDEN_INPUT = "hidden-input"

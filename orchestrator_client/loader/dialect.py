@@ -14,7 +14,7 @@ from orchestrator_client.loader.problems import Place, Problems
 
 TOP_KEYS = frozenset(
     {"id", "name", "description", "version", "parameters", "inputs", "outputs", "metadata", "model", "steps"}
-    | {"config", "variables", "data", "env", "global_error_handlers", "allow_tools"}
+    | {"config", "variables", "data", "env", "global_error_handlers", "allow_tools", "quality"}
 )
 
 NAMESPACES = ("config", "variables", "data", "env")
@@ -86,6 +86,7 @@ STEP_KEYS = (
             "depends_on",
         }
         | {"condition", "if", "timeout", "retry", "retry_config", "backoff_strategy", "max_retries", "on_lost", "level"}
+        | {"quality"}
         | {"on_failure", "continue_on_error", "on_error", "error_handlers", "fallback_value", "fallback_data"}
     )
 )

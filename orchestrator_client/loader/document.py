@@ -17,6 +17,7 @@ from orchestrator_client.loader import (
     loops,
     model,
     policy,
+    quality,
     recovery,
     secrets,
     steps,
@@ -25,7 +26,7 @@ from orchestrator_client.loader import (
 from orchestrator_client.loader.children import Family
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
-from orchestrator_client.loader.references import Scope
+from orchestrator_client.loader.references import Scope, named
 from orchestrator_client.loader.text.nodes import Mapping, Node, Scalar, Sequence, kind_of, plain
 
 SMALLEST = "steps: [{id: hello, tool: terminal, action: execute, parameters: {command: date}}]"
@@ -136,7 +137,16 @@ def _defaults(root: Mapping, scope: Scope, count: int, family: Family, problems:
         family=family,
         handlers=recovery.shared(root.get("global_error_handlers"), scope.steps, count, problems),
         prose=_prose(prose, problems),
+        quality=_quality(root.get("quality"), scope, problems),
     )
+
+
+def _quality(node: Node | None, scope: Scope, problems: Problems) -> quality.Common | None:
+    """What all steps, or those that it names, are held to; it reads none of them, or every step would wait for it."""
+    if node is not None and (read := named(quality.templates(node), scope, problems)):
+        remedy = "set the rule on a step"
+        problems.error(Code.WRONG_VALUE, f"a rule for several steps reads step {quoted(read[0])}", node.place, remedy)
+    return quality.common(node, {*scope.steps, *scope.bodies}, problems)
 
 
 def _prose(node: Node | None, problems: Problems) -> uses.Prose:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import time
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -16,6 +17,9 @@ MOST = 1000
 
 COMPARISONS = 200_000
 """Words that one file may be compared with in search of what a misspelt one meant; about two seconds of difflib."""
+
+RENDER_SECONDS = 1.0
+"""Time after which no more constant templates of one file are rendered to see whether they can be."""
 
 NEARLY = 0.8
 """Likeness (difflib's ratio) from which an unknown name is taken for a misspelt step, and so for an error."""
@@ -86,6 +90,10 @@ class Problems:
             self.error(Code.TOO_LARGE, f"more than {caps.PLAN_TEMPLATES:,} templates", at)
         return left >= 0
 
+    def may_render(self) -> bool:
+        """Whether a template that reads nothing may be rendered, to see whether it can be."""
+        return self._effort.may_render()
+
     @property
     def full(self) -> bool:
         """Whether further errors would not be kept."""
@@ -124,6 +132,7 @@ class _Effort:
     def __init__(self) -> None:
         self._comparisons = COMPARISONS
         self._templates = caps.PLAN_TEMPLATES
+        self._rendering_until: float | None = None
 
     def may_compare(self, word: str, known: Collection[str]) -> bool:
         self._comparisons -= len(known)
@@ -133,6 +142,11 @@ class _Effort:
         """How many more templates may be checked; negative for one too many."""
         self._templates -= 1
         return self._templates
+
+    def may_render(self) -> bool:
+        now = time.monotonic()
+        self._rendering_until = self._rendering_until or now + RENDER_SECONDS
+        return now < self._rendering_until
 
 
 def quoted(text: str) -> str:

@@ -9,6 +9,7 @@ from itertools import chain
 
 from orchestrator_client.contract import template
 from orchestrator_client.contract.errors import TemplateError
+from orchestrator_client.contract.quality import FEEDBACK
 from orchestrator_client.loader import dialect, tags
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Place, Problems, quoted
@@ -98,13 +99,19 @@ def named_in_condition(scalar: Scalar, scope: Scope, problems: Problems) -> list
     except TemplateError as error:
         problems.error(Code.TEMPLATE, f"condition {quoted(scalar.text)}: {error}", scalar.place_of_line(error.line))
         return []
-    _refuse_calls(template.vain_calls(text, condition=True) if "(" in text else [], scalar, problems)
+    _refuse_vain(text, found, scalar, problems, condition=True)
     return list(dict.fromkeys(_resolved(found, scalar, scope, problems)))
 
 
-def _refuse_calls(found: list[TemplateError], scalar: Scalar, problems: Problems) -> None:
-    """Add calls that can never work."""
-    for error in found:
+def _refuse_vain(
+    text: str, found: list[template.Reference], scalar: Scalar, problems: Problems, condition: bool = False
+) -> None:
+    """Add calls that can never work, and what a template that reads nothing fails with, whenever it is rendered."""
+    vain = template.vain_calls(text, condition) if "(" in text else []
+    if not found and not vain and problems.may_render():
+        failure = template.constant_failure(text, condition)
+        vain = [failure] if failure is not None else []
+    for error in vain:
         problems.error(Code.TEMPLATE, _worded(error), scalar.place_of_line(error.line))
 
 
@@ -131,7 +138,7 @@ def _in_text(scalar: Scalar, scope: Scope, problems: Problems) -> Iterator[str]:
         for error in template.check(text):
             problems.error(Code.TEMPLATE, _worded(error), scalar.place_of_line(error.line))
         return
-    _refuse_calls(template.vain_calls(text) if "(" in text else [], scalar, problems)
+    _refuse_vain(text, found, scalar, problems)
     yield from _resolved(found, scalar, scope, problems)
 
 
@@ -184,7 +191,8 @@ def _is_known(reference: template.Reference, scope: Scope) -> bool:
         case "loops" if scope.loops:
             return reference.field is None or reference.field in scope.loops
         case name:
-            return any(name in known for known in (scope.bound, scope.inputs, dialect.RUN_NAMES, scope.namespaces))
+            known = (scope.bound, scope.inputs, dialect.RUN_NAMES, scope.namespaces, (FEEDBACK,))
+            return any(name in names for names in known)
 
 
 def _report(reference: template.Reference, scalar: Scalar, scope: Scope, problems: Problems) -> None:

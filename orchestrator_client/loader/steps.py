@@ -11,6 +11,7 @@ from orchestrator_client.contract.catalog.pipelines import SUB_PIPELINE
 from orchestrator_client.contract.plan import Handler, Loop, LoopKind, Step, StepKind
 from orchestrator_client.loader import (
     bindings,
+    bounds,
     children,
     dialect,
     ids,
@@ -21,6 +22,7 @@ from orchestrator_client.loader import (
     parameters,
     placeholders,
     policy,
+    quality,
     recovery,
     secrets,
     siblings,
@@ -51,6 +53,7 @@ class Defaults:
     """The file, and the pipelines that it runs; None outside of files."""
     prose: uses.Prose = uses.Prose.REFUSED
     """What becomes of actions in words."""
+    quality: quality.Common | None = None
 
 
 @dataclass(slots=True)
@@ -194,6 +197,7 @@ class _Reader:
         """A step that runs a body."""
         self._warn_of_vain_keys(shape)
         names = (shape.name, shape.variable)
+        bounds.refuse_shadow(self._node, shape.variable, self._scope.steps, self._problems)
         inner = self._scope.of_body(self._id, names, self._ids(shape), shape.kind is not LoopKind.MAP)
         inherited = replace(defaults, timeout_seconds=shape.timeout_seconds or defaults.timeout_seconds)
         is_too_deep = len(self._scope.loops) >= loops.LEVELS
@@ -245,6 +249,7 @@ class _Reader:
         if condition is not None and isinstance(condition.value, str):
             reads += named_in_condition(condition, scope, problems)
             asking = [*asking, condition]
+        reads += named(quality.templates(node.get("quality")), scope, problems)
         failing = replace(scope, bound=scope.bound | _ERRORS | step.parameters.keys())
         reads += [name for text in handled.texts for name in named(text, failing, problems) if name != self._id]
         on_failure, jump = policy.on_failure(node, scope.own or scope.steps, problems)
@@ -269,6 +274,7 @@ class _Reader:
                 "on_lost": policy.on_lost(node, problems),
                 "level": policy.level(node, step.uses, problems) if step.kind is StepKind.TOOL else None,
                 "handlers": handled.handlers,
+                "quality": quality.of_step(node, step, defaults.quality, problems),
             }
         )
         wishes = jumps.read(self._id, node, jump, scope, problems)

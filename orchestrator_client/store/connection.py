@@ -76,9 +76,16 @@ def clearly(method: Callable[P, T]) -> Callable[P, T]:
             return method(*args, **kwargs)
         except redis.RedisError as error:
             store: Store = args[0]  # type: ignore[assignment]
-            raise StoreUnavailable(f"cannot use Redis at {store.connection.shown_url}: {error}") from error
+            raise StoreUnavailable(f"cannot use Redis at {store.connection.shown_url}: {_reason(error)}") from error
 
     return call
+
+
+def _reason(error: redis.RedisError) -> str:
+    """What went wrong; Redis 7 answers a greeting without a password with advice to those who write clients."""
+    if str(error).startswith("HELLO must be called"):
+        return "it asks for a password; write it into the URL, as in redis://:PASSWORD@host:6379/0"
+    return str(error)
 
 
 def text_of(reply: Any) -> str:

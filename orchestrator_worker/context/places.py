@@ -17,9 +17,9 @@ from orchestrator_client.contract.plan import Channel, Json, LoopKind, Step
 from orchestrator_worker.compiler import Graph
 from orchestrator_worker.context.auto import TURN
 
-HANDLERS, MODEL_HANDLERS = 10_000, 20_000
-"""Turns from here on ask for what handles a failure, the former of a tool, the latter of a model: a conversation has no
-so many."""
+HANDLERS, MODEL_HANDLERS, JUDGES = 10_000, 20_000, 30_000
+"""Turns from here on ask for what handles a failure, the first of a tool, the second of a model, or for a judge of a
+result: a conversation has no so many."""
 
 _PART = re.compile(r"([A-Za-z][\w-]*)(?:\[(\d+)\]|#(\d+))?")
 _ASKED = re.compile(r"#(\d+)\.\d+$")
@@ -131,7 +131,7 @@ def place_of(graph: Graph, instance: str) -> Place:
 
 
 def asks_model(instance: str) -> bool:
-    """Whether an instance that no plan has calls a model, for a value left to one or for a failure; else a tool."""
+    """Whether an instance that no plan has calls a model, for a value, a failure or a judgement; else a tool."""
     found = _ASKED.search(instance)
     return found is not None and (int(found[1]) == TURN or int(found[1]) > MODEL_HANDLERS)
 

@@ -10,10 +10,12 @@ from orchestrator_client.contract.errors import ToolFailed
 from orchestrator_client.contract.models import AUTO, AUTO_PROVIDER
 from orchestrator_client.contract.names import model_queue
 from orchestrator_client.contract.plan import Json, StepKind
+from orchestrator_client.contract.quality import FEEDBACK
 from orchestrator_client.contract.template import evaluate, is_template, render, view_of
 from orchestrator_worker.context.asked import AskedStep
 from orchestrator_worker.context.auto import TURN, AutoTag, answered, protected
 from orchestrator_worker.context.channels import fold
+from orchestrator_worker.context.inspection import Inspection
 from orchestrator_worker.context.places import Place, bindings, state_memo
 from orchestrator_worker.context.scope import scope_of
 from orchestrator_worker.context.ways import how_it_ended
@@ -81,7 +83,9 @@ class Sight:
         step, names = self.place.step, self.names()
         if step is None or not self.holds(step.condition, names):
             return None
-        parameters = self.rendered(step.parameters, names)
+        inspection = Inspection.of(self.scopes.get(Inspection.kept_at(ready.instance)))
+        names[FEEDBACK] = inspection.reason
+        parameters = inspection.told(step.kind, step.parameters, self.rendered(step.parameters, names))
         if step.model is not None:
             parameters["model"] = render(step.model, names)
         return Call(self.run.run, ready.instance, ready.attempt, step, parameters, memo, returned or {})

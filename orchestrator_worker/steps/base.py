@@ -8,6 +8,7 @@ from typing import Protocol
 
 from orchestrator_client.contract.errors import OrchestratorError
 from orchestrator_client.contract.plan import Json, Step
+from orchestrator_client.contract.quality import Assessment
 from orchestrator_client.contract.question import Answer, Question
 from orchestrator_client.contract.run import ErrorInfo, Submission
 from orchestrator_client.contract.usage import Usage
@@ -53,6 +54,8 @@ class Output:
     warnings: tuple[str, ...] = ()
     report: Report | None = None
     """How its model call ended; None where it made none."""
+    quality: Assessment | None = None
+    """What was found of it, where the plan holds it to something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,10 @@ class Fail:
     """What the next attempt is to know; None: what this one knew."""
     other_model: Json = None
     """The memo with which another model is asked once this one has no attempt left; None where there is no other."""
+    keeps: tuple[Asked, ...] = ()
+    """What the next attempt is to know beside its memo."""
+    quality: Assessment | None = None
+    """What was found of the result that was not good enough."""
     abandons: str = ""
     """A run that the step has started and waits for no longer: it is cancelled."""
 

@@ -83,7 +83,7 @@ def schema_of(parameters: GenerateParameters) -> AnswerSchema | None:
         case str():
             return _of_text(given)
         case dict():
-            return _checked(given)
+            return answer_schema(given)
     raise ParametersInvalid(f"parameter 'schema' is {type(given).__name__}; give a JSON Schema or python:module:Class")
 
 
@@ -102,7 +102,7 @@ def _of_response_format(given: Json) -> Json:
 
 def _of_text(given: str) -> AnswerSchema:
     try:
-        return _checked(json.loads(given))
+        return answer_schema(json.loads(given))
     except ValueError as error:
         raise ParametersInvalid(
             f"parameter 'schema' is text and no JSON ({error}); give a JSON Schema, or python:module:Class"
@@ -121,7 +121,12 @@ def _of_class(path: str) -> AnswerSchema:
         raise ParametersInvalid(f"parameter 'schema': {path} has no JSON Schema: {error.message[:200]}") from None
 
 
-def _checked(schema: Json) -> AnswerSchema:
+def answer_schema(schema: Json) -> AnswerSchema:
+    """What must fit this schema.
+
+    Raises:
+        ParametersInvalid: it is no JSON Schema, or refers to what is not in it.
+    """
     from jsonschema import Draft202012Validator, SchemaError
     from referencing.exceptions import Unresolvable
 

@@ -379,6 +379,8 @@ def _event_data(receipt: Receipt) -> str:
         include={"started_ms", "reason", "error", "usage", "model", "selection", "uses", "cached", "kept_from"},
         exclude_defaults=True,
     )
+    if receipt.quality is not None:
+        shown["quality"] = receipt.quality.model_dump(mode="json")
     return json.dumps(shown)
 
 

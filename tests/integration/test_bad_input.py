@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from tests.command_line import Ended, Shell, peak_memory_bytes
 from tests.conformance.model_server import ModelServer
@@ -135,6 +140,22 @@ def hostile_plan(templates: dict[str, str]) -> str:
     return json.dumps({"inputs": {"n": {"default": 1_000_000_000}}, "steps": steps})
 
 
+@contextmanager
+def plain_server() -> Iterator[int]:
+    """The port of a server that answers every caller as a Redis would, without TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    with listening.accept()[0] as caller:
+                        caller.recv(100)
+                        caller.sendall(b"-ERR unknown command\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield listening.getsockname()[1]
+
+
 class TestRefusedBeforeAnythingRuns:
     @pytest.mark.parametrize(("text", "words"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
     def test_plans(self, shell: Shell, text: str, words: list[str]) -> None:
@@ -175,6 +196,27 @@ class TestRefusedBeforeAnythingRuns:
         ended = shell.run("run", shell.write(GOOD), "--redis", f"unix://{shell.folder}/no.sock")
         assert_refused(ended, ["cannot use Redis at unix://"], code=3)
         assert_nothing_ran(shell)
+
+    @pytest.mark.parametrize(
+        ("url", "words"),
+        [
+            ("unix://:wr0ng@{path}?db=0", "invalid username-password pair"),
+            ("unix://{path}?db=0", "it asks for a password"),
+            ("unix://:s3cret@{path}?db=99", "DB index is out of range"),
+            ("rediss://127.0.0.1:{port}", "SSL"),
+        ],
+        ids=["another password", "no password", "no such database", "encrypted"],
+    )
+    def test_a_redis_that_does_not_let_us_in(self, shell: Shell, url: str, words: str) -> None:
+        """In one line each, without the password; the last one speaks plain text where TLS is wanted."""
+        path = shell.redis().removeprefix("unix://").partition("?")[0]
+        with redis.Redis(unix_socket_path=path) as client, plain_server() as port:
+            client.config_set("requirepass", "s3cret")
+            ended = shell.run("submit", shell.write(GOOD), "--redis", url.format(path=path, port=port))
+        assert_refused(ended, ["cannot use Redis at", words], code=3)
+        assert len(ended.said.splitlines()) == 1
+        assert "wr0ng" not in ended.said
+        assert "s3cret" not in ended.said
 
 
 class TestStepsThatFail:

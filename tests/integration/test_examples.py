@@ -46,6 +46,20 @@ def test_translate_each(shell: Shell) -> None:
     assert outputs["page"] == f"{folder}/index.md"
 
 
+def test_held_report(shell: Shell) -> None:
+    shutil.copyfile(ROOT / "examples" / "held_report.yaml", shell.folder / "plan.yaml")
+    url = shell.redis()
+    shell.worker("w1", "-c", "2")
+    assert shell.run("run", "plan.yaml", "--redis", url).code == 0
+    failed = shell.run("run", "plan.yaml", "-i", "title=", "-o", "result.json", "--redis", url)
+    assert failed.code == 1
+    document = json.loads((shell.folder / "result.json").read_text())
+    assert document["steps"]["write"]["error_type"] == "QualityTooLow"
+    shown = shell.run("show", document["execution_id"], "--redis", url).out
+    assert "count: quality 1.00, good enough" in shown
+    assert "error: fields: missing or empty: title" in shown
+
+
 def test_the_briefing(tmp_path: Path) -> None:
     """A fleet of its own: sends, a sub-graph, a cycle, and an interrupt that its script answers."""
     for name in ("briefing.py", "briefing_graph.py"):

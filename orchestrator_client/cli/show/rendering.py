@@ -13,9 +13,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator_client.cli.show.text import CUT_CHARACTERS, one_line, plural, seconds, shown
+from orchestrator_client.cli.show.text import CUT_CHARACTERS, one_line, plural, printable, seconds, shown
 from orchestrator_client.contract.progress import percent
-from orchestrator_client.contract.run import STATUS_WORDS, InstanceState, Outcome, RunDocument, RunRecord, RunState
+from orchestrator_client.contract.run import (
+    STATUS_WORDS,
+    InstanceState,
+    Outcome,
+    RunDocument,
+    RunRecord,
+    RunState,
+    StepDocument,
+)
 from orchestrator_client.contract.usage import Usage
 
 PENDING = "pending"
@@ -132,6 +140,16 @@ def rows_of(document: RunDocument) -> Iterator[Row]:
         duration = seconds(step.duration) if step.started_at else ""
         kept = f"kept from run {step.kept_from}" if step.kept_from else ""
         yield Row(state_of(step.status), step.id, duration, step.retries + 1, error or step.reason or kept)
+
+
+def quality_lines(step: StepDocument) -> Iterator[str]:
+    """What was found of a step that is held to something: its score, and what is not met."""
+    if step.quality is None:
+        return
+    verdict = "good enough" if step.quality.met else "not good enough"
+    yield f"  {printable(step.id)}: quality {step.quality.score:.2f}, {verdict}"
+    for one in step.quality.unmet:
+        yield f"    {one.severity}: {printable(one.rule)}: {one_line(one.message)}"
 
 
 def ending(document: RunDocument, width: int = CUT_CHARACTERS) -> Iterator[Text]:

@@ -34,6 +34,7 @@ __all__ = [
     "Reference",
     "StepView",
     "check",
+    "constant_failure",
     "evaluate",
     "is_template",
     "references",
@@ -87,6 +88,15 @@ def vain_calls(text: str, condition: bool = False) -> list[TemplateError]:
         return list(calls.vain_calls(_condition_tree(text.strip()) if condition else _parsed(text)))
     except TemplateError:
         return []
+
+
+def constant_failure(text: str, condition: bool = False) -> TemplateError | None:
+    """What a template or condition without free variables fails with whenever it is rendered; None if it does not."""
+    try:
+        evaluate(text, {}) if condition else render(text, {})
+    except TemplateError as error:
+        return error
+    return None
 
 
 def references(value: Json) -> list[Reference]:

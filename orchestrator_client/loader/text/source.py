@@ -32,6 +32,11 @@ _WIDE = (
 
 _SECRETS_SHOWN = 20
 
+_STEPS = re.compile(r"^steps:[ \t]*(?:#.*)?\n(?:[ \t]*(?:#.*)?\n)*( *)(?=- )", re.MULTILINE)
+"""A list of steps as it is nearly always written: the key at the left, and each step behind a dash below it."""
+_TOP = re.compile(r"^[^\s#-]", re.MULTILINE)
+"""The next key at the left."""
+
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]|\r(?!\n)")
 """What YAML does not allow in a file, and a carriage return that ends no line."""
 
@@ -65,6 +70,7 @@ def decode(source: str | bytes, problems: Problems) -> str:
         problems.error(Code.CONTROL_CHARACTER, f"{name} in the file", place_of(text, found.start()), "remove it")
         problems.raise_if_any()
     _refuse_secrets(text, problems)
+    _refuse_too_many_steps(text, problems)
     return text
 
 
@@ -80,8 +86,23 @@ def _refuse_secrets(text: str, problems: Problems) -> None:
             Code.SECRET,
             f"this looks like a secret ({mask}); plans are stored and shown",
             place_of(text, offset),
-            "take it out, revoke it, and give it to the workers' environment (OPENAI_API_KEY and the like)",
+            "take it out, revoke it, and give it to the workers' environment (OPENAI_API_KEY, or a secret://NAME)",
         )
+
+
+def _refuse_too_many_steps(text: str, problems: Problems) -> None:
+    """Count the steps before they are parsed, which takes half a millisecond each.
+
+    Within a list, no scalar can have a line that begins with a dash as far left as the list's own: YAML indents them.
+    """
+    if text.count("\n") <= caps.STEPS or (steps := _STEPS.search(text)) is None:
+        return
+    end = _TOP.search(text, steps.end())
+    listed = re.findall(rf"^{steps[1]}- ", text[steps.start() : end.start() if end else len(text)], re.MULTILINE)
+    if len(listed) > caps.STEPS:
+        message = f"{len(listed):,} steps; {caps.STEPS:,} are allowed"
+        problems.error(Code.TOO_LARGE, message, place_of(text, steps.end()))
+        problems.raise_if_any()
 
 
 def _utf8(data: bytes, problems: Problems) -> str:
