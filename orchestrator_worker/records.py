@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from orchestrator_client.contract.limits import RateLimit
-from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.contract.question import NOTHING_TOLD, GivenAnswers, Question
 from orchestrator_client.contract.run import ErrorInfo, Receipt, RunBudget, RunRecord
+from orchestrator_client.contract.schedule import Schedule
 from orchestrator_client.contract.usage import Usage
 
 
@@ -58,6 +59,16 @@ class Refusal(StrEnum):
     """The run is halted; the instance has that receipt now."""
     PARKED = "parked"
     """Its provider's gate has closed since its message was sent, and it waits there; or its run is paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueSchedule:
+    """A schedule that is to be fired."""
+
+    schedule: Schedule
+    due_ms: int
+    plan: Plan
+    inputs: dict[str, Json]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from orchestrator_client.announce import Announcer
 from orchestrator_client.budgets import Budgets, BudgetView, checked_tenant, run_budget
 from orchestrator_client.client.pipelines import Pipeline, plan_of
 from orchestrator_client.client.run import Run
+from orchestrator_client.client.schedules import Schedules
 from orchestrator_client.contract.audit import WHO_CHARACTERS, AuditEntry
 from orchestrator_client.contract.environment import redis_url
 from orchestrator_client.contract.errors import InputsInvalid, StoreUnavailable
@@ -202,6 +203,11 @@ class Client:
         if self._store.submit(submission):
             self._announcer.announce(submission.run)
         return self._run(submission.run)
+
+    @property
+    def schedules(self) -> Schedules:
+        """Pipelines that are run at certain times: add, list, pause, resume and remove them."""
+        return Schedules(self._stores, self._begin)
 
     def run(self, run: str) -> Run:
         """A run by its id.

@@ -54,6 +54,17 @@ def child_run_id(pipeline: str, parent: str, instance: str, number: int) -> str:
     return f"{slug(pipeline)}_{digest[:20]}"
 
 
+def scheduled_run_id(pipeline: str, schedule: str, created_ms: int, due_ms: int) -> str:
+    """The id of the run that a schedule has for one time: whoever fires it twice meets the same run."""
+    digest = hashlib.sha256(f"schedule\n{schedule}\n{created_ms}\n{due_ms}".encode()).hexdigest()
+    return f"{slug(pipeline)}_{due_ms // 1000}_{digest[:8]}"
+
+
+def schedule(name: str) -> str:
+    """Hash: a schedule, see `set_schedule.lua`."""
+    return f"{ORC}:schedule:{name}"
+
+
 def retry_run_id(pipeline: str, run: str, steps: Iterable[str]) -> str:
     """The id of the run that tries an ended one again, and these steps of it: whoever asks twice meets the same run."""
     digest = hashlib.sha256("\n".join(["retry", run, *sorted(steps)]).encode()).hexdigest()
@@ -105,6 +116,10 @@ RUNS = f"{ORC}:runs"
 """Sorted set: run ids by the time of their submission (ms since 1970)."""
 FOLDERS = f"{ORC}:folders"
 """Sorted set: runs that may have a working folder on some machine, by the time of their submission (ms since 1970)."""
+SCHEDULES = f"{ORC}:schedules"
+"""Sorted set: names of schedules that are not paused, by when to look at them (ms since 1970)."""
+WATCHER = f"{ORC}:watcher"
+"""String with a short TTL: somebody has looked which schedules are due."""
 SWEEPER = f"{ORC}:sweeper"
 """String with a short TTL: somebody is sweeping now."""
 SWEPT = f"{ORC}:swept"

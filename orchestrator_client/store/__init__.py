@@ -9,6 +9,7 @@ from orchestrator_client.store.gates import GateStore
 from orchestrator_client.store.money import MoneyStore
 from orchestrator_client.store.questions import QuestionStore
 from orchestrator_client.store.runs import RunStore
+from orchestrator_client.store.schedules import ScheduleStore
 from orchestrator_client.store.variables import VariableStore
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "MoneyStore",
     "QuestionStore",
     "RunStore",
+    "ScheduleStore",
     "Stores",
     "VariableStore",
 ]
@@ -37,6 +39,7 @@ class Stores:
         self.gates = GateStore(self.connection)
         self.money = MoneyStore(self.connection)
         self.questions = QuestionStore(self.connection)
+        self.schedules = ScheduleStore(self.connection)
         self.variables = VariableStore(self.connection)
 
     def close(self) -> None:

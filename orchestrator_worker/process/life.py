@@ -20,6 +20,7 @@ from orchestrator_client.contract.errors import OrchestratorError, StepCancelled
 from orchestrator_client.contract.project import load_project
 from orchestrator_client.contract.worker import WorkerInfo
 from orchestrator_worker import meters
+from orchestrator_worker.calendar import Calendar
 from orchestrator_worker.canvas import never_join
 from orchestrator_worker.process.beat import Beat
 from orchestrator_worker.process.calls import STOP_SIGNAL, calls
@@ -94,6 +95,11 @@ def _kill_deaf(held: list[StepRequest]) -> None:
         _stop(request, "", signal.SIGKILL)
 
 
+def fire_schedules() -> None:
+    """Have run what is due, unless another worker has just looked."""
+    Calendar(engine().store, engine().canvas).fire(every_seconds=engine().config.beat_seconds)
+
+
 def sweep() -> None:
     """Repair what is due in the whole store, unless another worker has just done so."""
     found = engine().scheduler.sweep(every_seconds=engine().config.beat_seconds)
@@ -134,7 +140,7 @@ def _start(sender: Any, **_: Any) -> None:
     never_join()
     _settle_in()
     tidying = Tidying(engine().store, engine().config)
-    duties: tuple[Callable[[], object], ...] = (renew_leases, calls().stop_overdue, sweep, tidying.beat)
+    duties: tuple[Callable[[], object], ...] = (renew_leases, calls().stop_overdue, sweep, tidying.beat, fire_schedules)
     if isinstance(sender.pool, TaskPool):
         adopt_orphans()
         duties += (kill_orphans,)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import redis
 
 from orchestrator_worker.settings import Settings
+from orchestrator_worker.store.calendar import Schedules
 from orchestrator_worker.store.connection import Connection, Wakes, connect
 from orchestrator_worker.store.gates import Gates
 from orchestrator_worker.store.reads import Reads
@@ -17,7 +18,7 @@ from orchestrator_worker.store.verbs import Verbs
 __all__ = ["Store", "Wakes", "connect"]
 
 
-class Store(Verbs, Gates, Reads):
+class Store(Verbs, Gates, Reads, Schedules):
     """The worker's view of Redis. Threads may share it; each process makes its own."""
 
     def __init__(self, client: redis.Redis, config: Settings) -> None:

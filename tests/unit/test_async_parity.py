@@ -7,9 +7,9 @@ import inspect
 import pytest
 
 from orchestrator_client import AsyncClient, AsyncRun, Client, Run
-from orchestrator_client.client import AsyncVariables, Variables
+from orchestrator_client.client import AsyncSchedules, AsyncVariables, Schedules, Variables
 
-PAIRS = [(Client, AsyncClient), (Run, AsyncRun), (Variables, AsyncVariables)]
+PAIRS = [(Client, AsyncClient), (Run, AsyncRun), (Variables, AsyncVariables), (Schedules, AsyncSchedules)]
 NOT_AWAITED = {"plan"}
 """Of Run: what asyncio's does not have."""
 

@@ -125,7 +125,7 @@ def header_of(script: Path) -> list[str]:
 def needed_by(script: Path) -> list[str]:
     """The parts that a script names in its first line."""
     found = re.match(r"-- needs: (.*)\n", script.read_text("utf-8"))
-    return found[1].split() if found else []
+    return [part for part in found[1].split() if not part.endswith("()")] if found else []
 
 
 def file_of(part: str) -> Path:
