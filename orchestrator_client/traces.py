@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from orchestrator_client.contract.trace import is_configured, make_provider
+from orchestrator_client.contract.trace import is_configured, make_processor, make_provider
 
 
 @contextmanager
@@ -29,4 +29,6 @@ def begin(service: str) -> None:
     if is_configured():
         from opentelemetry import trace
 
-        trace.set_tracer_provider(make_provider(service))
+        provider = make_provider(service)
+        provider.add_span_processor(make_processor())
+        trace.set_tracer_provider(provider)

@@ -10,16 +10,13 @@ from __future__ import annotations
 import os
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator_client.contract.plan import Step, StepKind
 from orchestrator_client.contract.run import Receipt, RunRecord
-from orchestrator_client.contract.trace import RunTrace, is_configured, make_provider
+from orchestrator_client.contract.trace import RunTrace, is_configured, make_processor, make_provider
 from orchestrator_worker.records import OpenRun
 from orchestrator_worker.steps.base import Fail, Output, Turn, Want
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
 
 SERVICE = "orchestrator-worker"
 FLUSH_MS = 5_000
@@ -39,13 +36,13 @@ def on() -> bool:
 def check() -> None:
     """Raises ImportError where spans are configured and cannot be made."""
     if _on:
-        _provider_of(os.getpid())
+        _sdk_of(os.getpid())
 
 
 def end() -> None:
     """Send what is not sent yet."""
     if _on:
-        _provider_of(os.getpid()).force_flush(FLUSH_MS)
+        _sdk_of(os.getpid()).processor.force_flush(FLUSH_MS)
 
 
 def set_clock(now_ms: int) -> None:
@@ -157,49 +154,67 @@ def _tell(
     """One span, which ends now; `began_ms` is by Redis's clock."""
     if not trace.sampled:
         return
-    from opentelemetry import trace as api
-    from opentelemetry.trace.propagation import set_span_in_context
-
-    provider = _provider_of(os.getpid())
-    around = None
-    if parent:
-        flags = api.TraceFlags(api.TraceFlags.SAMPLED if trace.caller or _root_is_sampled(provider, trace) else 0)
-        known = api.SpanContext(trace.trace_id, parent, is_remote=True, trace_flags=flags)
-        around = set_span_in_context(api.NonRecordingSpan(known))
-    ids: Any = provider.id_generator
-    ids.next = trace.trace_id, own
+    sdk = _sdk_of(os.getpid())
+    if not sdk.samples(trace):
+        return
     ended_ms = max(_now_ms(), began_ms or 0)
     began, ended = round((began_ms or ended_ms) * 1e6), round(ended_ms * 1e6)
-    tracer = provider.get_tracer("orchestrator")
-    span = tracer.start_span(name, around, api.SpanKind[kind], about, start_time=began)
-    if error:
-        span.set_attribute("error.type", error)
-        span.set_status(api.StatusCode.ERROR, error)
-    span.end(ended)
+    sdk.send(trace, name, own, parent, began, ended, {**about, "error.type": error} if error else about, error, kind)
 
 
-def _root_is_sampled(provider: TracerProvider, trace: RunTrace) -> bool:
-    """Whether the run's own span is recorded, where it is the first of its trace: then its steps are too."""
-    decision: Any = provider.sampler.should_sample(None, trace.trace_id, "").decision
-    return bool(decision.is_sampled())
+class _Sdk:
+    """OpenTelemetry's, of one process. Spans are made whole: they are in the past, and their ids are known, so nothing
+    would be won by starting and ending each, which costs four times as much."""
+
+    def __init__(self) -> None:
+        from opentelemetry import trace as api
+        from opentelemetry.sdk.trace import ReadableSpan
+        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+        self._api, self._span = api, ReadableSpan
+        self._scope = InstrumentationScope("orchestrator")
+        self._sampled = api.TraceFlags(api.TraceFlags.SAMPLED)
+        self._provider, self.processor = make_provider(SERVICE), make_processor()
+
+    def samples(self, trace: RunTrace) -> bool:
+        """As the first span of a trace, so all of it: its caller has decided, else the sampler does, by the trace."""
+        if trace.caller:
+            return True
+        decision: Any = self._provider.sampler.should_sample(None, trace.trace_id, "").decision
+        return bool(decision.is_sampled())
+
+    def send(
+        self,
+        trace: RunTrace,
+        name: str,
+        own: int,
+        parent: int,
+        began: int,
+        ended: int,
+        about: dict[str, Any],
+        error: str,
+        kind: str,
+    ) -> None:
+        """Times are nanoseconds since 1970."""
+        span = self._span(
+            name,
+            self._context(trace, own),
+            self._context(trace, parent) if parent else None,
+            self._provider.resource,
+            about,
+            kind=self._api.SpanKind[kind],
+            instrumentation_scope=self._scope,
+            status=self._api.Status(self._api.StatusCode.ERROR, error) if error else self._api.Status(),
+            start_time=began,
+            end_time=ended,
+        )
+        self.processor.on_end(span)
+
+    def _context(self, trace: RunTrace, span: int) -> Any:
+        return self._api.SpanContext(trace.trace_id, span, is_remote=False, trace_flags=self._sampled)
 
 
 @lru_cache(maxsize=1)
-def _provider_of(_pid: int) -> TracerProvider:
+def _sdk_of(_pid: int) -> _Sdk:
     """This process's: a forked child makes its own."""
-    import threading
-
-    from opentelemetry.sdk.trace.id_generator import IdGenerator
-
-    class Ids(threading.local, IdGenerator):
-        """Gives the ids that were set just before."""
-
-        next = (0, 0)
-
-        def generate_trace_id(self) -> int:
-            return self.next[0]
-
-        def generate_span_id(self) -> int:
-            return self.next[1]
-
-    return make_provider(SERVICE, Ids())
+    return _Sdk()

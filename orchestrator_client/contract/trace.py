@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.id_generator import IdGenerator
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
@@ -57,21 +56,26 @@ def is_configured() -> bool:
     return exported and any(os.environ.get(variable) for variable in ENDPOINT_VARIABLES)
 
 
-def make_provider(service: str, ids: IdGenerator | None = None) -> TracerProvider:
-    """Sends spans as the `OTEL_*` variables say, under this name unless they give another.
+def make_provider(service: str) -> TracerProvider:
+    """Makes spans as the `OTEL_*` variables say, under this name unless they give another; sends none by itself.
 
     Raises:
         ImportError: the extra `telemetry` is not installed.
     """
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
+
+    return TracerProvider(
+        resource=Resource.create({} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": service})
+    )
+
+
+def make_processor() -> SpanProcessor:
+    """Sends spans, many at a time, from a thread of its own."""
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    resource = Resource.create({} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": service})
-    provider = TracerProvider(resource=resource, id_generator=ids)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return provider
+    return BatchSpanProcessor(OTLPSpanExporter())
 
 
 def _number(text: str, size: int) -> int:
