@@ -6,8 +6,6 @@ import sys
 
 from celery.bin.celery import celery
 
-from orchestrator_client import metrics
-from orchestrator_client.client import Client
 from orchestrator_client.flower.site import install
 
 APPLICATION = "orchestrator_worker.tasks"
@@ -15,6 +13,4 @@ APPLICATION = "orchestrator_worker.tasks"
 
 if __name__ == "__main__":
     install()
-    if metrics.are_configured():
-        Client().export_metrics()
     sys.exit(celery(["-A", APPLICATION, "flower", *sys.argv[1:]], auto_envvar_prefix="CELERY"))
