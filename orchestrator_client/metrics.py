@@ -7,6 +7,7 @@ all tell the same. Labels are bounded: states, reasons, queues, limits' scopes, 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator_client.contract.errors import StoreUnavailable
 from orchestrator_client.contract.names import CONTROL_QUEUE, TOOL_QUEUE
+from orchestrator_client.contract.project import load_project
 from orchestrator_client.contract.run import InstanceState, RunState
 from orchestrator_client.store import Stores
 
@@ -24,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 PARKED = ("limit", "budget", "cache", "question", "pipeline", "time", "steps")
 """Why instances wait in Redis; see `census.lua`."""
+
+PORT_VARIABLE = "ORCHESTRATOR_METRICS_PORT"
 
 NANO = 1_000_000_000
 
@@ -61,6 +65,15 @@ def register(stores: Stores, registry: CollectorRegistry | None = None) -> None:
     from prometheus_client import REGISTRY
 
     (registry or REGISTRY).register(FleetCollector(stores))
+
+
+def are_configured() -> bool:
+    """Whether this machine's configuration has its workers measured.
+
+    Raises:
+        ConfigInvalid: orchestrator.toml cannot be used.
+    """
+    return bool(os.environ.get(PORT_VARIABLE)) or load_project().metrics.port is not None
 
 
 def _families(stores: Stores) -> Iterator[Metric]:

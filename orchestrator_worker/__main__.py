@@ -9,6 +9,7 @@ import sys
 
 from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import ConfigInvalid, StoreUnavailable
+from orchestrator_client.contract.logs import formatter
 from orchestrator_client.contract.models import AUTO_PROVIDER
 from orchestrator_client.contract.project import load_project
 
@@ -67,14 +68,16 @@ def main(argv: list[str] | None = None) -> int:
     try:
         names.check_namespace()
         project = load_project()
+        lines = formatter(LOG_FORMAT)
     except ConfigInvalid as error:
         print(error, file=sys.stderr)  # noqa: T201 - the lines that a person at a terminal needs
         return 2
-    logging.basicConfig(level=options.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+    logging.basicConfig(level=options.log_level.upper(), stream=sys.stderr)
+    logging.root.handlers[0].setFormatter(lines)
     # Read when Celery is imported.
     os.environ["CELERY_CUSTOM_WORKER_POOL"] = "orchestrator_worker.process.pool:TaskPool"
 
-    from orchestrator_worker import meters
+    from orchestrator_worker import meters, traces
     from orchestrator_worker.process.readiness import inspect
     from orchestrator_worker.settings import metrics_port, settings
     from orchestrator_worker.store import connect
@@ -95,6 +98,12 @@ def main(argv: list[str] | None = None) -> int:
         except ImportError:
             print("metrics need prometheus-client: pip install 'orchestrator[metrics]'", file=sys.stderr)  # noqa: T201
             return 2
+
+    try:
+        traces.check()
+    except ImportError:
+        print("spans need OpenTelemetry: pip install 'orchestrator[telemetry]'", file=sys.stderr)  # noqa: T201
+        return 2
 
     import orchestrator_worker.process.life  # noqa: F401 - connects to Celery's signals, and registers the tasks
     from orchestrator_worker.app import app

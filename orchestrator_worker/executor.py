@@ -18,7 +18,7 @@ from orchestrator_client.contract.errors import (
 )
 from orchestrator_client.contract.plan import Json, Loop, LoopKind, StepKind
 from orchestrator_client.contract.run import Outcome
-from orchestrator_worker import meters
+from orchestrator_worker import meters, traces
 from orchestrator_worker.context.asked import AskedStep
 from orchestrator_worker.context.handling import Handling
 from orchestrator_worker.context.inspection import Inspection
@@ -108,9 +108,13 @@ class Executor:
         recovery = Recovery.of(claim.scopes.get(Recovery.kept_at(instance)))
         standing = Standing(number, claim.excused, claim.started_ms, self._worker, claim.dead, recovery=recovery)
         attempt = Attempt.at(run, graph, place, standing, claim.scopes.get(AskedStep.kept_at(instance)))
+        if traces.on():
+            traces.set_clock(claim.started_ms)
         calling = Calling(self._store, attempt.key)
         with _measured(attempt.step.queue, claim.waited_seconds):
             want = self._perform(attempt, claim, calling)
+        if traces.on():
+            traces.attempt(run, attempt.step, instance, number, claim.started_ms, want)
         verdict = self._scheduler.conclude(attempt.saying(calling.repeatable), want)
         meters.attempt(attempt.step.queue, verdict.outcome if isinstance(verdict, Ended) else "left")
         return verdict

@@ -33,9 +33,10 @@ class OpenRun:
     """The first of them; empty for a run that a client submitted."""
     allow_tools: tuple[str, ...] | None = None
     """Patterns of the tools that it may use, beside its plan's."""
-
     forked_from: str = ""
     """The run of which it keeps results."""
+    traceparent: str = ""
+    """See `trace.RunTrace`."""
 
     @property
     def root(self) -> str:

@@ -24,7 +24,8 @@ from orchestrator_client.contract.errors import (
 from orchestrator_client.contract.message import Hint
 from orchestrator_client.contract.plan import Json, Plan, Step
 from orchestrator_client.contract.run import ErrorInfo, Outcome, RunRecord, RunState, Submission
-from orchestrator_worker import lifecycle, meters
+from orchestrator_client.contract.trace import RunTrace
+from orchestrator_worker import lifecycle, meters, traces
 from orchestrator_worker.admission import Admission, is_model, queue_of, step_of
 from orchestrator_worker.canvas import Canvas
 from orchestrator_worker.compiler import Graph
@@ -231,12 +232,18 @@ class Scheduler:
         self._call_back(caller)
         if became != "closed":
             return None
-        return self._store.record(run_id)
+        record = self._store.record(run_id)
+        if traces.on():
+            traces.run(run, record)
+        return record
 
     # --- inside ------------------------------------------------------------------------------------------------
 
     def _start_child(self, submission: Submission) -> bool:
         """Record the run that a step starts, and announce it; False if the step may not start any (any more)."""
+        if traces.on() and (parent := submission.parent) is not None:
+            trace = RunTrace.of(parent.run, self._runs.open(parent.run)[0].traceparent)
+            submission = submission.model_copy(update={"traceparent": trace.traceparent(parent.instance)})
         recorded = self._store.start_child(submission)
         if recorded:
             self._canvas.publish_start(submission.run)
@@ -265,6 +272,8 @@ class Scheduler:
         run, graph, instance = attempt.run, attempt.graph, attempt.instance
         if leave.recovery is not None:
             leave = replace(leave, asked=(*leave.asked, Asked(Recovery.kept_at(instance), "", leave.recovery)))
+        if traces.on() and attempt.standing.number == 1 and attempt.standing.started_ms:
+            self._store.note_start(run.run, instance, attempt.standing.started_ms)
         parked, number = self._store.park(*attempt.key, leave, self._canvas.growth_key(run.run))
         started = [Ready(asked.instance, 1) for asked in leave.asked if asked.queue]
         match parked:
@@ -306,6 +315,11 @@ class Scheduler:
         if settled is Settlement.REFUSED:
             return Left()
         self._publish(attempt.run, attempt.graph, ready)
+        if traces.on():
+            number = final.receipt.attempt
+            first_ms = self._store.noted_start(attempt.run.run, attempt.instance) if number > 1 else None
+            began_ms = first_ms or final.receipt.started_ms
+            traces.step(attempt.run, attempt.step, attempt.instance, final.receipt, began_ms)
         return Ended(final.receipt.outcome, final.receipt.explanation)
 
     @staticmethod

@@ -19,6 +19,7 @@ from orchestrator_client.contract.errors import (
     StoreUnavailable,
     WorkerLost,
 )
+from orchestrator_client.contract.logs import about
 from orchestrator_client.contract.run import Outcome
 from orchestrator_worker.app import app
 from orchestrator_worker.canvas import carried_by, resume, survives_transport
@@ -86,6 +87,11 @@ class StepRequest(Request):  # type: ignore[misc]
 )
 def step(self: Any, run: str, instance: str, attempt: int) -> str | None:
     """Run one attempt. Only a task that has seen its instance settled returns: the chord counts it then."""
+    with about(run, instance, attempt):
+        return _step(self.request, run, instance, attempt)
+
+
+def _step(message: Any, run: str, instance: str, attempt: int) -> str | None:
     try:
         verdict = engine().executor.run_step(run, instance, attempt)
     except StoreUnavailable as away:
@@ -98,9 +104,9 @@ def step(self: Any, run: str, instance: str, attempt: int) -> str | None:
     if isinstance(verdict, Left):
         raise Ignore
     try:
-        engine().canvas.return_part(self.request)
+        engine().canvas.return_part(message)
     except StoreUnavailable as away:
-        logger.warning("%s: its part was not counted (%s); the run is closed by sweep", self.request.id, away)
+        logger.warning("%s: its part was not counted (%s); the run is closed by sweep", message.id, away)
         raise Ignore from None
     match verdict:
         case Ended(Outcome.FAILED, message):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from pathlib import Path
 from typing import Any
 
 from orchestrator_worker.tools import ToolContext
+
+logger = logging.getLogger(__name__)
 
 
 def fail(message: str) -> None:
@@ -90,3 +93,12 @@ def spin_for(seconds: float) -> None:
 
 def numbers(count: int) -> list[int]:
     return list(range(count))
+
+
+def say(what: str) -> None:
+    """Log it, plainly and with a traceback that has it too."""
+    logger.warning("said %s", what)
+    try:
+        raise ZeroDivisionError(what)
+    except ZeroDivisionError:
+        logger.exception("raised %s", what)

@@ -6,6 +6,8 @@ answers at once.
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from orchestrator_client.cli import (
@@ -46,6 +48,14 @@ def main() -> None:
       124  --timeout passed, and the run goes on
       130  interrupted
     """
+    if os.environ.get("ORCHESTRATOR_LOG_FORMAT"):
+        import logging
+
+        from orchestrator_client.contract.logs import formatter
+
+        handler = logging.StreamHandler()
+        handler.setFormatter(formatter("%(message)s"))
+        logging.basicConfig(handlers=[handler])
 
 
 for command in (

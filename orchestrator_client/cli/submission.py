@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from orchestrator_client import traces
 from orchestrator_client.cli.inputs import read_inputs
 from orchestrator_client.cli.show.text import printable
 from orchestrator_client.contract.plan import Plan
@@ -21,6 +22,7 @@ def prepare(file: Path, context: Path | None, pairs: Iterable[str]) -> tuple[Pla
         PlanInvalid: the file cannot run.
         InputsInvalid: the inputs do not fit it.
     """
+    traces.begin("orchestrator")
     loaded = load_apart(file)
     for warning in loaded.warnings:
         click.echo(printable(warning.render(str(file))), err=True)

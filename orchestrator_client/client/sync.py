@@ -29,6 +29,7 @@ from orchestrator_client.gates import GateView
 from orchestrator_client.limits import checked_limits, checked_scope
 from orchestrator_client.questions import Questions, told
 from orchestrator_client.store import Stores
+from orchestrator_client.traces import submitting
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -200,8 +201,9 @@ class Client:
             from orchestrator_client.local import queues_of
 
             self._fleet.serve(queues_of(submission.plan))
-        if self._store.submit(submission):
-            self._announcer.announce(submission.run)
+        with submitting(submission.plan.id) as traceparent:
+            if self._store.submit(submission.model_copy(update={"traceparent": traceparent})):
+                self._announcer.announce(submission.run)
         return self._run(submission.run)
 
     @property

@@ -263,6 +263,12 @@ class RunKeys:
         return f"{ORC}:{{{self.run}}}:work"
 
     @property
+    def starts(self) -> str:
+        """Hash: instance -> when its first attempt began (ms), of those that had more than one; only where spans are
+        configured."""
+        return f"{self.record}:starts"
+
+    @property
     def children(self) -> str:
         """Hash: run that a step has started -> that instance. See `family.lua`."""
         return f"{ORC}:{{{self.run}}}:children"

@@ -196,6 +196,8 @@ class Submission(Record):
     variables: int = 0
     """Versions of variables that it begins with."""
     idempotency_key: str | None = None
+    traceparent: str = ""
+    """W3C: the span in which it is submitted; empty where nobody traces."""
     who: str = ""
     """Who submits it, for the audit log; empty for a step, whose run has that."""
 

@@ -60,6 +60,7 @@ def submit_command(submission: Submission, ttl_seconds: int) -> Command:
             json.dumps(_audited(submission)),
             submission.forked_from,
             submission.variables,
+            submission.traceparent,
         ],
     )
 

@@ -12,9 +12,9 @@ from flower import urls
 from tornado.template import Loader, Template
 from tornado.web import StaticFileHandler, url
 
+from orchestrator_client import metrics
 from orchestrator_client.client import Client
 from orchestrator_client.contract import names
-from orchestrator_client.contract.project import load_project
 from orchestrator_client.flower import actions, limits, lists, runs
 from orchestrator_client.flower.feed import Feed
 from orchestrator_client.flower.guard import Room, hosts_of
@@ -25,7 +25,6 @@ from orchestrator_client.store.pages import PageStore
 HERE = Path(__file__).parent
 
 HOSTS_VARIABLE = "ORCHESTRATOR_FLOWER_HOSTS"
-METRICS_VARIABLE = "ORCHESTRATOR_METRICS_PORT"
 
 ADDITIONS = {
     "navbar.html": ("      </ul>\n\n      <ul", '      {% include "orchestrator/tabs.html" %}\n'),
@@ -95,7 +94,7 @@ def install(redis_url: str | None = None) -> None:
     urls.settings["template_loader"] = Templates(templates, namespace={"run_link": run_link})
     # Before Flower's own, of which one matches everything.
     urls.handlers[:0] = handlers_of(room)
-    if os.environ.get(METRICS_VARIABLE) or load_project().metrics.port is not None:
+    if metrics.are_configured():
         client.export_metrics()
 
 

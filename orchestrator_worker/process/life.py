@@ -19,7 +19,7 @@ from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import OrchestratorError, StepCancelled, WorkerLost
 from orchestrator_client.contract.project import load_project
 from orchestrator_client.contract.worker import WorkerInfo
-from orchestrator_worker import meters
+from orchestrator_worker import meters, traces
 from orchestrator_worker.calendar import Calendar
 from orchestrator_worker.canvas import never_join
 from orchestrator_worker.process.beat import Beat
@@ -213,6 +213,7 @@ def _hang_up(**_: Any) -> None:
     """End the connections that tools keep between calls, if any were made."""
     if (http := sys.modules.get("orchestrator_worker.tools.http")) is not None:
         calls().run(http.close_client(), HANG_UP_SECONDS)
+    traces.end()
 
 
 @signals.worker_shutdown.connect

@@ -23,9 +23,9 @@ class Reads(Part):
     def open_run(self, run: str) -> OpenRun:
         """The unchanging part of a run's record."""
         fields = ["plan_hash", "inputs", "submitted_ms", "tags", "tenant", "budget", "answers", "depth", "root"]
-        plan_hash, inputs, submitted, tags, tenant, budget, answers, depth, root, allowed, origin = self._on.patiently(
-            lambda: self._on.redis.hmget(names.RunKeys(run).record, [*fields, "allow_tools", "forked_from"])
-        )
+        fields += ["allow_tools", "forked_from", "traceparent"]
+        found = self._on.patiently(lambda: self._on.redis.hmget(names.RunKeys(run).record, fields))
+        plan_hash, inputs, submitted, tags, tenant, budget, answers, depth, root, allowed, origin, parent = found
         if plan_hash is None:
             raise RunNotFound(run)
         return OpenRun(
@@ -41,6 +41,7 @@ class Reads(Part):
             text(root or b""),
             tuple(json.loads(allowed)) if allowed else None,
             text(origin or b""),
+            text(parent or b""),
         )
 
     def plan(self, run: str) -> Plan:
@@ -127,6 +128,21 @@ class Reads(Part):
         """What earlier runs of a pipeline took, as `pace.lua` keeps it; empty where there were none."""
         stored = self._on.patiently(lambda: self._on.redis.hgetall(names.pace(pipeline)))
         return {text(field): float(amount) for field, amount in stored.items()}
+
+    def note_start(self, run: str, instance: str, started_ms: int) -> None:
+        """Keep when an instance began that is not at its end, for its span; the first time counts."""
+        key = names.RunKeys(run).starts
+
+        def note() -> None:
+            with self._on.redis.pipeline(transaction=False) as pipe:
+                pipe.hsetnx(key, instance, started_ms).expire(key, self._on.ttl_seconds).execute()
+
+        self._on.patiently(note)
+
+    def noted_start(self, run: str, instance: str) -> int | None:
+        """What `note_start` kept."""
+        stored = self._on.patiently(lambda: self._on.redis.hget(names.RunKeys(run).starts, instance))
+        return None if stored is None else int(stored)
 
     def queue_depth(self, queue: str) -> int:
         """Messages that wait in a queue."""

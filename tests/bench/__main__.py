@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench import control, footprint, limits, mcp_calls, model_calls, overhead, race, tools
+from tests.bench import control, footprint, limits, mcp_calls, model_calls, observability, overhead, race, tools
 from tests.conftest import RedisServer
 
 
@@ -44,6 +44,7 @@ SECTIONS: dict[str, Callable[[str, Path, int], Iterator[tuple[str, float, float,
     "control": control.measure,
     "tools": tools.measure,
     "mcp": mcp_calls.measure,
+    "observability": observability.measure,
 }
 LIMITS: dict[str, Callable[[str, Path, int], Iterator[tuple[str, float, float, str, str]]]] = {
     "known": limits.known,

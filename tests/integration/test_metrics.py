@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
 from orchestrator_client import metrics as fleet_metrics
+from orchestrator_client.cli.fleet import flower_arguments
 from orchestrator_client.contract.plan import OnFailure, Plan
 from orchestrator_client.store import Stores
 from tests.conftest import wait_until
 from tests.fleet import python_step
+from tests.flower_server import free_port
 from tests.integration.loops import each, text
 from tests.standing_fleet import StandingFleet
 
@@ -123,6 +126,20 @@ def test_a_worker_of_processes_answers_for_all_of_them(fleet: StandingFleet) -> 
     assert value(families, "orchestrator_redis_seconds", "_count", script="settle") >= 6
     assert value(families, "orchestrator_sweeps_total") > 0
     assert value(families, "orchestrator_worker_slots") == 2
+
+
+def test_flower_tells_of_the_fleet_beside_its_own(fleet: StandingFleet) -> None:
+    port = free_port()
+    fleet.start_program("flower", *flower_arguments(port), ORCHESTRATOR_METRICS_PORT="0")
+
+    def told() -> dict[str, Metric] | None:
+        with suppress(OSError):
+            return scraped(port)
+        return None
+
+    families = wait_until(told, "Flower answers", 40)
+    assert families.keys() == FLEET.keys()
+    assert value(families, "orchestrator_runs_reached_total", state="failed") == 1
 
 
 def test_every_instrument_of_a_worker_is_documented() -> None:
