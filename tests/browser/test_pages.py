@@ -11,12 +11,14 @@ import pytest
 
 from orchestrator_client.client import Run
 from orchestrator_client.contract.plan import Plan, Step, StepKind
-from tests.browser.conftest import PHONE, Site, release_plan, report_plan
+from tests.browser.conftest import PHONE, Site, need_browser, release_plan, report_plan
 from tests.browser.large import REAL_ITEMS, deliver_until, filled
 from tests.conftest import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
+
+need_browser()
 
 pytestmark = pytest.mark.xdist_group("browser")
 

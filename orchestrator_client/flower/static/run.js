@@ -112,7 +112,7 @@ function pageHead() {
       ["Started", moment(run.started ?? run.submitted)],
       ["Took", took],
       ["Done", run.progress === null || run.ended ? "" : `${Math.floor(run.progress * 100)} %`],
-      ["Ends about", run.ended ? "" : moment(run.ends)],
+      ["Ends about", run.ended || run.ends < Date.now() ? "" : moment(run.ends)],
       ["Paused", run.paused ? h("span", {}, "since ", moment(run.paused.since), run.paused.by ? ` by ${run.paused.by}` : "") : ""],
       ["Steps", `${count(done)} of ${count(story.rows.size)}`],
       ["Cost", cost || story.costs().length ? `${money(cost)}${run.budget_usd ? ` of $${run.budget_usd}` : ""}` : ""],
