@@ -81,6 +81,7 @@ def _ended(receipt: Receipt) -> Row:
         "r": receipt.reason,
         "cached": receipt.cached,
         "kept": receipt.kept_from,
+        "q": receipt.quality.model_dump(mode="json") if receipt.quality else None,
         "u": _usage(usage) if usage else None,
         "notes": [*([receipt.selection] if receipt.selection else []), *receipt.warnings],
     }
@@ -109,6 +110,7 @@ def steps_of(plan: Plan) -> dict[str, Row]:
             "uses": step.uses,
             "after": list(dict.fromkeys(step.predecessors)),
             "holds": step.loop is not None,
+            "held": step.quality is not None,
         }
         for path, step in _walk(plan.steps, "")
     }

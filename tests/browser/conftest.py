@@ -33,21 +33,26 @@ DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 
 
 def chromium() -> str | None:
+    """Where the machine's own is."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def need_browser() -> None:
+    """Skip a module, with one line, where pages cannot be looked at."""
+    if chromium() is None or find_spec("playwright") is None:
+        reason = "no Chromium (apt-get install chromium), or no playwright (the dev extra): pages are not looked at"
+        pytest.skip(reason, allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = chromium()
-    if path is None or find_spec("playwright") is None:
-        pytest.skip("no Chromium (apt-get install chromium) or no playwright (the dev extra): pages are not looked at")
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=WAIT_MS)
     # Root has no sandbox; what is opened is ours.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=arguments)
+        opened = playwright.chromium.launch(executable_path=chromium(), args=arguments)
         yield opened
         opened.close()
 

@@ -11,12 +11,16 @@ import pytest
 
 from orchestrator_client.client import Run
 from orchestrator_client.contract.plan import Plan, Step, StepKind
-from tests.browser.conftest import PHONE, Site, release_plan, report_plan
+from orchestrator_client.contract.quality import OnUnmet, Quality, Rule, RuleKind, Severity
+from tests.browser.conftest import PHONE, Site, need_browser, release_plan, report_plan
 from tests.browser.large import REAL_ITEMS, deliver_until, filled
 from tests.conftest import wait_until
+from tests.fleet import python_step
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
+
+need_browser()
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -94,6 +98,21 @@ def test_a_failed_run_begins_with_the_step_and_its_reason(site: Site, opened: Op
     site.shoot(page, "failed-step")
     page.keyboard.press("Escape")
     assert not drawer.is_visible()
+
+
+def test_a_step_shows_what_the_rules_on_its_quality_found(site: Site, opened: Opened) -> None:
+    rules = (Rule(kind=RuleKind.RESIDUE), Rule(kind=RuleKind.LENGTH, asks={"min": 1}, severity=Severity.INFO))
+    quality = Quality(rules=rules, on_fail=OnUnmet.WARN)
+    run = site.submit(
+        Plan(id="held", steps=(python_step("write", "builtins:str", "Dear [YOUR NAME]", quality=quality),))
+    )
+    site.close(run)
+    page = opened(f"/run/{run.id}")
+    sees(page.locator(".orc-facts"), "0 of 1 step as they should be")
+    page.get_by_role("button", name="write", exact=True).click()
+    sees(page.locator(".orc-findings .is-unmet"), "residue (error)")
+    assert page.locator(".orc-findings li").count() == 2
+    site.shoot(page, "quality")
 
 
 def test_a_live_run_changes_before_one_s_eyes(site: Site, opened: Opened) -> None:

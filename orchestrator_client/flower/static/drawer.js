@@ -86,6 +86,7 @@ export class Drawer {
       h("dl.orc-facts", {}, facts.filter(([, what]) => what).map(([name, what]) => h("div", {}, h("dt", {}, name), h("dd", {}, what)))),
       h("div.orc-bar.mt-2", {}, this.again(row.i)),
       ...children.map(([run]) => h("p", {}, "Runs ", h("a", { href: address("run", run) }, run))),
+      ...quality(row.q),
       h("h3", {}, "What happened"),
       events.length ? h("ol", {}, events.filter((event) => event[1] !== "step_progress").map((event) => h("li", {}, ...happened(event)))) : h("p.orc-quiet", {}, "Nothing yet."),
       ...this.#waits(row.i),
@@ -119,6 +120,18 @@ export function text(heading, found, whole) {
   if (!found) return [];
   const more = found.cut && whole ? [h("p", {}, `${count(found.characters)} characters, of which the first are shown. `, h("a", { href: whole, download: "value.json" }, "Download all"))] : [];
   return [h("h3", {}, heading), h("pre", { tabindex: 0, role: "region", "aria-label": heading }, found.text + (found.cut ? "…" : "")), ...more];
+}
+
+// What each rule found, the unmet first.
+function quality(found) {
+  if (!found) return [];
+  const line = ({ rule, severity, met, score, message }) => {
+    const judged = score > 0 && score < 1 ? `, ${score.toFixed(2)}` : "";
+    return h(met ? "li" : "li.is-unmet", {}, h("strong", {}, rule), ` (${severity}${judged})`, message ? `: ${message}` : "");
+  };
+  const findings = found.findings.toSorted((one, other) => one.met - other.met);
+  const word = found.met ? "as it should be" : "not as it should be";
+  return [h("h3", {}, `Quality ${found.score.toFixed(2)}, ${word}`), h("ul.orc-findings", {}, findings.map(line))];
 }
 
 function happened([, kind, at, , attempt, data = {}]) {

@@ -14,7 +14,7 @@ const page = payload();
 const story = new Story(page);
 const drawer = new Drawer(story, (instance) => (page.may && story.ended ? runAgain(instance) : null));
 const open = (instance) => drawer.open(instance);
-const steps = new Steps(open);
+const steps = new Steps(open, Object.values(page.steps).some((step) => step.held));
 const timeline = new Timeline(open);
 const graph = new Graph(page.drawing, page.steps, chooseSteps);
 const questions = new Questions(page.run.id, page.may);
@@ -112,10 +112,11 @@ function pageHead() {
       ["Started", moment(run.started ?? run.submitted)],
       ["Took", took],
       ["Done", run.progress === null || run.ended ? "" : `${Math.floor(run.progress * 100)} %`],
-      ["Ends about", run.ended ? "" : moment(run.ends)],
+      ["Ends about", run.ended || run.ends < Date.now() ? "" : moment(run.ends)],
       ["Paused", run.paused ? h("span", {}, "since ", moment(run.paused.since), run.paused.by ? ` by ${run.paused.by}` : "") : ""],
       ["Steps", `${count(done)} of ${count(story.rows.size)}`],
       ["Cost", cost || story.costs().length ? `${money(cost)}${run.budget_usd ? ` of $${run.budget_usd}` : ""}` : ""],
+      ["Quality", qualityOf(story.quality())],
       ["Tags", run.tags.length ? h("span", {}, run.tags.map((tag) => h("a.orc-tag", { href: `${address("runs")}?tag=${encodeURIComponent(tag)}` }, tag))) : ""],
       ["Tenant", run.tenant],
       ["Tries again", run.forked_from ? h("a", { href: address("run", run.forked_from) }, run.forked_from) : ""],
@@ -135,6 +136,11 @@ function actionsFor(run) {
     run.paused ? action("Resume", "resume", "is-main") : action("Pause", "pause", "is-plain"),
     action("Cancel", "cancel", "is-danger", "Cancel this run? What is running is stopped."),
   ];
+}
+
+function qualityOf({ held, met }) {
+  if (!held) return "";
+  return h(met < held ? "span.orc-unmet" : "span", {}, `${count(met)} of ${plural(held, "step")} as they should be`);
 }
 
 // As a new run, which keeps what has succeeded.

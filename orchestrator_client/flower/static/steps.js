@@ -6,8 +6,10 @@ import { LongTable } from "./long.js";
 const ORDER = ["failed", "asking", "running", "late", "waiting", "parked", "ready", "pending", "succeeded", "skipped", "cancelled"];
 
 export class Steps {
-  constructor(open) {
+  // `held`: whether any step is held to something, so that there is a score to show.
+  constructor(open, held) {
     this.open = open;
+    this.held = held;
     this.word = "";
     this.paths = null;
     this.chips = h("div.orc-chips", { role: "group", "aria-label": "By state" });
@@ -21,6 +23,7 @@ export class Steps {
       h("th.is-wide", { scope: "col" }, "Started"),
       h("th.orc-number", { scope: "col" }, "Took"),
       h("th.orc-number.is-wide", { scope: "col" }, "Cost"),
+      ...(held ? [h("th.orc-number.is-wide", { scope: "col" }, "Quality")] : []),
       h("th.is-wide", { scope: "col" }, "Why"),
     ], (row) => this.#row(row));
     this.element = h("div", {}, h("div.orc-bar.orc-note", {}, this.chips, this.only, h("span.grow"), this.search), this.table.element);
@@ -83,6 +86,7 @@ export class Steps {
       h("td.is-wide", {}, begun ? moment(begun) : ""),
       h("td.orc-number", {}, seconds(took)),
       h("td.orc-number.is-wide", {}, row.u ? (row.u.usd === null ? "?" : money(row.u.usd)) : ""),
+      ...(this.held ? [h(`td.orc-number.is-wide${row.q && !row.q.met ? ".orc-unmet" : ""}`, {}, row.q ? row.q.score.toFixed(2) : "")] : []),
       h(row.e ? "td.why.is-wide" : "td.why.is-quiet.is-wide", { title: why }, why),
     ];
     return { key: row.i, cells };

@@ -87,6 +87,12 @@ export class Story {
     return this.events.filter((event) => event[3] === instance);
   }
 
+  // Of the instances that are held to something: how many are, and how many are what they should be.
+  quality() {
+    const held = [...this.rows.values()].filter((row) => row.q);
+    return { held: held.length, met: held.filter((row) => row.q.met).length };
+  }
+
   costs() {
     const models = new Map();
     for (const row of this.rows.values()) {
