@@ -83,6 +83,6 @@ def build_engine(app: Celery, calls: Calls, config: Settings | None = None, proj
     )
     scheduler = Scheduler(store, canvas, runs, Admission(store, models, asking))
     performers: dict[StepKind, StepPerformer] = {StepKind.TOOL: tools, StepKind.MODEL: models}
-    inspector = Inspector(tools.context)
+    inspector = Inspector(tools.context, vault.masked_text)
     executor = Executor(store, runs, scheduler, calls, performers, Deltas(store), vault, inspector, worker)
     return Engine(config, store, canvas, scheduler, executor, providers, vault, worker)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import resource
 import select
@@ -56,8 +57,11 @@ def _forked() -> int:
 
 def _answer(path: Path, writing: int) -> NoReturn:
     """The child: load, write what came of it as JSON, and leave without the parent's clean-up."""
+    # Whatever else ends it, the parent hears that there is no answer, and says so.
     with contextlib.suppress(BaseException), os.fdopen(writing, "wb") as pipe:
+        seconds = math.ceil(SECONDS) + 1
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         pipe.write(json.dumps(_outcome(path)).encode())
     os._exit(0)

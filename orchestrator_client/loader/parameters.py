@@ -1,4 +1,4 @@
-"""Checks the parameters of a step against the record of what it uses, as far as they are known before the run."""
+"""The parameters of a step as written, checked against the record of what it uses, as far as known before the run."""
 
 from __future__ import annotations
 
@@ -29,6 +29,18 @@ _PROMPTS: dict[str, tuple[str, ...]] = {
     "analyze": ("prompt", "text", "messages"),
 }
 """What a model can be asked with: one of these must be there."""
+
+
+def written(step: Mapping, problems: Problems) -> Mapping:
+    """The parameters, with the `inputs` of a step, which are the same; none where they are no mapping."""
+    merged = Mapping(*step.place_of("parameters"))
+    for key in ("inputs", "parameters"):
+        node = step.get(key)
+        if isinstance(node, Mapping):
+            merged = Mapping(*node.place, {**merged.entries, **node.entries})
+        elif node is not None:
+            problems.error(Code.WRONG_TYPE, f"{key} must be a mapping, found {kind_of(node)}", node.place)
+    return merged
 
 
 def check(parameters: Mapping, use: Use, problems: Problems) -> None:

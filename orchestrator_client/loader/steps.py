@@ -148,7 +148,7 @@ class _Reader:
 
     def work(self, defaults: Defaults, is_refused: bool) -> _Found:
         """A step that does something. One that is refused is there all the same, so that others may name it."""
-        settings = _parameters(self._node, self._problems)
+        settings = parameters.written(self._node, self._problems)
         texts = [settings, *map(self._node.get, (*dialect.STEP_MODEL_KEYS, "action"))]
         placeholders.plain(texts, self._scope, self._problems)
         handled = self._handled(defaults)
@@ -249,7 +249,8 @@ class _Reader:
         if condition is not None and isinstance(condition.value, str):
             reads += named_in_condition(condition, scope, problems)
             asking = [*asking, condition]
-        reads += named(quality.templates(node.get("quality")), scope, problems)
+        held = quality.templates(node.get("quality"))
+        reads += [name for name in named(held, scope, problems) if name != self._id]
         failing = replace(scope, bound=scope.bound | _ERRORS | step.parameters.keys())
         reads += [name for text in handled.texts for name in named(text, failing, problems) if name != self._id]
         on_failure, jump = policy.on_failure(node, scope.own or scope.steps, problems)
@@ -339,18 +340,6 @@ def _check_tags(settings: Mapping, use: uses.Use | None, problems: Problems) -> 
             tags.refuse(entry.value, f"in {quoted(key)}", problems)
         else:
             tags.check(entry.value, problems)
-
-
-def _parameters(step: Mapping, problems: Problems) -> Mapping:
-    """The parameters, with the `inputs` of a step, which are the same; none where they are no mapping."""
-    merged = Mapping(*step.place_of("parameters"))
-    for key in ("inputs", "parameters"):
-        node = step.get(key)
-        if isinstance(node, Mapping):
-            merged = Mapping(*node.place, {**merged.entries, **node.entries})
-        elif node is not None:
-            problems.error(Code.WRONG_TYPE, f"{key} must be a mapping, found {kind_of(node)}", node.place)
-    return merged
 
 
 def _condition(step: Mapping, problems: Problems) -> Scalar | None:

@@ -8,7 +8,6 @@ import json
 import re
 import xml.etree.ElementTree as tree
 from collections.abc import Callable
-from html.parser import HTMLParser
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -21,8 +20,12 @@ from orchestrator_worker.steps.schema import Unfit, answer_schema
 SHOWN = 5
 """Fields that are named of those missing."""
 
+YAML_CHARACTERS = 1024 * 1024
+"""Most that is read as YAML, which takes some ten seconds a million characters."""
+
+_TAG = re.compile(r"</?[A-Za-z][\w:-]{0,50}(?:\s[^<>]{0,2000})?/?>")
 _ENTITIES = re.compile(r"<!(DOCTYPE|ENTITY)", re.IGNORECASE)
-_MARKS = re.compile(r"^(#{1,6} |[-*+] |\d+\. |> |```|\|)|\*\*|\[[^\]\n]{1,200}\]\(", re.MULTILINE)
+_MARKS = re.compile(r"^(#{1,6} |[-*+] |\d+\. |> |```|\|)|\*\*|\[[^\[\]\n]{1,200}\]\(", re.MULTILINE)
 
 
 def check_format(asks: Json, subject: Subject) -> None:
@@ -67,6 +70,8 @@ def _json(subject: Subject) -> None:
 
 
 def _yaml(subject: Subject) -> None:
+    if len(subject.text) > YAML_CHARACTERS:
+        raise Unmet(f"it has {len(subject.text):,} characters; at most {YAML_CHARACTERS:,} are read as YAML")
     try:
         for event in YAML(typ="safe", pure=True).parse(subject.text):
             if event.__class__.__name__ == "AliasEvent":
@@ -90,19 +95,8 @@ def _markdown(subject: Subject) -> None:
         raise Unmet("it has none of Markdown's marks: no heading, list, quote, link, table or emphasis")
 
 
-class _Tags(HTMLParser):
-    """Notes whether there is a tag."""
-
-    found = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - the parser's
-        self.found = True
-
-
 def _html(subject: Subject) -> None:
-    tags = _Tags()
-    tags.feed(subject.text)
-    if not tags.found:
+    if not _TAG.search(subject.text):
         raise Unmet("it has no HTML tag")
 
 

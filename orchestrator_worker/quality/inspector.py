@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -29,31 +30,34 @@ FILE_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Inspector:
-    """`context` says where the files of a call's run are."""
+    """`context` says where the files of a call's run are; `masked` takes secrets out of what stands in them."""
 
     context: Callable[[Call], ToolContext]
+    masked: Callable[[str], str]
 
     def want(self, sight: Sight, call: Call, output: Output, number: int) -> Want:
         """What the step wants, of whose attempt `number` this is the output."""
         quality = call.step.quality
         if quality is None:
             return output
-        found, judged = dict[int, Finding](), dict[int, Subject]()
+        found, judged = dict[int, Finding](), dict[int, tuple[Subject, str]]()
+        names = sight.names({call.step.id: output.value})
         for place, rule in enumerate(quality.rules):
-            subject = self._subject(rule, sight, call, output.value)
-            if isinstance(subject, str):
-                found[place] = unmet(rule, subject)
-            elif rule.kind is RuleKind.JUDGE:
-                judged[place] = subject
-            else:
-                found[place] = checked(rule, subject)
-        if not judged or _is_grave(found.values()):
-            # What is not good enough without them need not be judged, and paid for.
+            try:
+                subject = self._subject(rule, names, call, output.value)
+                if rule.kind is RuleKind.JUDGE:
+                    judged[place] = subject, str(render(rule.asks["criteria"], names))
+                else:
+                    found[place] = checked(rule, subject)
+            except (OrchestratorError, OSError) as error:
+                # The result is there, and was paid for: what cannot be looked at is not good enough, and no more.
+                found[place] = unmet(rule, f"it cannot be checked: {error}")
+        if not judged or _is_grave(found.values()) or not _is_json(output.value):
+            # What is not good enough without them, or cannot be kept, need not be judged, and paid for.
             return _concluded(call.step, quality, [*found.values()], output, call.instance, call.memo)
         asked = []
-        for judge_number, (place, subject) in enumerate(judged.items(), 1):
+        for judge_number, (place, (subject, criteria)) in enumerate(judged.items(), 1):
             rule = quality.rules[place]
-            criteria = str(render(rule.asks["criteria"], sight.names({call.step.id: output.value})))
             asked.append(judge.asked(call.instance, judge_number, len(judged), number, rule, criteria, subject))
         kept = Inspection(_reason(sight), _Held(output, number, found).to_json()).asked(call.instance)
         return Turn(call.memo, (*asked, kept), output.report or NOTHING_SENT, "quality")
@@ -71,19 +75,20 @@ class Inspector:
         findings = [{**waited.found, **said}[place] for place in range(len(quality.rules))]
         return _concluded(step, quality, findings, waited.output, instance, memo)
 
-    def _subject(self, rule: Rule, sight: Sight, call: Call, left: Json) -> Subject | str:
-        """What the rule looks at, or why that cannot be read."""
+    def _subject(self, rule: Rule, names: Mapping[str, Any], call: Call, left: Json) -> Subject:
+        """What the rule looks at.
+
+        Raises:
+            TemplateError, ParametersInvalid, ToolFailed, OSError: it is a file that cannot be named or read.
+        """
         if not rule.file:
             return Subject.of_value(left)
-        try:
-            path = str(render(rule.file, sight.names({call.step.id: left})))
-            place = paths.locate(path, self.context(call))
-            with paths.parent_of(place) as (folder, name):
-                file = os.fdopen(paths.open_regular(folder, name, os.O_RDONLY, place.given), "rb")
-            with file:
-                return Subject.of_file(file.read(FILE_BYTES), os.fstat(file.fileno()).st_size)
-        except (OrchestratorError, OSError) as error:
-            return f"its file cannot be read: {error}"
+        place = paths.locate(str(render(rule.file, names)), self.context(call))
+        with paths.parent_of(place) as (folder, name):
+            file = os.fdopen(paths.open_regular(folder, name, os.O_RDONLY, place.given), "rb")
+        with file:
+            text = file.read(FILE_BYTES).decode(errors="replace")
+            return Subject(self.masked(text), None, os.fstat(file.fileno()).st_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,15 @@ class _Held:
 def _reason(sight: Sight) -> str:
     """Why the try before was sent back."""
     return Inspection.of(sight.scopes.get(Inspection.kept_at(sight.place.instance))).reason
+
+
+def _is_json(value: Json) -> bool:
+    """Whether the store would take it."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_grave(findings: Iterable[Finding]) -> bool:

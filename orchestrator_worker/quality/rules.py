@@ -32,6 +32,8 @@ def checked(rule: Rule, subject: Subject) -> Finding:
         CHECKS[rule.kind](rule.asks, subject)
     except Unmet as error:
         words = str(error)
+    except RecursionError:
+        words = "it is nested too deep to be checked"
     return unmet(rule, words) if words else _found(rule, True, "")
 
 

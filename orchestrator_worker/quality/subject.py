@@ -30,11 +30,6 @@ class Subject:
         text = result if isinstance(result, str) else view_of(left, lambda _: {}).text
         return cls(text, None if isinstance(result, str) else result, len(text.encode(errors="replace")))
 
-    @classmethod
-    def of_file(cls, data: bytes, size_bytes: int) -> Subject:
-        """Of a file's beginning, and its size."""
-        return cls(data.decode(errors="replace"), None, size_bytes)
-
     def json(self) -> Any:
         """The value, or what its text says as JSON, with or without a fence around it.
 

@@ -13,10 +13,10 @@ from orchestrator_worker.quality.subject import Subject, Unmet
 SHOWN_CHARACTERS = 60
 
 _RESIDUE = re.compile(
-    r"\{\{.{0,200}?\}\}|\{%.{0,200}?%\}|\{#.{0,200}?#\}|\$\{[\w.]{1,100}\}|</?AUTO\b"
-    r"|<<[A-Za-z][\w ./-]{0,100}>>|\[(?:INSERT|YOUR|TODO|PLACEHOLDER)\b[^\]\n]{0,100}\]"
+    r"\{\{[^{}\n]{0,200}\}\}|\{\{-?\s{0,20}[A-Za-z_][\w.]{0,100}\s{0,20}[|(}]|\{%[^%\n]{0,200}%\}|\{#[^#\n]{0,200}#\}"
+    r"|\$\{[\w.]{1,100}\}|</?AUTO\b|<<[A-Za-z][\w ./-]{0,100}>>|\[(?:INSERT|YOUR|TODO|PLACEHOLDER)\b[^\[\]\n]{0,100}\]"
 )
-"""What is left of templates, tags, and forms that somebody was to fill in."""
+"""What is left of templates, tags, and forms to be filled in. It never looks back, for texts may be large."""
 
 _BOILERPLATE = re.compile(
     r"\b(?:as an? (?:AI|artificial intelligence)(?: language)? ?(?:model|assistant)?\b"
@@ -25,7 +25,7 @@ _BOILERPLATE = re.compile(
     r"|my (?:knowledge|training) (?:cutoff|cut-off|data)"
     r"|I hope this helps|let me know if you|feel free to (?:ask|reach)|if you have any (?:other |further )?questions)"
     r"|^\W{0,3}(?:certainly|of course|sure|absolutely|great question)\b[!,.]"
-    r"|^\W{0,3}here(?:'s| is| are) (?:the|a|an|your|some)\b[^\n]{0,100}:\s*$",
+    r"|^\W{0,3}here(?:'s| is| are) (?:the|a|an|your|some)\b[^\n]{0,100}:[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 """What chat models say of themselves, and around what they were asked for."""

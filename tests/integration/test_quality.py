@@ -172,12 +172,16 @@ def test_files_that_a_step_wrote(fleet: ModelFleet, tmp_path: Path) -> None:
         """
         quality: {rules: [{format: json, file: out.json}, {fields: [title], file: out.json}], steps: [write]}
         steps:
-        - {id: write, tool: filesystem, action: write, parameters: {path: out.json, content: '{"title": ""}'}}
+        - id: write
+          tool: filesystem
+          action: write
+          parameters: {path: out.json, content: '{"title": ""}'}
+          quality: [{size: {min: 1}, file: "{{ write.path }}"}]
         """,
     )
     step = document.steps["write"]
     assert (tmp_path / "out.json").exists()
-    assert [one.met for one in step.quality.findings] == [True, False]
+    assert [one.met for one in step.quality.findings] == [True, False, True]
     assert "fields: missing or empty: title" in step.error
 
 
@@ -185,7 +189,7 @@ def test_files_that_a_step_wrote(fleet: ModelFleet, tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_not_good_enough(fleet: ModelFleet, path: str) -> None:
     step = f"{{id: a, tool: terminal, parameters: {{command: date}}, quality: [{{size: {{min: 1}}, file: {path}}}]}}"
     _, document = run_of(fleet, f"steps: [{step}]")
-    assert "its file cannot be read" in document.steps["a"].error
+    assert "size: it cannot be checked: " in document.steps["a"].error
 
 
 def test_a_tool_is_told_why_it_is_called_again(fleet: ModelFleet, tmp_path: Path) -> None:
@@ -203,3 +207,32 @@ def test_a_tool_is_told_why_it_is_called_again(fleet: ModelFleet, tmp_path: Path
     step = document.steps["a"]
     assert (document.success, step.retries) == (True, 1)
     assert step.value["result"]["stdout"] == "said requires: it does not have 'it does not have'\n"
+
+
+def test_what_cannot_be_asked_of_a_judge_is_not_good_enough_and_paid_for(
+    fleet: ModelFleet, server: ModelServer
+) -> None:
+    server.script(text("Dear Ada.", input_tokens=10, output_tokens=5))
+    _, document = run_of(fleet, asks("[{judge: '{{ ask.no_such_field + 1 }}'}]"))
+    step = document.steps["ask"]
+    assert (step.error_type, step.usage.output_tokens) == ("QualityTooLow", 5)
+    assert "judge: it cannot be checked:" in step.error
+
+
+def test_a_secret_in_a_file_is_in_no_finding(
+    fleet: ModelFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_SECRET_TOKEN", "tr0ub4dor-and-3")
+    _, document = run_of(
+        fleet,
+        """
+        steps:
+        - id: a
+          tool: terminal
+          parameters: {command: "printenv TOKEN > kept", env: {TOKEN: "secret://TOKEN"}}
+          quality: [{forbids: "/^.*$/", file: kept}]
+        """,
+    )
+    assert "tr0ub4dor" in (tmp_path / "kept").read_text()
+    assert "[secret TOKEN]" in document.steps["a"].error
+    assert "tr0ub4dor" not in document.model_dump_json()

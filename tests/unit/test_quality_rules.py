@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -64,6 +65,8 @@ UNMET: list[tuple[str, Any, Any, str]] = [
     ("forbids", [r"/to-?do/", "x"], "a to-do", "it has 'to-do'"),
     ("residue", None, "Dear {{ name }},", "'{{ name }}', which was not rendered"),
     ("residue", None, "{% if x %}", "which was not rendered"),
+    ("residue", None, "{{ x | default({}) }}", "'{{ x |'"),
+    ("residue", None, "{{\n  name\n}}", "which was not rendered"),
     ("residue", None, "Hello ${user.name}", "${user.name}"),
     ("residue", None, "[INSERT DATE]", "[INSERT DATE]"),
     ("residue", None, "<AUTO>pick</AUTO>", "<AUTO"),
@@ -103,6 +106,15 @@ def test_every_kind_has_a_check_but_the_judge_who_is_asked() -> None:
 def test_a_value_without_a_result_is_looked_at_as_it_is() -> None:
     rule = Rule(kind=RuleKind.FIELDS, asks=["path"])
     assert checked(rule, Subject.of_value({"path": "x", "success": True})).met
+
+
+@pytest.mark.parametrize("kind", ["residue", "boilerplate", "format"])
+@pytest.mark.parametrize("text", ["{", "[", "<a ", "{%", "<<A", "here is a", "[INSERT ", "${", "**", " \n"])
+def test_large_texts_take_time_by_their_size_alone(kind: str, text: str) -> None:
+    """In a few seconds of the processor at most, also on a slow one."""
+    before = time.process_time()
+    found(kind, "markdown", text * (1_000_000 // len(text)))
+    assert time.process_time() - before < 30
 
 
 class TestScore:
