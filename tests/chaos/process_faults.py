@@ -119,7 +119,7 @@ def frozen_child(scene: Scene) -> str:
     steps = (effect("slow", 1.0, timeout_seconds=4.0, retry={"attempts": 2}),)
     scene.submit(chain(1).model_copy(update={"id": "frozen", "steps": steps}))
     running = wait_until(
-        lambda: next((line for line in scene.effects() if line.instance == "slow"), None), "the step runs"
+        lambda: next((line for line in scene.effects() if line.instance == "slow"), None), "the step runs", 60
     )
     os.kill(running.pid, signal.SIGSTOP)
     return f"child {running.pid} was frozen in a step with a timeout"
