@@ -20,7 +20,7 @@ from tests.chaos import oracle
 from tests.chaos.catalogue import BY_ID
 from tests.chaos.driver import inject
 from tests.chaos.effects import Effect
-from tests.chaos.scene import Scene
+from tests.chaos.scene import QUEUES, Scene
 from tests.chaos.workloads import DIE, chain, effect, fan
 from tests.conftest import wait_until
 
@@ -92,7 +92,7 @@ def heals(count: int, seed: int) -> int:
 def speed(count: int, seed: int) -> int:
     """Steps that do nothing, with an append-only file and all guarantees: how many a second, and how soon."""
     with kept_scene("speed", seed) as scene:
-        scene.begin_episode()
+        scene.start_worker("--queues", QUEUES, "--pool", "threads", "-c", "64")
         _timed(scene, plan_of("warm", shapes.fan(20)))
         fans = {
             width: min(_timed(scene, plan_of("fan", shapes.fan(width))) for _ in range(count or 3))
