@@ -326,7 +326,7 @@ def _attempt(at: At) -> str:
     return f"attempt {at.event.attempt} of {at.event.instance}"
 
 
-def read_values_of(plan: Plan, instances: Iterator[str]) -> list[str]:
+def values_looked_at(plan: Plan, instances: Iterator[str]) -> list[str]:
     """The instances whose values are looked at: those of loops and routers."""
     steps = ((instance, plan.step_at(instance)) for instance in instances if not asker_of(instance))
     return [instance for instance, step in steps if step is not None and (step.loop is not None or chooses(step))]

@@ -11,7 +11,7 @@ from orchestrator_client.contract.errors import InputsInvalid
 from orchestrator_client.contract.project import load_project
 from orchestrator_client.contract.run import InstanceState, OpenInstance
 from orchestrator_client.history import History
-from orchestrator_client.soundness import read_values_of
+from orchestrator_client.soundness import values_looked_at
 from orchestrator_client.store import Stores
 from orchestrator_client.why import Facts, pick_of
 
@@ -71,7 +71,7 @@ def history_of(stores: Stores, run: str) -> History:
         record=record,
         receipts=receipts,
         events=runs.past(run, "+", "0")[0],
-        values=runs.values(run, read_values_of(plan, iter(receipts))),
+        values=runs.values(run, values_looked_at(plan, iter(receipts))),
         cap_usd=budget.cap_usd,
         spent_usd=budget.spent_usd if budget.used else None,
     )

@@ -20,14 +20,14 @@ from tests.chaos import oracle
 from tests.chaos.catalogue import BY_ID
 from tests.chaos.driver import inject
 from tests.chaos.effects import Effect
-from tests.chaos.scene import Scene
+from tests.chaos.scene import QUEUES, Scene
 from tests.chaos.workloads import DIE, chain, effect, fan
 from tests.conftest import wait_until
 
 
 def poison(count: int, seed: int) -> int:
     """Others' work with and without steps that kill their processes beside it."""
-    width = count or 40
+    width = count or 120
     with kept_scene("poison", seed) as scene:
         scene.begin_episode()
         _timed(scene, fan(4, 0.0))
@@ -38,8 +38,8 @@ def poison(count: int, seed: int) -> int:
             run.wait(120)
         tries = [sum(line.begins for line in scene.effects() if line.run == run.id) for run in bad]
         problems = problems_of(scene)
-    report = {"attempts_most": max(tries), "throughput_share": round(alone / beside, 3), "problems": problems}
-    return report("poison", report, problems + (max(tries) > 3))
+    figures = {"attempts_most": max(tries), "throughput_share": round(alone / beside, 3), "problems": problems}
+    return report("poison", figures, problems + (max(tries) > 3))
 
 
 def cancel(count: int, seed: int) -> int:
@@ -57,8 +57,8 @@ def cancel(count: int, seed: int) -> int:
             stops.append(time.monotonic() - began)
             problems += problems_of(scene)
     stops.sort()
-    report = {"cancelled": count, "stopped_p99_seconds": quantile(stops, 0.99), "problems": problems}
-    return report("cancel", report, problems)
+    figures = {"cancelled": count, "stopped_p99_seconds": quantile(stops, 0.99), "problems": problems}
+    return report("cancel", figures, problems)
 
 
 def leaks(count: int, seed: int) -> int:
@@ -92,7 +92,7 @@ def heals(count: int, seed: int) -> int:
 def speed(count: int, seed: int) -> int:
     """Steps that do nothing, with an append-only file and all guarantees: how many a second, and how soon."""
     with kept_scene("speed", seed) as scene:
-        scene.begin_episode()
+        scene.start_worker("--queues", QUEUES, "--pool", "threads", "-c", "64")
         _timed(scene, plan_of("warm", shapes.fan(20)))
         fans = {
             width: min(_timed(scene, plan_of("fan", shapes.fan(width))) for _ in range(count or 3))

@@ -15,6 +15,10 @@ from tests.chaos.scene import Scene
 from tests.chaos.workloads import EFFECT
 from tests.conftest import assert_keys_have_ttl, wait_until
 
+CANCEL_SECONDS = 2.0
+"""After its cancellation an attempt may still come to its tool that had been claimed before: that it was, the run's
+history shows."""
+
 
 def judge(scene: Scene) -> str:
     """What there is to say of an episode that is sound: its runs, steps and what was done twice.
@@ -68,8 +72,8 @@ def _of_ledger(scene: Scene, histories: Sequence[History]) -> Iterator[str]:
         if not line.begins:
             continue
         first.setdefault(line.key, line.at)
-        if (late := line.at - scene.cancelled_at.get(line.run, line.at)) > 0:
-            yield f"{line.instance} of {line.run} started {late:.3f} s after its cancellation"
+        if (late := line.at - scene.cancelled_at.get(line.run, line.at)) > CANCEL_SECONDS:
+            yield f"{line.instance} of {line.run} began {late:.1f} s after its cancellation"
     for history in histories:
         yield from _of_effects(history, first, ended)
 

@@ -205,7 +205,7 @@ class Scene:
 
     def wait_for_running(self) -> Effect:
         """An effect that is under way now, of any worker."""
-        return wait_until(self._under_way, "a step is under way")
+        return wait_until(self._under_way, "a step is under way", 90)
 
     def _under_way(self) -> Effect | None:
         begun: dict[tuple[str, str, int], Effect] = {}

@@ -45,8 +45,9 @@ def flaky(path: Path, name: str, after: tuple[str, ...] = (), **fields: Any) -> 
 
 
 def begun(fleet: InProcessFleet, run: Run) -> Any:
-    """The document of a run that was recorded, once it has been driven to its end."""
+    """The document of a run that was recorded, once it has been driven to its end; its history is sound."""
     drive(fleet)
+    assert fleet.client.verify(run.id).sound, fleet.client.verify(run.id)
     return run.document()
 
 
