@@ -54,6 +54,8 @@ class Facts:
     queues: Mapping[str, str]
     lengths: Mapping[str, int]
     """Queue -> messages in it."""
+    serving: Mapping[str, int]
+    """Queue -> workers that serve it."""
     due_ms: Mapping[str, int]
     events: Mapping[str, Event]
     """The newest of each open instance."""
@@ -133,13 +135,11 @@ def _ready(facts: Facts, why: Why) -> Why:
     """Its message is under way, in a queue or between two; `sweep` sends it again if it was lost."""
     length = facts.lengths.get(why.queue, 0)
     lies = f"{waiting(length)} there" if length else "no message waits there, so one is under way or was lost"
+    unserved = not facts.serving.get(why.queue)
     because = f"ready since {time_of_day(why.since_ms)}: its message went to the queue {why.queue}; {lies}"
-    return why.model_copy(
-        update={
-            "because": because,
-            "help": f"start a worker: orchestrator worker --queues {why.queue}" if length else "",
-        }
-    )
+    because += f"; 0 workers serve '{why.queue}'" if unserved else ""
+    helps = f"start a worker: orchestrator worker --queues {why.queue}" if length or unserved else ""
+    return why.model_copy(update={"because": because, "help": helps})
 
 
 def _running(facts: Facts, why: Why) -> Why:
@@ -301,7 +301,7 @@ def _not_started(facts: Facts) -> Why:
         instance="",
         state=facts.record.state,
         because=f"submitted at {time_of_day(facts.record.submitted_ms)}; no worker has started it yet,"
-        f" {waiting(length)} in the queue control",
+        f" {waiting(length)} in the queue control{'' if facts.serving.get('control') else '; 0 workers serve it'}",
         help="start a worker: orchestrator worker --queues tool,control",
         since_ms=facts.record.submitted_ms,
         queue="control",

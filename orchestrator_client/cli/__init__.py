@@ -12,6 +12,7 @@ import click
 
 from orchestrator_client.cli import (
     audit,
+    doctor,
     fleet,
     follow,
     limits,
@@ -25,6 +26,7 @@ from orchestrator_client.cli import (
     runs,
     schedules,
     tools,
+    top,
     vars,
     verify,
     why,
@@ -92,5 +94,7 @@ for command in (
     fleet.worker,
     fleet.flower,
     metrics.metrics,
+    doctor.doctor,
+    top.top,
 ):
     main.add_command(command)

@@ -49,7 +49,9 @@ def submit(file: Path, output: str | None, url: str | None, **submission: Any) -
     plan, inputs = prepare(file, submission.pop("context"), submission.pop("pairs"))
     with client_of(url) as client:
         run_id = client.submit(plan, inputs, **submission).id
+        unserved = client.unserved(plan)
     click.echo(json_text({"run": run_id}) if output else run_id)
+    say_unserved(unserved)
     if not output and sys.stderr.isatty():
         click.echo(f"follow it with: orchestrator watch {run_id}", err=True)
 
@@ -68,10 +70,12 @@ def show(run_id: str, values: bool, output: str | None, url: str | None) -> None
         run = client.run(run_id)
         document, progress = run.document(values=values), run.progress()
         below = [] if output else list(_below(client, run_id))
+        unserved = client.unserved(run.plan()) if document.completed_at is None else []
     if output:
         click.echo(json_text(_as_json(document, values)))
     else:
         _show(document, progress, values, below)
+    say_unserved(unserved)
 
 
 @click.command()
@@ -134,6 +138,12 @@ def runs(output: str | None, url: str | None, **wanted: Any) -> None:
         print_whole(console(), run_table(records))
     else:
         click.echo("no such runs" if any(wanted[key] for key in ("state", "pipeline", "tag")) else "no runs", err=True)
+
+
+def say_unserved(queues: list[str]) -> None:
+    """Warn of queues that a run needs and nobody serves."""
+    for queue in queues:
+        click.echo(f"0 workers serve '{queue}'; start one: orchestrator worker --queues {queue}", err=True)
 
 
 def _cancel(client: Client, run_id: str) -> bool:

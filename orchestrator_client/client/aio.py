@@ -33,7 +33,10 @@ from orchestrator_client.why import Why
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from orchestrator_client.contract.worker import WorkerInfo
+    from orchestrator_client.doctor import Finding
     from orchestrator_client.estimate import Estimate
+    from orchestrator_client.overview import Overview
     from orchestrator_client.reruns.forks import Rerun
     from orchestrator_client.soundness import Judgement
 
@@ -377,6 +380,22 @@ class AsyncClient:
     async def learn_limits(self, scope: str) -> None:
         """As `Client.learn_limits`."""
         await asyncio.to_thread(self._client.learn_limits, scope)
+
+    async def doctor(self) -> list[Finding]:
+        """As `Client.doctor`."""
+        return await asyncio.to_thread(self._client.doctor)
+
+    async def overview(self) -> Overview:
+        """As `Client.overview`."""
+        return await asyncio.to_thread(self._client.overview)
+
+    async def workers(self) -> list[WorkerInfo]:
+        """As `Client.workers`."""
+        return await asyncio.to_thread(self._client.workers)
+
+    async def unserved(self, pipeline: Pipeline) -> list[str]:
+        """As `Client.unserved`."""
+        return await asyncio.to_thread(self._client.unserved, pipeline)
 
     async def export_metrics(self, registry: CollectorRegistry | None = None) -> None:
         """As `Client.export_metrics`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,6 +37,7 @@ def facts_of(stores: Stores, run: str) -> Facts:
         open=opened,
         queues=queues,
         lengths=runs.queue_lengths({names.CONTROL_QUEUE, *filter(None, queues.values())}),
+        serving=Counter(queue for worker in stores.fleet.workers() for queue in worker.queues),
         due_ms=runs.due_ms(run, _in_state(opened, InstanceState.PARKED)),
         events=runs.newest_events(
             run, _in_state(opened, InstanceState.PARKED, InstanceState.RUNNING, InstanceState.LATE)

@@ -24,6 +24,7 @@ from orchestrator_client.contract.project import load_project
 from orchestrator_client.contract.question import AskedQuestion
 from orchestrator_client.contract.run import RunRecord, RunState, Submission
 from orchestrator_client.contract.submission import run_id_for
+from orchestrator_client.contract.worker import WorkerInfo, serving
 from orchestrator_client.costs import CostReport, days_since, of_ledger, of_receipts
 from orchestrator_client.gates import GateView
 from orchestrator_client.limits import checked_limits, checked_scope
@@ -34,8 +35,10 @@ from orchestrator_client.traces import submitting
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from orchestrator_client.doctor import Finding
     from orchestrator_client.estimate import Estimate
     from orchestrator_client.local import LocalFleet
+    from orchestrator_client.overview import Overview
     from orchestrator_client.reruns.forks import Forks, Rerun
     from orchestrator_client.soundness import Judgement
 
@@ -353,6 +356,34 @@ class Client:
         except StoreUnavailable as error:
             return estimate(plan, inputs or {}, load_project(), unread=str(error))
         return estimate(plan, inputs or {}, load_project(), histories, gates)
+
+    def doctor(self) -> list[Finding]:
+        """Whether the fleet is well: each thing that can be wrong with it, and what to do."""
+        from orchestrator_client.client.examination import facts_of_fleet
+        from orchestrator_client.doctor import examine
+
+        return examine(facts_of_fleet(self._stores))
+
+    def overview(self) -> Overview:
+        """The fleet at a glance: workers, queues, what is open, limits, and the runs that go on."""
+        from orchestrator_client.overview import overview_of
+
+        return overview_of(self._stores)
+
+    def workers(self) -> list[WorkerInfo]:
+        """Workers that have reported within the last seconds, by name."""
+        return self._stores.fleet.workers()
+
+    def unserved(self, pipeline: Pipeline) -> list[str]:
+        """Queues that a pipeline needs and no worker serves now; its steps there wait until one does.
+
+        Raises:
+            PlanInvalid: the pipeline cannot run.
+        """
+        from orchestrator_client.local import queues_of
+
+        workers = self.workers()
+        return [queue for queue in sorted(queues_of(plan_of(pipeline))) if not serving(workers, queue)]
 
     def export_metrics(self, registry: CollectorRegistry | None = None) -> None:
         """Have a Prometheus registry export what is known of the fleet; without one, prometheus_client's own.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator_client.contract.plan import Record
@@ -48,6 +49,6 @@ class WorkerInfo(Record):
         return cls.model_validate({**told, "seen_ms": int(seen), "skew_ms": int(skew)})
 
 
-def serving(workers: list[WorkerInfo], queue: str) -> list[WorkerInfo]:
+def serving(workers: Sequence[WorkerInfo], queue: str) -> list[WorkerInfo]:
     """Those that serve a queue."""
     return [worker for worker in workers if queue in worker.queues]

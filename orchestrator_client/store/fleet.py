@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import redis
+
 from orchestrator_client.contract import names
 from orchestrator_client.contract.worker import WorkerInfo
 from orchestrator_client.store.connection import Store, clearly, now_ms, text_of, texts_of
@@ -65,6 +67,14 @@ class FleetStore(Store):
             for queue in queues:
                 pipe.llen(names.stored_queue(queue))
             return dict(zip(queues, map(int, pipe.execute()), strict=True))
+
+    @clearly
+    def user(self) -> str:
+        """Whom Redis takes us for; empty where it may not be asked."""
+        try:
+            return text_of(self._redis.acl_whoami())
+        except redis.ResponseError:
+            return ""
 
     @clearly
     def server(self) -> dict[str, Any]:
