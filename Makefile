@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-limits chaos chaos-all chaos-kills scorecard wheel clean bad-input fuzz
+.PHONY: help demo test check simulate bench bench-limits chaos chaos-all chaos-kills scorecard wheel clean bad-input fuzz
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -27,6 +27,9 @@ check: $(READY)  ## Lint, types, and the arrows between modules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+simulate: $(READY)  ## A million simulated schedules of faults, on every core: SIMULATE="--schedules N --seconds S --seed K"
+	$(BIN)/python -m tests.simulation $(SIMULATE)
 
 bench: $(READY)  ## The engine against hand-written Celery canvas: a table, and bench.json
 	$(BIN)/python -m tests.bench

@@ -64,9 +64,12 @@ class History:
 
     @cached_property
     def within(self) -> Mapping[str, list[str]]:
-        """Scope (`map[2]`, `loop#0`) -> the instances in it that have started or ended, those of inner loops too."""
+        """Scope (`map[2]`, `loop#0`) -> the instances in it that have started or ended, those of inner loops too.
+
+        Without those that another step asked for: they may outlive it if its worker dies.
+        """
         found: dict[str, list[str]] = {}
-        for instance in dict.fromkeys([*self.starts, *self.ends]):
+        for instance in dict.fromkeys(each for each in (*self.starts, *self.ends) if not asker_of(each)):
             for dot in re.finditer(r"\.", instance):
                 if _SCOPE.search(scope := instance[: dot.start()]):
                     found.setdefault(scope, []).append(instance)

@@ -34,7 +34,8 @@ class Admission:
 
     def let_through(self, run: OpenRun, graph: Graph, ready: Sequence[Ready]) -> list[tuple[Ready, str]]:
         """Those of the ready whose messages are to be sent now, each with its queue. The others wait in Redis."""
-        calls = self._calls(run, graph, [one for one in ready if is_model(graph, one.instance)])
+        models = [one for one in ready if is_model(graph, one.instance)]
+        calls = self._calls(run, graph, models) if models else {}
         answers = dict(zip(calls, self._store.admit(run.run, list(calls.items())), strict=True)) if calls else {}
         queues = [(one, answers.get(one) or queue_of(graph, one.instance)) for one in ready]
         return [(one, queue) for one, queue in queues if queue not in (WAIT, STALE)]

@@ -5,16 +5,19 @@
 --      8 life of what was learned (s)
 -- Reply: {'closed'} · {'closed', parent, its instance, attempt} that one is ready now · {'open'} something still is
 --      · {'ended'} it was closed before, or is not there
-local state, open, parent, starter, started, progress, pauses = unpack(
-  redis.call('HMGET', KEYS[1], 'state', 'open', 'parent', 'parent_instance', 'started_ms', 'progress', 'pauses_ms'))
+local state, open, parent, starter, started, progress, pauses, wish = unpack(
+  redis.call('HMGET', KEYS[1], 'state', 'open', 'parent', 'parent_instance', 'started_ms', 'progress', 'pauses_ms', 'wish'))
 if state ~= 'running' then return { 'ended' } end
 if tonumber(open) > 0 then return { 'open' } end
+local ends, data = ARGV[3], ARGV[6]
+-- The wish came after the caller had looked.
+if wish == 'cancel' and ends == 'succeeded' then ends, data = 'cancelled', '{"state":"cancelled"}' end
 local now = now_ms()
 local took_ms = now - started - (pauses or 0)
-redis.call('HSET', KEYS[1], 'state', ARGV[3], 'ended_ms', now, 'outputs', ARGV[4], 'error', ARGV[5])
+redis.call('HSET', KEYS[1], 'state', ends, 'ended_ms', now, 'outputs', ARGV[4], 'error', ARGV[5])
 redis.call('HDEL', KEYS[1], 'ends_ms')
-count('runs|' .. ARGV[3], 1)
-if ARGV[3] == 'succeeded' and progress then
+count('runs|' .. ends, 1)
+if ends == 'succeeded' and progress then
   redis.call('HSET', KEYS[1], 'progress', 1, 'left_ms', 0)
   -- One that keeps results of another run is shorter than it would be.
   if redis.call('EXISTS', keys_of(ARGV[2]).kept) == 0 then learn_pace(KEYS[4], KEYS[5], took_ms, ARGV[8]) end
@@ -24,7 +27,7 @@ if parent and parent ~= '' then
   local work = keys_of(parent).work
   if redis.call('EXISTS', work) == 1 then redis.call('HINCRBY', work, '+' .. path_of(starter), took_ms) end
 end
-event(KEYS[2], ARGV[1], 'run_closed', now, '', 0, ARGV[6])
+event(KEYS[2], ARGV[1], 'run_closed', now, '', 0, data)
 redis.call('ZREM', KEYS[3], ARGV[2] .. '|')
 local attempt = call_parent(ARGV[2], parent, starter, now, ARGV[7])
 return attempt and { 'closed', parent, starter, attempt } or { 'closed' }

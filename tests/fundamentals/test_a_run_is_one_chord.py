@@ -17,6 +17,7 @@ import pytest
 
 from orchestrator_client.contract import names
 from orchestrator_client.contract.plan import Plan
+from orchestrator_client.contract.run import RunState
 from tests.conftest import wait_until
 from tests.fleet import InProcessFleet, WorkerProcess, plan_of_shape, python_step, start_worker
 
@@ -85,3 +86,13 @@ def test_a_step_waits_for_its_own_predecessors_and_for_nothing_else(fleet: InPro
         document = fleet.client.submit(Plan(id="N", steps=steps)).result(timeout=20)
     assert document.success
     assert document.execution_order.index("c") < document.execution_order.index("b")
+
+
+def test_a_cancellation_that_comes_while_a_run_closes_counts(fleet: InProcessFleet) -> None:
+    run = fleet.submit(plan_of_shape(SHAPES["one"]))
+    fleet.drain()
+    assert run.cancel() is RunState.RUNNING
+    # What `close` does that had looked at the run before.
+    assert fleet.engine.store.close_run(run.id, "shape", RunState.SUCCEEDED, {}, None) == ("closed", None)
+    assert run.status().state is RunState.CANCELLED
+    assert [event.data for event in run.stream()][-1] == {"state": "cancelled"}

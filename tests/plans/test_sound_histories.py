@@ -90,6 +90,15 @@ def test_a_graph_leaves_a_sound_history(past: Past, drawn: Drawn, seed: int | No
         assert [finding for finding in judgement.findings if not finding.kept or not finding.judged] == []
 
 
+def test_what_a_tool_asked_may_outlive_its_step(past: Past) -> None:
+    history = past.of(CHAIN, None)
+    start, end = at(history, EventKind.STEP_STARTED, "first"), at(history, EventKind.STEP_SUCCEEDED, "second")
+    asked = {"instance": "first#0.1001"}
+    late = told(history, end.model_copy(update=asked), place=history.events.index(end) + 1)
+    both = told(late, start.model_copy(update=asked), place=history.events.index(start) + 1)
+    assert broken(replace(both, receipts={**both.receipts, "first#0.1001": both.receipts["first"]})) == []
+
+
 # --- tampering -------------------------------------------------------------------------------------------------------
 
 CHAIN = Plan(
