@@ -10,6 +10,7 @@ import click
 
 from orchestrator_client.cli import (
     audit,
+    dead,
     fleet,
     follow,
     limits,
@@ -77,6 +78,7 @@ for command in (
     money.budget,
     money.estimate,
     audit.audit,
+    dead.dead,
     tools.tools,
     fleet.up,
     fleet.worker,
