@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_client.contract import names
-from orchestrator_client.contract.message import Hint, step_message
+from orchestrator_client.contract.envelope import CONTENT_TYPE, ENCODING, SERIALIZER, Keyring, dumps, loads
+from orchestrator_client.contract.environment import redis_url
+from orchestrator_client.contract.message import Hint, Message, publish, start_message, step_message
 from orchestrator_client.contract.plan import Json
 
 if TYPE_CHECKING:
@@ -25,46 +27,36 @@ class Announcer:
     """Sends the messages that a client sends. They are only hints: `sweep` finds a recorded run without one."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        """Raises ConfigInvalid if the fleet's key cannot be used."""
+        self._url, self._keys = url, Keyring.of(url)
         self._app: Any = None
 
     def announce(self, run: str) -> None:
-        """Send it. A broker that is away now is no error: the run is recorded, and is found within seconds."""
-        from kombu.exceptions import OperationalError
-
-        try:
-            self._send(run)
-        except OperationalError as error:
-            logger.warning(
-                "run %s is recorded, but its message could not be sent (%s); a worker will find it", run, error
-            )
+        """Send that of a recorded run."""
+        self._send(start_message(run, self._keys), f"run {run} is recorded, but its message could not be sent")
 
     def hint(self, hint: Hint) -> None:
-        """Send the message of a step that has become ready. It too is only a hint."""
+        """Send that of a step that has become ready."""
+        message = step_message(hint, self._keys)
+        self._send(message, f"run {hint.run}: the message of {hint.instance} could not be sent")
+
+    def _send(self, message: Message, failure: str) -> None:
+        """A broker that is away now is no error: workers find in the store what they were not told of."""
         from kombu.exceptions import OperationalError
 
-        body, headers = step_message(hint)
         try:
             with self._celery().producer_pool.acquire(block=True) as producer:
-                # The anonymous exchange puts a message into the queue that it names, without looking up bindings.
-                producer.publish(body, exchange="", routing_key=hint.queue, headers=headers, serializer="json")
+                publish(producer, message)
         except OperationalError as error:
-            logger.warning(
-                "run %s: the message of %s could not be sent (%s); a worker will find it",
-                hint.run,
-                hint.instance,
-                error,
-            )
-
-    def _send(self, run: str) -> None:
-        app = self._celery()
-        app.send_task(names.RUN_TASK, args=[run], task_id=run, queue=names.CONTROL_QUEUE, ignore_result=True)
+            logger.warning("%s (%s); a worker will find it", failure, error)
 
     def _celery(self) -> Any:
         """The application that speaks to the broker."""
         if self._app is None:
             from celery import Celery
+            from kombu.serialization import register
 
+            register(SERIALIZER, dumps, loads, CONTENT_TYPE, ENCODING)
             self._app = Celery("orchestrator", broker=names.celery_url(self._url), set_as_current=False)
             timeouts = {"socket_timeout": 10, "socket_connect_timeout": 3}
             # Bodies as the workers write them: JSON text, which base64 would only make longer.
@@ -84,6 +76,7 @@ def run_pipeline(pipeline: Pipeline, inputs: Mapping[str, Json] | None = None) -
 
     Raises:
         PlanInvalid, InputsInvalid: as `Client.submit`.
+        ConfigInvalid: the fleet's key cannot be used.
     """
     from celery import signature
 
@@ -91,6 +84,10 @@ def run_pipeline(pipeline: Pipeline, inputs: Mapping[str, Json] | None = None) -
 
     plan = plan_of(pipeline)
     # As text: what a user's values look like is none of the transport's business.
-    arguments = {"plan": plan.to_json(), "inputs": json.dumps(plan.bind(inputs or {}))}
+    written, bound = plan.to_json(), json.dumps(plan.bind(inputs or {}))
     shown = {"argsrepr": plan.id, "kwargsrepr": "{}"}  # monitors see no inputs
-    return signature(names.RUN_TASK, kwargs=arguments, queue=names.CONTROL_QUEUE, immutable=True, **shown)
+    headers = Keyring.of(redis_url()).sign_run(written, bound)
+    arguments = {"plan": written, "inputs": bound}
+    return signature(
+        names.RUN_TASK, kwargs=arguments, queue=names.CONTROL_QUEUE, immutable=True, headers=headers, **shown
+    )

@@ -7,6 +7,7 @@ import ctypes
 import importlib.util
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from typing import Self
 import redis
 
 from orchestrator_client.contract import names
+from orchestrator_client.contract.envelope import KEY_FILE
 from orchestrator_client.contract.errors import FleetFailed
 from orchestrator_client.contract.models import AUTO, AUTO_PROVIDER, provider_of
 from orchestrator_client.contract.plan import Plan, StepKind
@@ -142,6 +144,8 @@ class LocalFleet:
         """
         if self._external is None:
             self._check_socket_path()
+            (self._home / KEY_FILE).touch(mode=0o600)
+            (self._home / KEY_FILE).write_text(secrets.token_hex(32))
             options = ["--port", "0", "--unixsocket", str(self._home / "redis.sock"), "--unixsocketperm", "700"]
             options += ["--save", "", "--appendonly", "no", "--dir", str(self._home), "--daemonize", "no"]
             self._server = self.spawn([find_redis_server(), *options], self._home / "redis.log", {})

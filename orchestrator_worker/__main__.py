@@ -12,6 +12,7 @@ from orchestrator_client.contract.errors import ConfigInvalid, StoreUnavailable
 from orchestrator_client.contract.logs import formatter
 from orchestrator_client.contract.models import AUTO_PROVIDER
 from orchestrator_client.contract.project import load_project
+from orchestrator_worker.process.tether import SUPERVISOR_VARIABLE, tether_to
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"
 
@@ -65,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
     trusted to.
     """
     options = arguments(argv)
+    if supervisor := os.environ.pop(SUPERVISOR_VARIABLE, ""):
+        tether_to(int(supervisor))
     try:
         names.check_namespace()
         project = load_project()

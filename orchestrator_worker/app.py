@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from celery import Celery
+from kombu.serialization import register
 
 from orchestrator_client.contract import names
+from orchestrator_client.contract.envelope import CONTENT_TYPE, ENCODING, SERIALIZER, Keyring, dumps, loads
 from orchestrator_worker.patience import CONNECT_SECONDS, IDLE_SECONDS, SOCKET_SECONDS, socket_options
 from orchestrator_worker.settings import Settings, settings
 from orchestrator_worker.transport.broker import Amqp
+from orchestrator_worker.transport.gate import Gate
 
 
 def create_app(config: Settings) -> Celery:
@@ -18,9 +21,12 @@ def create_app(config: Settings) -> Celery:
     """
     url = names.celery_url(config.redis_url)
     sockets = socket_options(config.redis_url)
+    register(SERIALIZER, dumps, loads, CONTENT_TYPE, ENCODING)
+    keys = Keyring.of(config.redis_url)
     app = Celery("orchestrator", broker=url, backend=url, amqp=Amqp)
     app.conf.update(
-        accept_content=["json"],
+        accept_content=[SERIALIZER],
+        fleet_keys=keys,
         # What the store says as a replica, full or busy ends no worker: it connects anew, and waits.
         broker_channel_error_retry=True,
         broker_connection_retry_on_startup=True,
@@ -29,6 +35,7 @@ def create_app(config: Settings) -> Celery:
         broker_transport_options={
             "ack_emulation": False,
             "body_encoding": None,
+            "gate": Gate(keys),
             "health_check_interval": IDLE_SECONDS,
             **sockets,
             **names.TRANSPORT_OPTIONS,
@@ -39,9 +46,10 @@ def create_app(config: Settings) -> Celery:
         redis_socket_connect_timeout=CONNECT_SECONDS,
         redis_socket_keepalive=sockets.get("socket_keepalive"),
         result_expires=config.retention_seconds,
-        result_serializer="json",
+        result_serializer=SERIALIZER,
         task_create_missing_queues=True,
         task_default_queue=names.CONTROL_QUEUE,
+        # What follows a run in somebody else's canvas is for their workers; our tasks say SERIALIZER themselves.
         task_serializer="json",
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
@@ -49,6 +57,7 @@ def create_app(config: Settings) -> Celery:
         worker_send_task_events=config.events,
         worker_disable_rate_limits=True,
     )
+    app.control.mailbox.serializer = SERIALIZER
     return app
 
 

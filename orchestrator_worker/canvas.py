@@ -22,8 +22,15 @@ from celery import Celery, states
 from celery._state import _set_task_join_will_block
 from kombu.exceptions import BatchPublishError, OperationalError
 
-from orchestrator_client.contract import names
-from orchestrator_client.contract.message import Hint, step_message
+from orchestrator_client.contract.envelope import Keyring
+from orchestrator_client.contract.message import (
+    Hint,
+    Message,
+    close_message,
+    publish,
+    start_message,
+    step_message,
+)
 from orchestrator_client.contract.plan import Json
 from orchestrator_worker.patience import patiently
 from orchestrator_worker.store.connection import is_away as store_is_away
@@ -38,8 +45,8 @@ class Canvas:
     does no harm.
     """
 
-    def __init__(self, app: Celery, patience_seconds: float) -> None:
-        self._app, self._patience_seconds = app, patience_seconds
+    def __init__(self, app: Celery, keys: Keyring, patience_seconds: float) -> None:
+        self._app, self._keys, self._patience_seconds = app, keys, patience_seconds
 
     def size_key(self, run: str) -> str:
         """String: how many entry steps the chord began with."""
@@ -58,25 +65,23 @@ class Canvas:
 
         A process that dies here has lost hints, not steps: `sweep` finds every ready instance in the store.
         """
-        messages = [(step_message(hint), hint.queue) for hint in hints]
-        self.patiently(lambda: self._publish(messages))
-
-    def _publish(self, messages: Sequence[tuple[tuple[list[Any], dict[str, Any]], str]]) -> None:
-        with self._app.producer_pool.acquire(block=True) as producer, producer.batch():
-            for (body, headers), queue in messages:
-                # The anonymous exchange puts a message into the queue that it names, without looking up bindings.
-                producer.publish(body, exchange="", routing_key=queue, headers=headers, serializer="json")
+        self._send([step_message(hint, self._keys) for hint in hints])
 
     def publish_start(self, run: str) -> None:
         """Ask a worker to open this run's chord."""
-        self._send(names.RUN_TASK, args=[run], task_id=run, ignore_result=True)
+        self._send([start_message(run, self._keys)])
 
     def publish_close(self, run: str) -> None:
         """Ask a worker to close this run, which its chord did not."""
-        self._send(names.CLOSE_TASK, args=[run], task_id=run)
+        self._send([close_message(run, self._keys)])
 
-    def _send(self, task: str, **message: Any) -> None:
-        self.patiently(lambda: self._app.send_task(task, queue=names.CONTROL_QUEUE, **message))
+    def _send(self, messages: Sequence[Message]) -> None:
+        def send() -> None:
+            with self._app.producer_pool.acquire(block=True) as producer, producer.batch():
+                for message in messages:
+                    publish(producer, message)
+
+        self.patiently(send)
 
     def return_part(self, request: Any) -> None:
         """Count a step that has ended as a part of its chord; Celery then records how it ended, and counts no more.

@@ -56,7 +56,7 @@ def build_engine(app: Celery, calls: Calls, config: Settings | None = None, proj
     worker = f"{socket.gethostname()}:{os.getpid()}"
     store = Store(connect(config), config)
     vault = use(Vault(config.secrets_folder, project.secrets))
-    canvas, runs = Canvas(app, config.store_patience_seconds), Runs(store)
+    canvas, runs = Canvas(app, app.conf.fleet_keys, config.store_patience_seconds), Runs(store)
     prices, providers = Prices(project), Providers(project)
     asking = Asking(project, prices)
 

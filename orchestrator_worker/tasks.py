@@ -12,6 +12,7 @@ from celery.worker import state as celery_state
 from celery.worker.request import Request
 
 from orchestrator_client.contract import names
+from orchestrator_client.contract.envelope import SERIALIZER
 from orchestrator_client.contract.errors import (
     OrchestratorError,
     RunFailed,
@@ -83,6 +84,7 @@ class StepRequest(Request):  # type: ignore[misc]
     bind=True,
     Request=f"{__name__}:StepRequest",
     ignore_result=True,
+    serializer=SERIALIZER,
     throws=(StepFailed,),
 )
 def step(self: Any, run: str, instance: str, attempt: int) -> str | None:
@@ -117,7 +119,7 @@ def _step(message: Any, run: str, instance: str, attempt: int) -> str | None:
             return f"{outcome}: {message}"[:200]
 
 
-@app.task(name=names.RUN_TASK, shared=False, bind=True, throws=(OrchestratorError,))
+@app.task(name=names.RUN_TASK, shared=False, bind=True, serializer=SERIALIZER, throws=(OrchestratorError,))
 def run_pipeline(self: Any, run: str | None = None, plan: str | None = None, inputs: str = "{}") -> None:
     """Start a run: one that a client recorded, or, from a canvas of somebody else's, the plan in this message.
 
@@ -131,7 +133,14 @@ def run_pipeline(self: Any, run: str | None = None, plan: str | None = None, inp
 
 
 # What a run gave is for whoever reads its result, not for whoever watches the fleet: its repr is cut to nothing.
-@app.task(name=names.CLOSE_TASK, shared=False, bind=True, throws=(RunFailed,), resultrepr_maxsize=1)
+@app.task(
+    name=names.CLOSE_TASK,
+    shared=False,
+    bind=True,
+    serializer=SERIALIZER,
+    throws=(RunFailed,),
+    resultrepr_maxsize=1,
+)
 def close(self: Any, run: str | None = None) -> dict[str, Any] | None:
     """Close a run, if nothing of it is open. As the body of its chord it takes the run from its own id."""
     run = run or self.request.id

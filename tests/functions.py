@@ -91,6 +91,10 @@ def spin_for(seconds: float) -> None:
         sum(range(10_000))
 
 
+def same(value: Any) -> Any:
+    return value
+
+
 def numbers(count: int) -> list[int]:
     return list(range(count))
 

@@ -12,6 +12,7 @@ import click
 
 from orchestrator_client.cli import (
     audit,
+    dead,
     doctor,
     fleet,
     follow,
@@ -89,6 +90,7 @@ for command in (
     money.budget,
     money.estimate,
     audit.audit,
+    dead.dead,
     tools.tools,
     fleet.up,
     fleet.worker,

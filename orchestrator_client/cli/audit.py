@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator_client.cli.options import as_json_option, client_of, redis_option
-from orchestrator_client.cli.show.text import json_text, one_line
+from orchestrator_client.cli.show.text import json_text, moment, one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -57,13 +57,6 @@ def table_of(entries: list[AuditEntry]) -> Table:
         table.add_column(heading, no_wrap=True)
     for entry in entries:
         said = ", ".join(f"{name}: {value}" for name, value in entry.data.items())
-        cells = (_moment(entry.at_ms), entry.who, entry.act, entry.run, said)
+        cells = (moment(entry.at_ms), entry.who, entry.act, entry.run, said)
         table.add_row(*(Text(one_line(cell, DATA_CHARACTERS)) for cell in cells))
     return table
-
-
-def _moment(ms: int) -> str:
-    """`2026-11-28 19:45:15`, UTC."""
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

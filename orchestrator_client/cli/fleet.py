@@ -69,11 +69,14 @@ def up(port: int, folder: Path, no_flower: bool) -> None:
 @click.option("--pool", type=click.Choice(["prefork", "threads"]), help="Default: threads if all queues are of models.")
 @click.option("--name", help="Its name in Flower.")
 @click.option("--log-level", metavar="LEVEL", help="Default: WARNING.")
+@click.option("--no-supervisor", is_flag=True, help="The worker alone, for a container that is started again anyway.")
+@click.option("--probe", is_flag=True, help="Start nothing: exit with 0 if the workers here consume, else 1.")
 @redis_option
-def worker(url: str | None, **options: object) -> None:
+def worker(url: str | None, no_supervisor: bool, probe: bool, **options: object) -> None:
     """Start one worker of a fleet; it takes this process's place.
 
-    Models are called on threads, tools in processes of their own, so give them to different workers.
+    A supervisor stands over it, which replaces it when it dies, freezes or goes deaf. Models are called on threads,
+    tools in processes of their own, so give them to different workers.
 
     \b
     orchestrator worker --queues tool,control
@@ -81,7 +84,10 @@ def worker(url: str | None, **options: object) -> None:
     """
     require("pydantic_settings")
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value is not None]
-    _become(["-m", "orchestrator_worker", *given], url)
+    if probe:
+        os.execv(sys.executable, [sys.executable, "-m", "orchestrator_worker.process.proof"])  # noqa: S606
+    program = "orchestrator_worker" if no_supervisor else "orchestrator_worker.process.supervisor"
+    _become(["-m", program, *given], url)
 
 
 @click.command()

@@ -18,6 +18,7 @@ from orchestrator_client.client.schedules import Schedules
 from orchestrator_client.client.sync import Client
 from orchestrator_client.client.variables import LISTED, Variables
 from orchestrator_client.contract.audit import AuditEntry
+from orchestrator_client.contract.dead import DeadLetter
 from orchestrator_client.contract.event import Event
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.progress import RunProgress
@@ -368,6 +369,22 @@ class AsyncClient:
     async def audit(self, run: str | None = None, *, act: str | None = None, limit: int = 100) -> list[AuditEntry]:
         """As `Client.audit`."""
         return await asyncio.to_thread(partial(self._client.audit, run, act=act, limit=limit))
+
+    async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+        """As `Client.dead_letters`."""
+        return await asyncio.to_thread(self._client.dead_letters, limit)
+
+    async def dead_letter(self, letter: str) -> DeadLetter:
+        """As `Client.dead_letter`."""
+        return await asyncio.to_thread(self._client.dead_letter, letter)
+
+    async def requeue_dead_letter(self, letter: str) -> None:
+        """As `Client.requeue_dead_letter`."""
+        await asyncio.to_thread(self._client.requeue_dead_letter, letter)
+
+    async def drop_dead_letter(self, letter: str) -> None:
+        """As `Client.drop_dead_letter`."""
+        await asyncio.to_thread(self._client.drop_dead_letter, letter)
 
     async def limits(self) -> list[GateView]:
         """As `Client.limits`."""

@@ -16,6 +16,7 @@ from orchestrator_client.client.pipelines import Pipeline, plan_of
 from orchestrator_client.client.run import Run
 from orchestrator_client.client.schedules import Schedules
 from orchestrator_client.contract.audit import WHO_CHARACTERS, AuditEntry
+from orchestrator_client.contract.dead import DeadLetter
 from orchestrator_client.contract.environment import redis_url
 from orchestrator_client.contract.errors import InputsInvalid, StoreUnavailable
 from orchestrator_client.contract.names import retry_run_id
@@ -250,6 +251,34 @@ class Client:
     def audit(self, run: str | None = None, *, act: str | None = None, limit: int = 100) -> list[AuditEntry]:
         """Who has done what, and when: of one run or of all, newest first. Entries stay for 400 days at most."""
         return self._stores.audit.entries(run, act, limit)
+
+    def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+        """Messages that no worker could take, newest first, each with the reason and how it begins."""
+        return self._stores.dead.letters(limit)
+
+    def dead_letter(self, letter: str) -> DeadLetter:
+        """One of them, with its whole message if that was kept.
+
+        Raises:
+            InputsInvalid: there is none of that id.
+        """
+        return self._stores.dead.letter(letter)
+
+    def requeue_dead_letter(self, letter: str) -> None:
+        """Put it back into its queue, for workers that can take it now.
+
+        Raises:
+            InputsInvalid: there is none of that id, or it was too long to be kept.
+        """
+        self._stores.dead.requeue(letter)
+
+    def drop_dead_letter(self, letter: str) -> None:
+        """Throw it away.
+
+        Raises:
+            InputsInvalid: there is none of that id.
+        """
+        self._stores.dead.drop(letter)
 
     def limits(self) -> list[GateView]:
         """What is known of every provider's limits: those in force and whose word they are, what is used, who waits."""

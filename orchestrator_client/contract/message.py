@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator_client.contract import names
+from orchestrator_client.contract.envelope import SERIALIZER, Keyring, Written, dumps
 
 GROUP_INDEX = 0
 """One index for all steps of a run: parts of its chord differ by task id."""
@@ -32,11 +33,27 @@ def close_signature(run: str) -> dict[str, Any]:
     return {"task": names.CLOSE_TASK, "args": [], "kwargs": {}, "options": {"task_id": run}, "immutable": True}
 
 
-def step_message(hint: Hint) -> tuple[list[Any], dict[str, Any]]:
-    """Body and headers of a step's message, in Celery's task protocol 2 without the fields that would say nothing.
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of ours, ready to be put into a queue."""
 
-    Under 1 KB whatever the plan: it names a run, an instance and an attempt.
-    """
+    headers: dict[str, Any]
+    """In Celery's task protocol 2, without the fields that would say nothing."""
+    body: Written
+    """Arguments, and what Celery does afterwards."""
+    queue: str
+
+
+def publish(producer: Any, message: Message) -> None:
+    """Send it by one of kombu's producers, in whose process `envelope.SERIALIZER` is registered."""
+    # The anonymous exchange puts a message into the queue that it names, without looking up bindings.
+    producer.publish(
+        message.body, exchange="", routing_key=message.queue, headers=message.headers, serializer=SERIALIZER
+    )
+
+
+def step_message(hint: Hint, keys: Keyring) -> Message:
+    """Asks for one attempt. Under 1 KB whatever the plan: it names a run, an instance and an attempt."""
     limit = hint.timeout_seconds
     headers = {
         "lang": "py",
@@ -49,5 +66,30 @@ def step_message(hint: Hint) -> tuple[list[Any], dict[str, Any]]:
         "retries": hint.attempt - 1,
         "timelimit": [limit + HARD_LIMIT_SECONDS if limit else None, None],
     }
-    body = [[hint.run, hint.instance, hint.attempt], {}, {"chord": close_signature(hint.run)}]
-    return body, headers
+    return _sealed(headers, step_body(hint.run, hint.instance, hint.attempt), hint.queue, keys)
+
+
+def step_body(run: str, instance: str, attempt: int) -> list[Any]:
+    """What a step's message says."""
+    return [[run, instance, attempt], {}, {"chord": close_signature(run)}]
+
+
+def start_message(run: str, keys: Keyring) -> Message:
+    """Asks for the run to be started, whose record is in the store."""
+    return _run_message(names.RUN_TASK, run, keys)
+
+
+def close_message(run: str, keys: Keyring) -> Message:
+    """Asks whether the run can be closed."""
+    return _run_message(names.CLOSE_TASK, run, keys)
+
+
+def _run_message(task: str, run: str, keys: Keyring) -> Message:
+    # Whoever asks for the result of the task that started the run gets that of `close`.
+    headers = {"lang": "py", "task": task, "id": run, "argsrepr": run, "ignore_result": task == names.RUN_TASK}
+    return _sealed(headers, [[run], {}, {}], names.CONTROL_QUEUE, keys)
+
+
+def _sealed(headers: dict[str, Any], body: list[Any], queue: str, keys: Keyring) -> Message:
+    text = dumps(body)
+    return Message(keys.sign_message(headers, text, queue), text, queue)

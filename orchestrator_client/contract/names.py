@@ -24,6 +24,9 @@ TOOL_QUEUE = "tool"
 CONTROL_QUEUE = "control"
 
 
+REPLY_QUEUES = ".reply.celery.pidbox"
+"""How the queues end in which Celery's remote control gets its answers."""
+
 MODEL_QUEUES = "model."
 """How the queues of models begin."""
 
@@ -136,6 +139,10 @@ WORKERS = f"{ORC}:workers"
 """Sorted set: names of workers, by when they last reported (ms since 1970)."""
 WAKE = f"{ORC}:wake"
 """Channel: something on the agenda has become due earlier than whoever reads it believes."""
+PULSE = f"{ORC}:pulse"
+"""String: written to see whether the store takes a write."""
+DEAD = f"{ORC}:dead"
+"""Stream: messages that no worker could take, see `dead.DeadLetter`."""
 AUDIT = f"{ORC}:audit"
 """Stream: who has done what, see `audit.AuditEntry`."""
 CLOCK = f"{ORC}:clock"

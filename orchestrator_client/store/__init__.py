@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator_client.store.audit import AuditStore
 from orchestrator_client.store.connection import RETENTION_SECONDS, Connection
+from orchestrator_client.store.dead import DeadStore
 from orchestrator_client.store.fleet import FleetStore
 from orchestrator_client.store.gates import GateStore
 from orchestrator_client.store.money import MoneyStore
@@ -16,6 +17,7 @@ __all__ = [
     "RETENTION_SECONDS",
     "AuditStore",
     "Connection",
+    "DeadStore",
     "FleetStore",
     "GateStore",
     "MoneyStore",
@@ -34,6 +36,7 @@ class Stores:
         """`actor`: who acts, for the audit log."""
         self.connection = Connection(url, actor)
         self.audit = AuditStore(self.connection)
+        self.dead = DeadStore(self.connection)
         self.runs = RunStore(self.connection)
         self.fleet = FleetStore(self.connection)
         self.gates = GateStore(self.connection)

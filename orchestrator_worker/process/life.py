@@ -16,6 +16,7 @@ from celery import signals
 from celery.worker import state as celery_state
 
 from orchestrator_client.contract import names
+from orchestrator_client.contract.envelope import KEY_VARIABLE
 from orchestrator_client.contract.errors import OrchestratorError, StepCancelled, WorkerLost
 from orchestrator_client.contract.project import load_project
 from orchestrator_client.contract.worker import WorkerInfo
@@ -27,12 +28,16 @@ from orchestrator_worker.process.calls import STOP_SIGNAL, calls
 from orchestrator_worker.process.daemon import Daemon
 from orchestrator_worker.process.pool import TaskPool
 from orchestrator_worker.process.presence import Presence
+from orchestrator_worker.process.proof import Proof, file_of
+from orchestrator_worker.process.pulse import Pulse
 from orchestrator_worker.process.pump import Pump
+from orchestrator_worker.process.remote import take_no_orders
 from orchestrator_worker.process.tether import adopt_orphans, has_exited, kill_orphans, tether_to
 from orchestrator_worker.process.tidying import Tidying
 from orchestrator_worker.settings import metrics_port
 from orchestrator_worker.tasks import StepRequest, engine
 from orchestrator_worker.tools.mcp import servers
+from orchestrator_worker.transport.gate import Letter
 
 logger = logging.getLogger(__name__)
 
@@ -135,10 +140,23 @@ def _settle_in() -> None:
     gc.collect()  # counts what is not frozen, and by that decides when to look next
 
 
+def _bury(letter: Letter) -> None:
+    """Keep a message that was refused, and say so."""
+    logger.warning("a message in queue %s was refused: %s; see orchestrator dead list", letter.queue, letter.reason)
+    engine().store.bury(engine().worker, letter.queue, letter.raw, letter.reason)
+
+
 @signals.worker_ready.connect
 def _start(sender: Any, **_: Any) -> None:
     never_join()
     _settle_in()
+    gate, proof = sender.app.conf.broker_transport_options["gate"], Proof(file_of(os.getpid()))
+    gate.bury, gate.answered = _bury, proof.renew
+    # With every place taken by a message that has begun, a worker may be silent for as long as that takes.
+    gate.full = lambda: proof.renew() if celery_state.active_requests else None
+    take_no_orders()
+    if not sender.app.conf.fleet_keys:
+        logger.warning("messages are neither signed nor checked: give the fleet a key, %s", KEY_VARIABLE)
     tidying = Tidying(engine().store, engine().config)
     duties: tuple[Callable[[], object], ...] = (renew_leases, calls().stop_overdue, sweep, tidying.beat, fire_schedules)
     if isinstance(sender.pool, TaskPool):
@@ -146,6 +164,7 @@ def _start(sender: Any, **_: Any) -> None:
         duties += (kill_orphans,)
     beat = Beat(engine().config.beat_seconds, (*duties, _presence(sender).report))
     _daemons.append(beat)
+    _daemons.append(Pulse(proof, engine().store.answers))
     if _providers_of(sender):
         _daemons.append(Pump(engine().store, engine().scheduler.promote))
     for daemon in _daemons:

@@ -12,6 +12,9 @@ import signal
 import sys
 from pathlib import Path
 
+SUPERVISOR_VARIABLE = "ORCHESTRATOR_SUPERVISOR"
+"""Process id of a worker's supervisor, with which it ends."""
+
 _SET_PARENT_DEATH_SIGNAL = 1
 _SET_CHILD_SUBREAPER = 36
 
@@ -47,11 +50,14 @@ def kill_orphans() -> None:
     Children of this process are in its session; a tool's commands have sessions of their own, so one that is a child
     of this process has lost the process that started it. Not for a worker whose own threads run tools.
     """
-    children = Path("/proc/self/task", str(os.getpid()), "children")
-    if not children.exists():
-        return
-    for pid in map(int, children.read_text().split()):
+    for pid in children():
         with contextlib.suppress(ProcessLookupError):
             if os.getsid(pid) != os.getsid(0):
                 os.killpg(os.getpgid(pid), signal.SIGKILL)
                 os.waitpid(pid, os.WNOHANG)
+
+
+def children() -> list[int]:
+    """The children of this process's main thread; none where the kernel does not say."""
+    listed = Path("/proc/self/task", str(os.getpid()), "children")
+    return [int(pid) for pid in listed.read_text().split()] if listed.exists() else []

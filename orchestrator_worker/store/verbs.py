@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import redis
+
 from orchestrator_client.contract import names
-from orchestrator_client.contract.errors import RunNotFound
+from orchestrator_client.contract.dead import KEPT, DeadLetter
+from orchestrator_client.contract.errors import RunNotFound, StoreUnavailable
 from orchestrator_client.contract.event import EventKind
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.run import CALLED, ErrorInfo, Outcome, Receipt, RunState, Submission
@@ -362,6 +365,27 @@ class Verbs(Values):
         """Keep what a canvas of somebody else's expects of this run's task, until the run closes."""
         stored = json.dumps(canvas)
         self._on.patiently(lambda: self._on.redis.hset(names.RunKeys(run).record, "canvas", stored))
+
+    def answers(self) -> bool:
+        """Whether the store takes a write now. Nobody waits for it."""
+        try:
+            return bool(self._on.redis.set(names.PULSE, 1, ex=60))
+        except redis.RedisError:
+            return False
+
+    def bury(self, worker: str, queue: str, raw: bytes, reason: str) -> None:
+        """Keep a message that was refused.
+
+        Raises:
+            StoreUnavailable: it could not be written now. Nobody waits: the next message is due.
+        """
+        try:
+            with self._on.redis.pipeline() as together:
+                together.xadd(names.DEAD, DeadLetter.to_stream(queue, reason, worker, raw), maxlen=KEPT)
+                together.expire(names.DEAD, self._on.ttl_seconds)
+                together.execute()
+        except redis.RedisError as error:
+            raise StoreUnavailable(f"cannot keep a dead letter: {error}") from error
 
 
 def _caller(reply: Sequence[Any]) -> Caller | None:

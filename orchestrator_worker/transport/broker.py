@@ -7,6 +7,7 @@ overridden here changes in kombu.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -18,6 +19,11 @@ import redis
 from celery.app.amqp import AMQP
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
+from kombu.utils.encoding import bytes_to_str
+
+from orchestrator_client.contract import names
+from orchestrator_client.contract.envelope import Keyring, dumps
+from orchestrator_worker.transport.gate import Gate
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +50,9 @@ class Taken(virtual.QoS):  # type: ignore[misc]
 class Channel(kombu_redis.Channel):  # type: ignore[misc]
     """Takes messages out of queues; a store that refuses is asked again in a moment, on another connection."""
 
+    gate: Gate | None = None
     _rest_until = 0.0
+    from_transport_options = (*kombu_redis.Channel.from_transport_options, "gate")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -55,18 +63,76 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             super()._brpop_start(timeout)
 
     def _brpop_read(self, **options: Any) -> Any:
+        """As kombu's, with the gate in front of whoever consumes."""
+        connection = self.client.connection
         try:
-            return super()._brpop_read(**options)
+            taken = self.client.parse_response(connection, "BRPOP", **options)
         except redis.ResponseError as error:
             # After a fail-over the name may belong to another server: whoever asks again connects anew.
             logger.warning("the store refuses to hand out messages (%s); asking again", error)
             self._rest_until = time.monotonic() + REST_SECONDS
-            self.client.connection.disconnect()
+            connection.disconnect()
             raise Empty from error
+        except self.connection_errors:
+            connection.disconnect()
+            raise
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        if self.gate is not None:
+            self.gate.answered()
+        if not taken:
+            raise Empty
+        key, raw = taken
+        queue = bytes_to_str(key).rsplit(self.sep, 1)[0]
+        self._queue_cycle.rotate(queue)
+        self._hand_over(queue, raw)
+        return True
+
+    def _hand_over(self, queue: str, raw: bytes) -> None:
+        """Give a message to its consumer. Answers to questions about workers pass as they are: they ask for nothing."""
+        if self.gate is None or queue.endswith(names.REPLY_QUEUES):
+            self.connection._deliver(json.loads(raw), queue)
+            return
+        payload = self.gate.open(queue, raw)
+        if payload is None:
+            return
+        try:
+            self.connection._deliver(payload, queue)
+        except (redis.ConnectionError, redis.TimeoutError):
+            raise
+        except Exception as error:
+            # It passed the gate and Celery stumbled over it all the same: the next message must find this worker alive.
+            logger.exception("a message in queue %s could not be taken", queue)
+            self.gate.refuse(queue, raw, f"Celery cannot take it: {type(error).__name__}: {error}")
+
+    def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:
+        """Questions about workers. What looks like none is left unanswered."""
+        try:
+            return super()._deliver_fanout_message(message, exchange)
+        except (redis.ConnectionError, redis.TimeoutError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever was sent, the worker goes on
+            logger.warning("a question to workers on %s makes no sense: %s: %s", exchange, type(error).__name__, error)
+            return False
+
+
+class Poller(kombu_redis.MultiChannelPoller):  # type: ignore[misc]
+    """Asks for messages in each round of a worker's loop, and says so where it may not ask."""
+
+    def on_poll_start(self) -> None:
+        super().on_poll_start()
+        for channel in self._channels:
+            if channel.gate is not None and channel.active_queues and not channel.qos.can_consume():
+                channel.gate.full()
 
 
 class Transport(kombu_redis.Transport):  # type: ignore[misc]
     Channel = Channel
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = Poller()
 
 
 class Connection(kombu.Connection):  # type: ignore[misc]
@@ -88,6 +154,15 @@ class Connection(kombu.Connection):  # type: ignore[misc]
 
 
 class Amqp(AMQP):  # type: ignore[misc]
-    """Makes an application's connections ours."""
+    """Makes an application's connections ours, and signs the one message of ours that Celery itself writes."""
 
     Connection = Connection
+
+    def as_task_v2(self, task_id: str, name: str, *args: Any, **kwargs: Any) -> Any:
+        message = super().as_task_v2(task_id, name, *args, **kwargs)
+        if name != names.CLOSE_TASK:
+            return message
+        # The body of a run's chord. Signing it for whoever asks gives nothing away: the store decides whether to close.
+        keys: Keyring = self.app.conf.fleet_keys
+        headers = keys.sign_message(message.headers, dumps(message.body), names.CONTROL_QUEUE)
+        return message._replace(headers=headers)

@@ -13,6 +13,7 @@ from celery.app.trace import build_tracer
 from celery.exceptions import Ignore
 
 from orchestrator_client.contract import caps, names
+from orchestrator_client.contract.envelope import Keyring, loads
 from orchestrator_client.contract.message import GROUP_INDEX, Hint, close_signature, step_message
 from orchestrator_worker.app import create_app
 from orchestrator_worker.canvas import Canvas, never_join
@@ -38,7 +39,7 @@ def app(redis_server: RedisServer) -> Iterator[Celery]:
         if instance.startswith("parked"):
             raise Ignore
         if instance.startswith("failed"):
-            Canvas(application, 1.0).return_part(self.request)
+            Canvas(application, Keyring(), 1.0).return_part(self.request)
             raise ValueError("it failed")
         if instance.startswith("broken"):
             raise ValueError("it broke")
@@ -55,7 +56,8 @@ def app(redis_server: RedisServer) -> Iterator[Celery]:
 
 def run_as_worker(app: Celery, instance: str) -> None:
     """Execute a step's message through Celery's own tracer, as a worker does."""
-    body, headers = step_message(Hint(RUN, instance, 1, "tool", "tool · test"))
+    message = step_message(Hint(RUN, instance, 1, "tool", "tool · test"), Keyring())
+    body, headers = loads(message.body), message.headers
     request = {**headers, **body[2], "is_eager": False, "delivery_info": {}}
     task = app.tasks[names.STEP_TASK]
     build_tracer(task.name, task, app=app)(headers["id"], tuple(body[0]), body[1], request)
@@ -66,7 +68,7 @@ def closed(client: Any) -> int:
 
 
 def open_chord(app: Celery, client: Any, size: int) -> Canvas:
-    canvas = Canvas(app, 1.0)
+    canvas = Canvas(app, Keyring(), 1.0)
     client.set(canvas.size_key(RUN), size, ex=60)
     return canvas
 
@@ -131,7 +133,8 @@ def test_the_bodys_task_id_is_the_run(app: Celery, client: Any) -> None:
 
 def test_our_message_has_no_field_that_celerys_has_not(app: Celery) -> None:
     stock = app.amqp.as_task_v2("id", names.STEP_TASK, args=("r", "i", 1), group_id=RUN, group_index=GROUP_INDEX)
-    body, headers = step_message(Hint(RUN, "a", 1, "tool", "tool · test"))
+    message = step_message(Hint(RUN, "a", 1, "tool", "tool · test"), Keyring())
+    body, headers = loads(message.body), message.headers
     assert set(headers) <= set(stock.headers)
     assert set(body[2]) <= set(stock.body[2])
     assert set(close_signature(RUN)) <= set(app.signature(names.CLOSE_TASK))
@@ -140,5 +143,7 @@ def test_our_message_has_no_field_that_celerys_has_not(app: Celery) -> None:
 @pytest.mark.parametrize("instance", ["a", "i" * caps.ID_CHARACTERS])
 def test_a_message_is_under_a_kilobyte(app: Celery, client: Any, instance: str) -> None:
     run = names.new_run_id("p" * 48)
-    Canvas(app, 1.0).publish([Hint(run, instance, 99, "model.anthropic", "model · claude-sonnet-4-20250514", 86_400.0)])
+    Canvas(app, Keyring(), 1.0).publish(
+        [Hint(run, instance, 99, "model.anthropic", "model · claude-sonnet-4-20250514", 86_400.0)]
+    )
     assert len(client.rpop("model.anthropic")) <= 1024

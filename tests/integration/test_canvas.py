@@ -11,6 +11,7 @@ from celery import chain, chord, group
 
 from orchestrator_client.announce import run_pipeline
 from orchestrator_client.contract import names
+from orchestrator_client.contract.envelope import KEY_VARIABLE
 from orchestrator_client.contract.errors import InputsInvalid, PlanInvalid
 from orchestrator_client.contract.plan import Input, Plan
 from tests import foreign_app
@@ -30,13 +31,16 @@ DECEPTIVE = {"__type__": "datetime", "__value__": "boom"}
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandingFleet]:
-    """A worker of ours with one slot, so that control messages are handled one after the other, and a foreign one."""
-    with StandingFleet(tmp_path_factory.mktemp("canvas")) as standing:
-        url = names.celery_url(standing.url)
+    """A worker of ours with one slot, so that control messages are handled one after the other, and a foreign one. The
+    fleet has a key, which the process that makes signatures knows, and the foreign application does not.
+    """
+    with pytest.MonkeyPatch.context() as patch, StandingFleet(tmp_path_factory.mktemp("canvas")) as standing:
+        patch.setenv(KEY_VARIABLE, "a key of the fleet with the canvas")
+        url, without = names.celery_url(standing.url), {KEY_VARIABLE: ""}
         standing.start_worker("ours", "-c", "1", beat_seconds=0.3)
         options = ("-Q", foreign_app.QUEUE, "--pool=threads", "-c", "2", "--without-mingle", "--without-gossip")
         standing.start_program(
-            "foreign", "-m", "celery", "-A", "tests.foreign_app", "worker", *options, FOREIGN_URL=url
+            "foreign", "-m", "celery", "-A", "tests.foreign_app", "worker", *options, FOREIGN_URL=url, **without
         )
         yield standing
 

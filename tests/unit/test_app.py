@@ -12,7 +12,10 @@ from celery import Celery
 from kombu.exceptions import ContentDisallowed
 from kombu.serialization import loads
 
+from orchestrator_client.contract.envelope import CONTENT_TYPE, SERIALIZER, Keyring
+from orchestrator_client.contract.message import Hint
 from orchestrator_worker.app import create_app
+from orchestrator_worker.canvas import Canvas
 from orchestrator_worker.settings import Settings
 from tests.conftest import RedisServer
 from tests.fleet import close_app
@@ -34,14 +37,18 @@ def app_of() -> Iterator[AppOf]:
         app.close()
 
 
-def test_only_json_is_written_or_read(app_of: AppOf) -> None:
-    conf = app_of().conf
-    assert (conf.accept_content, conf.task_serializer, conf.result_serializer) == (["json"], "json", "json")
-    assert conf.result_accept_content in (None, ["json"])
+def test_only_json_without_hooks_is_read(app_of: AppOf) -> None:
+    app = app_of()
+    conf = app.conf
+    assert (conf.accept_content, conf.result_serializer) == ([SERIALIZER], SERIALIZER)
+    assert conf.result_accept_content in (None, [SERIALIZER])
+    assert app.control.mailbox.serializer == SERIALIZER
+    hooked = '{"__type__": "datetime", "__value__": "boom"}'
+    assert loads(hooked, CONTENT_TYPE, "utf-8", accept=[CONTENT_TYPE]) == json.loads(hooked)
 
 
-@pytest.mark.parametrize("content_type", ["application/x-python-serialize", "application/x-yaml"])
-def test_pickle_and_yaml_are_refused(app_of: AppOf, content_type: str) -> None:
+@pytest.mark.parametrize("content_type", ["application/x-python-serialize", "application/x-yaml", "application/json"])
+def test_pickle_yaml_and_kombus_json_are_refused(app_of: AppOf, content_type: str) -> None:
     with pytest.raises(ContentDisallowed):
         loads(b"\x80\x04N.", content_type, "binary", accept=app_of().conf.accept_content)
 
@@ -98,11 +105,11 @@ def test_an_encrypted_address_is_enough(app_of: AppOf) -> None:
 
 def test_a_message_in_the_queue_is_plain_json(redis_server: RedisServer) -> None:
     app = create_app(Settings(redis_url=redis_server.url))
-    app.send_task("orchestrator.step", args=["r_1", "a", 1], queue="tool")
+    Canvas(app, Keyring(), 1.0).publish([Hint("r_1", "a", 1, "tool", "tool · test")])
     with redis.Redis.from_url(redis_server.url) as client:
         raw: Any = client.rpop("tool")
     message = json.loads(raw)
     assert json.loads(message["body"])[0] == ["r_1", "a", 1]
-    assert message["content-type"] == "application/json"
+    assert message["content-type"] == CONTENT_TYPE
     assert len(raw) < 1024
     close_app(app)
