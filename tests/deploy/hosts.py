@@ -144,6 +144,11 @@ class Services:
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout.strip()
 
+    def status(self, host: Host, url: str, login: str = "") -> int:
+        """The status of a page, as a browser on that host would see it."""
+        command = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--user", login, url]
+        return int(subprocess.run(host.command(*command), capture_output=True, text=True, check=False).stdout)
+
     def redis_answers(self) -> None:
         wait_until(lambda: (self.folder / "memory" / "redis.conf").exists(), "redis has its configuration")
         wait_until(lambda: self._answers(), "redis answers")

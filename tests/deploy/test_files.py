@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -62,11 +63,11 @@ def compose() -> dict[str, Any]:
 
 
 @cache
-def kubernetes() -> tuple[dict[str, Any], ...]:
-    """The resources of deploy/k8s, as kubectl would apply them."""
+def kubernetes(part: str = "fleet") -> tuple[dict[str, Any], ...]:
+    """The resources of a part of deploy/k8s, as kubectl would apply them."""
     from ruamel.yaml import YAML
 
-    rendered = printed(program("kubectl"), "kustomize", "deploy/k8s")
+    rendered = printed(program("kubectl"), "kustomize", f"deploy/k8s/{part}")
     return tuple(YAML(typ="safe").load_all(rendered))
 
 
@@ -115,12 +116,30 @@ class TestCompose:
 
 
 class TestKubernetes:
-    def test_every_resource_fits_its_schema(self) -> None:
+    @pytest.mark.parametrize("part", ["fleet", "scale/hpa", "scale/keda"])
+    def test_every_resource_fits_its_schema(self, part: str) -> None:
         validate = pytest.importorskip("kubernetes_validate", reason="pip install -e '.[deploy-checks]'")
-        of_others = {resource["kind"] for resource in kubernetes() if resource["kind"] == "ScaledObject"}
-        for resource in kubernetes():
-            if resource["kind"] not in of_others:
+        for resource in kubernetes(part):
+            if not resource["apiVersion"].startswith(
+                "keda.sh/"
+            ):  # a type of its own, of which the schemas know nothing
                 validate.validate(resource, "1.31", strict=True)
+
+    @pytest.mark.parametrize("part", ["scale/hpa", "scale/keda"])
+    def test_every_kind_of_worker_grows_by_its_own_queue(self, part: str) -> None:
+        deployments = {each["metadata"]["name"] for each in kubernetes(part) if each["kind"] == "Deployment"}
+        scalers = [each for each in kubernetes(part) if each["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")]
+        targets = {each["spec"]["scaleTargetRef"]["name"]: json.dumps(each["spec"]) for each in scalers}
+        assert set(targets) == deployments - {"flower"}
+        for target, spec in targets.items():
+            assert f'"{target.replace("-", ".")}"' in spec, target
+
+    def test_it_grows_by_metrics_that_there_are(self) -> None:
+        told = set(re.findall(r"orchestrator_[a-z_]+", (ROOT / "docs/metrics.md").read_text()))
+        asked = [json.dumps(each) for part in ("scale/hpa", "scale/keda") for each in kubernetes(part)]
+        names = set(re.findall(r"orchestrator_[a-z_]+", "".join(asked)))
+        assert names
+        assert names <= told
 
     def test_every_kustomization_builds(self) -> None:
         for file in sorted((ROOT / "deploy/k8s").rglob("kustomization.yaml")):

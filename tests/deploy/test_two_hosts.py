@@ -93,3 +93,5 @@ def test_a_run_goes_on_when_the_cable_is_put_in_again(services: Services, tmp_pa
     lines = Counter(ledger.read_text().split("\n"))
     assert {line: count for line, count in lines.items() if line and count != 1} == {}
     assert len(lines) == 1 + 2 * 12
+    assert services.status(data, "http://127.0.0.1:5555/runs") == 401
+    assert services.status(data, "http://127.0.0.1:5555/runs", "admin:for-a-test") == 200
