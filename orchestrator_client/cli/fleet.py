@@ -98,8 +98,8 @@ def worker(url: str | None, no_supervisor: bool, probe: bool, **options: object)
 def flower(port: int, address: str, url: str | None) -> None:
     """Start Flower, the fleet's web page; it takes this process's place.
 
-    Workers that were started with ORCHESTRATOR_EVENTS=1 send it the events of their steps. FLOWER_BASIC_AUTH, or the file
-    that FLOWER_BASIC_AUTH_FILE names, is its login: user:password.
+    Workers that were started with ORCHESTRATOR_EVENTS=1 send it the events of their steps. FLOWER_BASIC_AUTH, or the
+    file that FLOWER_BASIC_AUTH_FILE names, is its login: user:password.
     """
     require("pydantic_settings")
     require("flower")
