@@ -15,6 +15,7 @@ import click
 from orchestrator_client.cli.faults import ExitCode, Fault
 from orchestrator_client.cli.follow import ended_by_signals
 from orchestrator_client.cli.options import client_of, redis_option
+from orchestrator_client.contract.environment import variable
 
 if TYPE_CHECKING:
     from orchestrator_client.local import LocalFleet
@@ -97,10 +98,13 @@ def worker(url: str | None, no_supervisor: bool, probe: bool, **options: object)
 def flower(port: int, address: str, url: str | None) -> None:
     """Start Flower, the fleet's web page; it takes this process's place.
 
-    Workers that were started with ORCHESTRATOR_EVENTS=1 send it the events of their steps.
+    Workers that were started with ORCHESTRATOR_EVENTS=1 send it the events of their steps. FLOWER_BASIC_AUTH, or the
+    file that FLOWER_BASIC_AUTH_FILE names, is its login: user:password.
     """
     require("pydantic_settings")
     require("flower")
+    if login := variable("FLOWER_BASIC_AUTH"):
+        os.environ["FLOWER_BASIC_AUTH"] = login
     _become(flower_arguments(port, address), url)
 
 

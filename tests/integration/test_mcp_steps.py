@@ -187,7 +187,7 @@ def test_cancel_is_told_to_the_server_whose_session_lives_on(
     assert [process.pid for process in processes(mark)] == [before]
 
 
-RUNS = int(os.environ.get("ORCHESTRATOR_TEST_KILLS", "30"))
+RUNS = int(os.environ.get("ORCHESTRATOR_TEST_KILLS", "10"))
 
 
 def test_kills_leave_no_server_behind(client: Client, worker: Workers, tmp_path: Path, mark: str) -> None:

@@ -8,8 +8,9 @@ from typing import Any, Self
 
 import anyio
 
-MESSAGES = 20_000
-"""Messages of one server within `MESSAGES_SECONDS`: more are a flood, which would starve every other call."""
+MESSAGES = 5_000
+"""Messages of one server within `MESSAGES_SECONDS`: more are a flood, which would starve every other call. Progress
+that a person can read comes at a hundredth of that."""
 MESSAGES_SECONDS = 10.0
 
 RUBBISH_LINES = 200

@@ -78,8 +78,9 @@ def test_one_that_hangs_in_the_middle_of_a_call(served: Callable[[McpSection], N
     assert caller.result("mcp:it/work").output == "told to stop"
 
 
-def test_one_that_floods(pooled: Pool) -> None:
-    assert f"it sent more than {watch.MESSAGES} messages within 10 s, and was ended" in failure(pooled, rude("floods"))
+def test_one_that_floods(pooled: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "MESSAGES", 200)  # a busy machine may read no more in that time
+    assert "it sent more than 200 messages within 10 s, and was ended" in failure(pooled, rude("floods"))
 
 
 def test_one_whose_message_has_no_end(pooled: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
