@@ -96,7 +96,7 @@ def worker(url: str | None, no_supervisor: bool, probe: bool, **options: object)
 @click.option("--address", default=ADDRESS, show_default=True, help="Whom to listen to; Flower has no password.")
 @redis_option
 def flower(port: int, address: str, url: str | None) -> None:
-    """Start Flower, the fleet's web page; it takes this process's place.
+    """Start Flower, the fleet's web page, with its runs and limits; it takes this process's place.
 
     Workers that were started with ORCHESTRATOR_EVENTS=1 send it the events of their steps. FLOWER_BASIC_AUTH, or the
     file that FLOWER_BASIC_AUTH_FILE names, is its login: user:password.

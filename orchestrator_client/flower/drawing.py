@@ -40,7 +40,6 @@ class Box:
     """Path of its (first) step in the plan: `each.draft`."""
     label: str
     detail: str
-    kind: str
     steps: tuple[str, ...]
     """Paths of the steps that it stands for."""
     inner: Picture | None = None
@@ -75,7 +74,6 @@ def drawing_of(plan: Plan) -> dict[str, Any] | None:
                 "id": box.id,
                 "label": box.label,
                 "detail": box.detail,
-                "kind": box.kind,
                 "steps": box.steps,
                 "holds": box.inner is not None,
                 "x": x,
@@ -127,7 +125,7 @@ def _passed(one: str, other: str, columns: list[list[str]], boxes: dict[str, Box
         return [one, other]
     for place in range(first + 1, last):
         passage = f"{one} {other} {place}"
-        boxes[passage] = Box(passage, "", "", "", (), height=PASSAGE)
+        boxes[passage] = Box(passage, "", "", (), height=PASSAGE)
         columns[place].append(passage)
         line.append(passage)
     return [*line, other]
@@ -150,9 +148,9 @@ def _box(steps: Sequence[Step], prefix: str) -> Box:
     first = steps[0]
     paths = tuple(f"{prefix}{step.id}" for step in steps)
     if len(steps) > 1:
-        return Box(paths[0], f"{len(steps):,} steps", first.label.partition(" · ")[2], first.kind, paths)
+        return Box(paths[0], f"{len(steps):,} steps", first.label.partition(" · ")[2], paths)
     detail = (first.model or first.uses) if first.kind == "model" else first.uses
-    box = Box(paths[0], first.id, "templated" if "{{" in detail else detail, first.kind, paths)
+    box = Box(paths[0], first.id, "templated" if "{{" in detail else detail, paths)
     if (body := _body(first)) is not None:
         inner = _picture(body, f"{paths[0]}.")
         box.inner = inner

@@ -136,14 +136,12 @@ def _row(run: ListedRun, sums: Sum) -> dict[str, Any]:
         "done": run.done,
         # What loops make is known only once it is reached, so there may be more than the plan has.
         "steps": max(record.steps, run.done + record.open),
-        "failed": record.failed,
         "progress": record.progress,
         "ends": record.ends_ms,
         "usd": float(sums.usd),
         "unpriced": sums.unpriced,
         "halt": record.halt,
         "why": why[:300],
-        "parent": record.parent,
     }
 
 
