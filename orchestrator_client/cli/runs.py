@@ -175,7 +175,7 @@ def _show(document: RunDocument, progress: RunProgress, values: bool, below: lis
 
     Values are cut to the width of the screen; `-o json` has them whole.
     """
-    from orchestrator_client.cli.show.rendering import console, how_far, print_whole, rows_of, step_table
+    from orchestrator_client.cli.show.rendering import console, how_far, print_whole, quality_lines, rows_of, step_table
     from orchestrator_client.cli.show.text import shown
 
     screen = console()
@@ -186,6 +186,8 @@ def _show(document: RunDocument, progress: RunProgress, values: bool, below: lis
     for step in document.steps.values():
         if values and step.value is not None:
             screen.print(f"  {printable(step.id)}: {shown(step.value, screen.width)}", soft_wrap=True)
+    for line in (line for step in document.steps.values() for line in quality_lines(step)):
+        screen.print(line, soft_wrap=True)
     for line in below:
         screen.print(line, soft_wrap=True)
     if document.completed_at is None and document.progress is not None:

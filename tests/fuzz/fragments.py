@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 from orchestrator_client.contract.template import filters
@@ -67,8 +69,16 @@ templates = st.one_of(
     expressions.map("{{{{ {} }}}}".format),
     st.lists(st.sampled_from([*TEMPLATES, *EXPRESSIONS, *SCALARS]), max_size=25).map("".join),
 )
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | templates,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
-)
+
+
+def _nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        st.none() | st.booleans() | st.integers() | leaves | st.text(max_size=20) | templates,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+        max_leaves=12,
+    )
+
+
+json_values = _nested(st.floats(allow_nan=False, allow_infinity=False))
+python_values = _nested(st.floats())
+"""With the numbers that JSON does not have."""

@@ -14,7 +14,7 @@ from orchestrator_client.contract.run import Submission
 from orchestrator_client.contract.submission import submit_command
 from orchestrator_client.loader import loads, problems
 from tests.fuzz import fuzzed
-from tests.fuzz.fragments import json_values, plans
+from tests.fuzz.fragments import plans, python_values
 
 PLAN = loads(
     "inputs: {n: {type: integer}, s: {type: string}, l: {type: array}, o: {type: object}, b: {type: boolean},"
@@ -40,7 +40,7 @@ def test_a_file_loads_or_is_refused(text: str | bytes) -> None:
 
 
 @fuzzed
-@given(st.dictionaries(st.sampled_from(["n", "s", "l", "o", "b", "c", "other"]), json_values))
+@given(st.dictionaries(st.sampled_from(["n", "s", "l", "o", "b", "c", "other"]), python_values))
 def test_inputs_bind_or_are_refused(given_inputs: dict[str, Any]) -> None:
     try:
         submission = Submission(run="r", plan=PLAN, inputs=PLAN.bind(given_inputs))

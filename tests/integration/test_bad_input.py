@@ -107,7 +107,8 @@ LOOPS = {
     "backtracking": "{{ ('a' * 5000) | regex_replace('(a+)+$', 'x') | regex_search('(a|a)*b') }}",
     "joined": "{% set s = 'x' * 1000000 %}{{ range(9999) | join(s) }}",
 }
-"""Templates that would run for ever, or fill the memory: `n` is a thousand million."""
+"""Templates that would run for ever, or fill the memory: `n` is a thousand million. All of them are made to read it:
+those that read nothing are refused before anything runs."""
 
 
 def assert_refused(ended: Ended, words: list[str], code: int = 2) -> None:
@@ -133,7 +134,7 @@ def hostile_plan(templates: dict[str, str]) -> str:
             "action": "write",
             "on_failure": "continue",
             "max_retries": 1,
-            "parameters": {"path": f"written/{name}", "content": template},
+            "parameters": {"path": f"written/{name}", "content": f"{template}{{{{ n }}}}"},
         }
         for name, template in templates.items()
     ]
