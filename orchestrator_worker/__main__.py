@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ["CELERY_CUSTOM_WORKER_POOL"] = "orchestrator_worker.process.pool:TaskPool"
 
     from orchestrator_worker import meters, traces
-    from orchestrator_worker.process.readiness import inspect
+    from orchestrator_worker.process.readiness import inspect, unsafe
     from orchestrator_worker.settings import metrics_port, settings
     from orchestrator_worker.store import connect
 
@@ -111,6 +111,10 @@ def main(argv: list[str] | None = None) -> int:
     import orchestrator_worker.process.life  # noqa: F401 - connects to Celery's signals, and registers the tasks
     from orchestrator_worker.app import app
 
+    for problem in (problems := unsafe(app.conf, settings())):
+        print(problem, file=sys.stderr)  # noqa: T201
+    if problems:
+        return 2
     app.worker_main(celery_arguments(options))
     return 0
 

@@ -1,12 +1,16 @@
-"""Whether this Redis is one that runs can be trusted to."""
+"""Whether this Redis and this configuration are ones that runs can be trusted to."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 
+from orchestrator_client.contract.envelope import SERIALIZER
 from orchestrator_client.contract.errors import StoreUnavailable
+from orchestrator_worker.settings import Settings
 
 FLOOR = (6, 2)
 """Oldest Redis: scripts here use commands of 6.2."""
@@ -34,6 +38,27 @@ def judge(info: dict[str, object]) -> Readiness:
     if not int(str(info.get("aof_enabled", 0))):
         warnings.append("Redis keeps no append-only file: runs do not survive its crash. Set appendonly yes")
     return Readiness(tuple(refusals), tuple(warnings))
+
+
+BEATS = 3
+"""Renewals that the life of a lease has room for; with fewer, one late beat loses steps that are alive."""
+
+
+def unsafe(conf: Mapping[str, Any], config: Settings) -> tuple[str, ...]:
+    """What of Celery's configuration, or of ours, breaks the promises: one line each, with the setting's name."""
+    found = []
+    if list(conf["accept_content"]) != [SERIALIZER]:
+        found.append(f"accept_content is {conf['accept_content']!r}: messages are read as {SERIALIZER!r} alone")
+    if conf["worker_prefetch_multiplier"] != 1:
+        found.append("worker_prefetch_multiplier must be 1: messages that wait here are lost with the worker")
+    if conf["task_acks_late"] or conf["broker_transport_options"].get("ack_emulation") is not False:
+        found.append("task_acks_late and ack_emulation must be off: the store knows what is lost, the broker guesses")
+    if config.lease_seconds < BEATS * config.beat_seconds:
+        found.append(
+            f"ORCHESTRATOR_LEASE_SECONDS={config.lease_seconds:g} is less than {BEATS} times"
+            f" ORCHESTRATOR_BEAT_SECONDS={config.beat_seconds:g}: steps that are alive would be given up"
+        )
+    return tuple(found)
 
 
 def inspect(client: redis.Redis) -> Readiness:

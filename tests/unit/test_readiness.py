@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
 from orchestrator_client.contract.errors import StoreUnavailable
-from orchestrator_worker.process.readiness import Readiness, inspect, judge
+from orchestrator_worker.app import create_app
+from orchestrator_worker.process.readiness import Readiness, inspect, judge, unsafe
+from orchestrator_worker.settings import Settings
 from tests.conftest import RedisServer
 
 GOOD: dict[str, object] = {"redis_version": "7.0.15", "maxmemory_policy": "noeviction", "aof_enabled": 1}
@@ -66,3 +72,42 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
         pytest.raises(StoreUnavailable, match="cannot reach Redis"),
     ):
         inspect(client)
+
+
+SAFE = {
+    "accept_content": ["orchestrator"],
+    "worker_prefetch_multiplier": 1,
+    "task_acks_late": False,
+    "broker_transport_options": {"ack_emulation": False},
+}
+
+
+def test_the_configuration_as_it_is_made_is_safe() -> None:
+    config = Settings(redis_url="redis://127.0.0.1:1/0")
+    app = create_app(config)
+    assert unsafe(app.conf, config) == ()
+    app.close()
+
+
+@pytest.mark.parametrize(
+    ("changed", "settings", "named"),
+    [
+        ({"accept_content": ["orchestrator", "pickle"]}, {}, "accept_content"),
+        ({"worker_prefetch_multiplier": 4}, {}, "worker_prefetch_multiplier"),
+        ({"task_acks_late": True}, {}, "task_acks_late"),
+        ({"broker_transport_options": {}}, {}, "ack_emulation"),
+        ({}, {"lease_seconds": 2, "beat_seconds": 1}, "ORCHESTRATOR_LEASE_SECONDS=2"),
+    ],
+)
+def test_an_unsafe_configuration_is_named(changed: dict[str, Any], settings: dict[str, Any], named: str) -> None:
+    (problem,) = unsafe({**SAFE, **changed}, Settings(**settings))
+    assert named in problem
+
+
+def test_a_worker_does_not_start_on_one(redis_server: RedisServer) -> None:
+    environment = {**os.environ, "ORCHESTRATOR_REDIS_URL": redis_server.url, "ORCHESTRATOR_BEAT_SECONDS": "30"}
+    command = [sys.executable, "-m", "orchestrator_worker"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 2
+    assert "ORCHESTRATOR_BEAT_SECONDS=30" in ended.stderr
+    assert "Traceback" not in ended.stderr
