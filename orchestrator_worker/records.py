@@ -12,6 +12,7 @@ from orchestrator_client.contract.question import NOTHING_TOLD, GivenAnswers, Qu
 from orchestrator_client.contract.run import ErrorInfo, Receipt, RunBudget, RunRecord
 from orchestrator_client.contract.schedule import Schedule
 from orchestrator_client.contract.usage import Usage
+from orchestrator_client.contract.webhook import Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,15 @@ class Refusal(StrEnum):
     """The run is halted; the instance has that receipt now."""
     PARKED = "parked"
     """Its provider's gate has closed since its message was sent, and it waits there; or its run is paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An attempt to tell a webhook that a run has ended."""
+
+    run: str
+    attempt: int
+    webhook: Webhook
 
 
 @dataclass(frozen=True, slots=True)

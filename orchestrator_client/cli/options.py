@@ -83,6 +83,9 @@ _SUBMISSION = (
         callback=lambda _context, _parameter, patterns: patterns or None,
         help="Of the tools that the file allows, allow such alone; may be repeated.",
     ),
+    click.option("--webhook", metavar="URL", help="Where a worker tells that the run has ended."),
+    click.option("--webhook-secret", metavar="secret://NAME", default="", help="The workers' secret that signs it."),
+    click.option("--webhook-values", is_flag=True, help="Tell the run's outputs, too."),
 )
 
 

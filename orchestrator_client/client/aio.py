@@ -283,6 +283,9 @@ class AsyncClient:
         answers: Mapping[str, Json] | None = None,
         answer_defaults: bool = False,
         allow_tools: Sequence[str] | None = None,
+        webhook: str | None = None,
+        webhook_secret: str = "",
+        webhook_values: bool = False,
     ) -> AsyncRun:
         """As `Client.submit`."""
         run = await asyncio.to_thread(
@@ -298,6 +301,9 @@ class AsyncClient:
             answers=answers,
             answer_defaults=answer_defaults,
             allow_tools=allow_tools,
+            webhook=webhook,
+            webhook_secret=webhook_secret,
+            webhook_values=webhook_values,
         )
         return AsyncRun(run)
 

@@ -25,6 +25,7 @@ from orchestrator_client.contract.project import load_project
 from orchestrator_client.contract.question import AskedQuestion
 from orchestrator_client.contract.run import RunRecord, RunState, Submission
 from orchestrator_client.contract.submission import run_id_for
+from orchestrator_client.contract.webhook import Webhook, checked_webhook
 from orchestrator_client.contract.worker import WorkerInfo, serving
 from orchestrator_client.costs import CostReport, days_since, of_ledger, of_receipts
 from orchestrator_client.gates import GateView
@@ -83,6 +84,9 @@ class Client:
         answers: Mapping[str, Json] | None = None,
         answer_defaults: bool = False,
         allow_tools: Sequence[str] | None = None,
+        webhook: str | None = None,
+        webhook_secret: str = "",
+        webhook_values: bool = False,
     ) -> Run:
         """Record a run, and tell the fleet. Once this returns, the run will come to an end, whatever dies meanwhile.
 
@@ -91,7 +95,9 @@ class Client:
         `cheaper`. `stream_text` has models' text streamed from the first call on. `answers` are those to what its
         steps will ask, by step (`ask#2`: to its second question), so that nobody need be there; with
         `answer_defaults`, a question that has a default is answered with it. `allow_tools` are patterns of the tools
-        that this run and those that it starts may use, of those that their plans allow.
+        that this run and those that it starts may use, of those that their plans allow. `webhook` is an address that
+        a worker tells of the run's end, signed by `webhook_secret` (`secret://NAME`), with `webhook_values` of its
+        outputs too.
 
         Raises:
             PlanInvalid: the pipeline cannot run.
@@ -110,6 +116,7 @@ class Client:
             deltas=stream_text,
             answers=told(plan, answers or {}, answer_defaults),
             allow_tools=None if allow_tools is None else tuple(allow_tools),
+            webhook=_webhook(webhook, webhook_secret, webhook_values),
             idempotency_key=idempotency_key,
         )
         return self._begin(submission)
@@ -441,6 +448,14 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _webhook(url: str | None, secret: str, values: bool) -> Webhook | None:
+    """The webhook that a caller named, or else this machine's configuration."""
+    if url is None:
+        section = load_project().webhooks
+        return checked_webhook(section.url, section.secret, section.values)
+    return checked_webhook(url, secret, values)
 
 
 def _matches(record: RunRecord, state: RunState | None, pipeline: str | None, tag: str | None) -> bool:

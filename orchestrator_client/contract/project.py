@@ -233,6 +233,16 @@ class MetricsSection(Section):
     address: str = "127.0.0.1"
 
 
+class WebhooksSection(Section):
+    """Who is told that a run has ended, where its submission names nobody."""
+
+    url: str | None = None
+    secret: str = ""
+    """`secret://NAME` of the worker's secret that signs."""
+    values: bool = False
+    """Whether outputs are told too."""
+
+
 class Project(Section):
     """The whole file."""
 
@@ -246,6 +256,8 @@ class Project(Section):
     budgets: BudgetsSection = BudgetsSection()
     tools: ToolsSection = ToolsSection()
     metrics: MetricsSection = MetricsSection()
+    webhooks: WebhooksSection = WebhooksSection()
+    """Read by clients."""
     secrets: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Name of a secret -> patterns of the tools that may use it; one that is not named, all may."""
 

@@ -16,6 +16,7 @@ from orchestrator_client.contract.project import OnBreach
 from orchestrator_client.contract.quality import Assessment
 from orchestrator_client.contract.question import NOTHING_TOLD, GivenAnswers
 from orchestrator_client.contract.usage import NO_USAGE, Usage
+from orchestrator_client.contract.webhook import Webhook
 
 
 class RunState(StrEnum):
@@ -195,6 +196,8 @@ class Submission(Record):
     """The run of which it keeps results; empty for one that keeps none."""
     variables: int = 0
     """Versions of variables that it begins with."""
+    webhook: Webhook | None = None
+    """Who is told of its end."""
     idempotency_key: str | None = None
     traceparent: str = ""
     """W3C: the span in which it is submitted; empty where nobody traces."""
@@ -246,6 +249,13 @@ class RunRecord(Record):
     """The run of which it keeps results."""
     forks: tuple[str, ...] = ()
     """Runs that keep results of it."""
+    webhook: Webhook | None = None
+    """Who is told of its end."""
+    delivery: str = ""
+    """What became of that: `waiting`, `delivered`, or `dead` once no attempt is left; empty before the run's end."""
+    delivery_attempts: int = 0
+    delivery_error: str = ""
+    """Why the last attempt failed; empty if none did."""
     paused_ms: int | None = None
     """Since when it is paused."""
     paused_by: str = ""
@@ -264,7 +274,7 @@ class RunRecord(Record):
     def from_hash(cls, run: str, stored: Mapping[str, str]) -> RunRecord:
         """From the store's hash, whose values are text."""
         parsed: dict[str, Any] = {key: value for key, value in stored.items() if value != ""}
-        for key in ("tags", "error", "outputs", "budget", "allow_tools"):
+        for key in ("tags", "error", "outputs", "budget", "allow_tools", "webhook"):
             if key in parsed:
                 parsed[key] = json.loads(parsed[key])
         parsed["forks"] = tuple(parsed.get("forks", "").split())
@@ -365,6 +375,8 @@ class RunDocument(Record):
     """Runs that keep results of it."""
     inherited: Usage = NO_USAGE
     """What the results that it keeps have cost there; not in `usage`."""
+    delivery: str | None = None
+    """What became of telling its webhook: `waiting`, `delivered`, or `dead` and why; None where nobody is told."""
     paused_at: str | None = None
     """Since when it is paused; None while it is not."""
     paused_by: str | None = None
@@ -408,9 +420,18 @@ class RunDocument(Record):
             inherited=sum((each.inherited for each in receipts.values() if each.inherited), NO_USAGE),
             progress=record.progress,
             estimated_end=None if record.paused else iso(record.ends_ms),
+            delivery=_delivery(record),
             paused_at=iso(record.paused_ms) if record.paused else None,
             paused_by=record.paused_by if record.paused else None,
         )
+
+
+def _delivery(record: RunRecord) -> str | None:
+    """`waiting after 2 attempts: it answered with 500`."""
+    if not record.delivery:
+        return None
+    tried = f" after {record.delivery_attempts} attempts" if record.delivery_attempts else ""
+    return f"{record.delivery}{tried}{f': {record.delivery_error}' if record.delivery_error else ''}"
 
 
 def _step_document(

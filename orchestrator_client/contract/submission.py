@@ -61,6 +61,7 @@ def submit_command(submission: Submission, ttl_seconds: int) -> Command:
             submission.forked_from,
             submission.variables,
             submission.traceparent,
+            submission.webhook.model_dump_json(exclude_defaults=True) if submission.webhook else "",
         ],
     )
 

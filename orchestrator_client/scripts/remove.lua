@@ -34,6 +34,7 @@ local function remove(each)
   for _, part in ipairs({ '.s', '.t', '.j', '.d', '.c' }) do redis.call('DEL', chord .. part) end
   redis.call('DEL', ARGV[4] .. each, 'orc:budget:run:' .. each, 'orc:short:run:' .. each)
   redis.call('ZREM', 'orc:runs', each)
+  redis.call('ZREM', 'orc:deliveries', each)
   redis.call('ZREM', 'orc:timetable', each .. '|')
 end
 

@@ -25,6 +25,7 @@ from orchestrator_worker.calendar import Calendar
 from orchestrator_worker.canvas import never_join
 from orchestrator_worker.process.beat import Beat
 from orchestrator_worker.process.calls import STOP_SIGNAL, calls
+from orchestrator_worker.process.courier import Courier
 from orchestrator_worker.process.daemon import Daemon
 from orchestrator_worker.process.pool import TaskPool
 from orchestrator_worker.process.presence import Presence
@@ -36,6 +37,7 @@ from orchestrator_worker.process.tether import adopt_orphans, has_exited, kill_o
 from orchestrator_worker.process.tidying import Tidying
 from orchestrator_worker.settings import metrics_port
 from orchestrator_worker.tasks import StepRequest, engine
+from orchestrator_worker.tools.base import Reach
 from orchestrator_worker.tools.mcp import servers
 from orchestrator_worker.transport.gate import Letter
 
@@ -167,6 +169,9 @@ def _start(sender: Any, **_: Any) -> None:
     _daemons.append(Pulse(proof, engine().store.answers))
     if _providers_of(sender):
         _daemons.append(Pump(engine().store, engine().scheduler.promote))
+    if names.TOOL_QUEUE in sender.app.amqp.queues.consume_from:
+        reach = Reach((*load_project().tools.allow_hosts, *engine().config.allow_hosts))
+        _daemons.append(Courier(engine().store, engine().vault, reach, engine().config.beat_seconds))
     for daemon in _daemons:
         daemon.start()
 

@@ -1,4 +1,4 @@
--- needs: instances family progress pace
+-- needs: instances family progress pace delivery
 -- End a run, once, when nothing of it is open, learn from it what such runs take, and call the step back that waits for it.
 -- KEYS 1 record (hash)  2 events (stream)  3 orc:timetable (zset)  4 work (hash)  5 orc:pace:<pipeline> (hash)
 -- ARGV 1 ttl (s)  2 run  3 state  4 outputs (JSON)  5 error (JSON, or empty)  6 event data (JSON)  7 look again after (ms)
@@ -27,6 +27,7 @@ if parent and parent ~= '' then
   local work = keys_of(parent).work
   if redis.call('EXISTS', work) == 1 then redis.call('HINCRBY', work, '+' .. path_of(starter), took_ms) end
 end
+tell_end(ARGV[2], now, ARGV[1])
 event(KEYS[2], ARGV[1], 'run_closed', now, '', 0, data)
 redis.call('ZREM', KEYS[3], ARGV[2] .. '|')
 local attempt = call_parent(ARGV[2], parent, starter, now, ARGV[7])

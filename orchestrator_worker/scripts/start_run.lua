@@ -1,4 +1,4 @@
--- needs: instances family progress
+-- needs: instances family progress delivery
 -- Open a run's chord: its entry steps become ready.
 -- KEYS 1 record (hash)  2 instances (hash)  3 events (stream)  4 orc:timetable (zset)  5 the chord's size (string)
 --      6 work (hash)
@@ -16,6 +16,7 @@ local now = now_ms()
 if wish == 'cancel' then
   redis.call('HSET', KEYS[1], 'state', 'cancelled', 'ended_ms', now)
   count('runs|cancelled', 1)
+  tell_end(run, now, ttl_s)
   event(KEYS[3], ttl_s, 'run_closed', now, '', 0, '{"state":"cancelled"}')
   redis.call('ZREM', KEYS[4], run .. '|')
   local attempt = call_parent(run, parent, starter, now, ARGV[3])

@@ -16,7 +16,19 @@ from orchestrator_worker.store import Store
 ROOT = Path(__file__).parents[2]
 WORKER_SCRIPTS = sorted((ROOT / "orchestrator_worker/scripts").glob("*.lua"))
 CLIENT_SCRIPTS = sorted((ROOT / "orchestrator_client").rglob("scripts/*.lua"))
-PARTS = {"admission", "budgets", "family", "gates", "instances", "keeping", "pace", "pausing", "progress", "waiting"}
+PARTS = {
+    "admission",
+    "budgets",
+    "delivery",
+    "family",
+    "gates",
+    "instances",
+    "keeping",
+    "pace",
+    "pausing",
+    "progress",
+    "waiting",
+}
 """What several scripts need in front of them; of themselves they do nothing."""
 WORKER_VERBS = [script for script in WORKER_SCRIPTS if script.stem not in PARTS]
 VERBS = [script for script in (*WORKER_VERBS, *CLIENT_SCRIPTS) if script.stem not in PARTS | {"clock"}]

@@ -101,7 +101,7 @@ def test_the_command_names_what_the_script_takes() -> None:
 def test_the_command_ends_with_whose_money_it_is_who_reads_along_and_what_is_answered(
     fields: dict[str, Any], last: list[str]
 ) -> None:
-    assert submit_command(submission(**fields), 60).args[-14:-10] == last
+    assert submit_command(submission(**fields), 60).args[-16:-12] == last
 
 
 def digest(**fields: Any) -> str | int | bytes:

@@ -164,6 +164,8 @@ def ending(document: RunDocument, width: int = CUT_CHARACTERS) -> Iterator[Text]
         line.append(f", paused since {document.paused_at} by {one_line(document.paused_by or '')}")
     duration = f" in {seconds(document.duration)}" if document.completed_at else ""
     yield line.append(f"{duration}{_cost_of(document)}", "default not bold")
+    if document.delivery:
+        yield Text(f"  webhook: {one_line(document.delivery)}")
     if document.forked_from:
         kept = sum(step.kept_from is not None for step in document.steps.values())
         paid = f", which cost {cost(document.inherited)}" if document.inherited.requests else ""

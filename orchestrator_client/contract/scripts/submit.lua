@@ -8,7 +8,7 @@
 --      20 patterns of the tools that it may use (JSON; empty: all that its plan allows)
 --      21 who (empty: no person)  22 what the audit log says of it (JSON)
 --      23 the run that it is forked from (empty: none)  24 versions of variables that it begins with
---      25 traceparent of whoever submits it (or empty)
+--      25 traceparent of whoever submits it (or empty)  26 who is told of its end (JSON, or empty)
 -- Reply: 1 recorded · 0 was recorded before, the same · -1 was recorded before, with another digest
 --      · -2 the attempt that starts it is not under way any more, or its run takes no more steps
 local FOLDERS_S = 400 * 86400  -- for which workers know a run's folder for one of theirs
@@ -33,7 +33,7 @@ redis.call('HSET', KEYS[1], 'digest', ARGV[3], 'pipeline', ARGV[4], 'plan_hash',
   'tags', ARGV[8], 'steps', ARGV[9], 'state', 'submitted', 'wish', paused_ms == '' and 'run' or 'pause', 'open', 0, 'failed', 0, 'halt', '',
   'submitted_ms', now, 'tenant', ARGV[11], 'budget', ARGV[12], 'deltas', ARGV[13], 'answers', ARGV[14],
   'parent', parent, 'parent_instance', starter, 'depth', ARGV[18], 'root', ARGV[19], 'allow_tools', ARGV[20],
-  'paused_ms', paused_ms, 'paused_by', paused_by, 'forked_from', ARGV[23], 'traceparent', ARGV[25])
+  'paused_ms', paused_ms, 'paused_by', paused_by, 'forked_from', ARGV[23], 'traceparent', ARGV[25], 'webhook', ARGV[26])
 if ARGV[24] ~= '0' then redis.call('HSET', KEYS[1], 'variables', ARGV[24]) end
 local origin = keys_of(ARGV[23]).record
 if redis.call('EXISTS', origin) == 1 then
