@@ -111,8 +111,10 @@ def _state(history: History) -> Answers:
 
 
 def _nothing_after(history: History) -> Answers:
-    ended, paused = "", False
+    ended, paused, running = "", False, set[str]()
     for place, event in enumerate(history.events):
+        if event.kind in LEFT or event.kind in OUTCOME_OF:
+            running.discard(event.instance)
         match event.kind:
             case EventKind.CANCEL_REQUESTED | EventKind.RUN_CLOSED:
                 ended = ended or f"after {event.kind}"
@@ -121,7 +123,10 @@ def _nothing_after(history: History) -> Answers:
             case EventKind.PAUSE_REQUESTED | EventKind.RESUME_REQUESTED:
                 paused = event.kind is EventKind.PAUSE_REQUESTED
             case EventKind.STEP_STARTED:
-                wrong = ended or ("while the run was paused" if paused else "")
+                running.add(event.instance)
+                # What a running step asks for, and waits for, goes on with it.
+                stands = paused and asker_of(event.instance) not in running
+                wrong = ended or ("while the run was paused" if stands else "")
                 yield f"{_attempt(At(place, event))} started {wrong}" if wrong else FINE
 
 

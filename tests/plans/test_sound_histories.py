@@ -99,6 +99,16 @@ def test_what_a_tool_asked_may_outlive_its_step(past: Past) -> None:
     assert broken(replace(both, receipts={**both.receipts, "first#0.1001": both.receipts["first"]})) == []
 
 
+def test_what_a_tool_asks_starts_also_while_its_run_is_paused(past: Past) -> None:
+    history = past.of(CHAIN, None)
+    start, end = at(history, EventKind.STEP_STARTED, "first"), at(history, EventKind.STEP_SUCCEEDED, "first")
+    kinds = (EventKind.PAUSE_REQUESTED, EventKind.STEP_STARTED, EventKind.STEP_SUCCEEDED, EventKind.RESUME_REQUESTED)
+    asked = [end.model_copy(update={"kind": kind, "instance": "first#0.1001"}) for kind in kinds]
+    paused = told(history, *asked, place=history.events.index(start) + 1)
+    paused = replace(paused, receipts={**paused.receipts, "first#0.1001": paused.receipts["first"]})
+    assert broken(paused) == []
+
+
 # --- tampering -------------------------------------------------------------------------------------------------------
 
 CHAIN = Plan(

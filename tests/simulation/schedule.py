@@ -114,8 +114,7 @@ class Schedule:
         result = Result()
         try:
             self._rage()
-            self._calm_down()
-            self._hear_the_last()
+            self.calm_down()
             final.check(self.watch, self.plan, self.client.run)
         except Violated as violated:
             result.violation = str(violated)
@@ -200,7 +199,8 @@ class Schedule:
 
     # --- the calm ----------------------------------------------------------------------------------------------
 
-    def _calm_down(self) -> None:
+    def calm_down(self) -> None:
+        """Whatever has happened so far, every run comes to its end, and nothing comes of what is late."""
         for process in self.processes.workers:
             # Some go on only when all is over.
             process.frozen = process.frozen and self.dice.chance(2)
@@ -213,6 +213,7 @@ class Schedule:
             raise Violated(f"L1 it goes on for ever; {self._where()}")
         if [name for name, run in self.watch.runs.items() if not run.closed]:
             raise Violated(f"L2 nothing is left to do; {self._where()}")
+        self._hear_the_last()
 
     def _go_calmly_on(self) -> bool:
         """The plainest thing that can be done at this moment; False if there is nothing."""

@@ -10,6 +10,8 @@ from tests.simulation.world import World
 CASES = (
     # What a tool asks in the middle of its call ends after the tool's step, whose worker had died.
     "132a3119201811714:h2170000005300a100000000000000000000000000000000000000b0ih",
+    # It starts while its run is paused, because the tool is running.
+    "107412:301000003000030000000000000000000000000000000000000000000h0c",
 )
 
 

@@ -64,9 +64,6 @@ class Transport:
     def get_key_for_group(self, group: str, suffix: str) -> str:
         return f"orc:{{{group}}}:chord{suffix}"
 
-    def send_task(self, task: str, args: list[Any], task_id: str, queue: str, ignore_result: bool = False) -> None:
-        self._send([Message(task, task_id, args, queue, ignore_result=ignore_result)])
-
     @contextlib.contextmanager
     def acquire(self, block: bool) -> Iterator[Producer]:
         yield Producer(self)
@@ -109,9 +106,12 @@ class Producer:
         yield
         self._transport._send(self._batch)
 
-    def publish(self, body: Any, exchange: str, routing_key: str, headers: dict[str, Any], serializer: str) -> None:
-        args, _, embedded = json.loads(json.dumps(body))
-        message = Message(headers["task"], headers["id"], args, routing_key, headers["group"], embedded["chord"])
+    def publish(self, body: str, exchange: str, routing_key: str, headers: dict[str, Any], serializer: str) -> None:
+        args, _, embedded = json.loads(body)
+        ignored = headers.get("ignore_result", headers["task"] == names.STEP_TASK)
+        message = Message(
+            headers["task"], headers["id"], args, routing_key, headers.get("group"), embedded.get("chord"), ignored
+        )
         if self._batch is None:
             self._transport._send([message])
         else:

@@ -19,6 +19,7 @@ from kombu.exceptions import OperationalError
 
 from orchestrator_client.client import Client
 from orchestrator_client.contract import names
+from orchestrator_client.contract.envelope import Keyring
 from orchestrator_client.contract.errors import StoreUnavailable
 from orchestrator_client.contract.limits import Limits
 from orchestrator_client.contract.plan import StepKind
@@ -120,7 +121,7 @@ class World:
     def _engine(self, worker: str) -> Engine:
         store, canvas, calls = (
             Store(self.redis, CONFIG),
-            Canvas(self.transport, CONFIG.store_patience_seconds),
+            Canvas(self.transport, Keyring(), CONFIG.store_patience_seconds),
             SimCalls(),
         )
         known = Runs(store)
