@@ -59,6 +59,10 @@ class Facts:
     workers: Sequence[WorkerInfo] = ()
     lengths: Mapping[str, int] = field(default_factory=dict)
     """Queue -> messages in it."""
+    dead_letters: int = 0
+    """Messages that no worker could take."""
+    has_key: bool = False
+    """Whether this machine has the fleet's key, which signs messages."""
     needed: Mapping[str, int] = field(default_factory=dict)
     """Queue -> open runs whose plans name it."""
     keys: Mapping[str, bool] = field(default_factory=dict)
@@ -83,6 +87,7 @@ def _findings(facts: Facts) -> Iterator[Finding]:
         yield _clocks(facts)
         yield from _fleet(facts)
         yield from _queues(facts)
+        yield _letters(facts)
     yield from _here(facts)
 
 
@@ -162,9 +167,21 @@ def _queues(facts: Facts) -> Iterator[Finding]:
         yield _ok("queues", "every queue that open runs need has a worker")
 
 
+def _letters(facts: Facts) -> Finding:
+    if not facts.dead_letters:
+        return _ok("dead letters", "none")
+    says = f"{facts.dead_letters:,} messages could be taken by no worker"
+    return _warn("dead letters", says, "orchestrator dead list says why, and how to send them again")
+
+
 def _here(facts: Facts) -> Iterator[Finding]:
     for problem in facts.problems:
         yield _fail("configuration", problem, "correct it, here and where workers read it")
+    if facts.has_key:
+        yield _ok("fleet key", "it is set here: messages are signed")
+    else:
+        do = "set the same ORCHESTRATOR_FLEET_KEY for workers and clients"
+        yield _warn("fleet key", "it is not set here: whoever reaches Redis can give the workers steps to run", do)
     if facts.keys:
         held = ", ".join(name for name, is_set in facts.keys.items() if is_set) or "none"
         missing = ", ".join(name for name, is_set in facts.keys.items() if not is_set) or "none"

@@ -87,6 +87,8 @@ def _families(stores: Stores) -> Iterator[Metric]:
     parked = _counts(census, "parked", PARKED)
     yield _gauges("orchestrator_parked_instances", "Instances that wait in Redis.", "reason", parked)
     yield _counter("orchestrator_steps", "Instances that ended.", ("queue", "outcome"), totals, "steps")
+    letters = stores.fleet.dead_letters()
+    yield _gauge("orchestrator_dead_letters", "Messages that no worker could take.", letters)
     yield _counter("orchestrator_attempts_lost", "Attempts whose worker was lost.", (), totals, "lost")
     served = sorted({queue for worker in workers for queue in worker.queues})
     queues = sorted({TOOL_QUEUE, CONTROL_QUEUE, *served, *_part_of(census, "ready")})

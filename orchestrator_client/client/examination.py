@@ -12,6 +12,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
+from orchestrator_client.contract.envelope import Keyring
 from orchestrator_client.contract.errors import ConfigInvalid, RunNotFound, StoreUnavailable
 from orchestrator_client.contract.names import CONTROL_QUEUE, TOOL_QUEUE
 from orchestrator_client.contract.project import McpSection, Project, load_project
@@ -30,9 +31,14 @@ CONNECT_SECONDS = 3.0
 def facts_of_fleet(stores: Stores) -> Facts:
     """All that is known at about one moment."""
     project, problems = _project()
+    try:
+        has_key = bool(Keyring.of(stores.connection.url))
+    except ConfigInvalid as error:
+        has_key, problems = False, [*problems, *str(error).splitlines()]
     here = Facts(
         shown_url=stores.connection.shown_url,
         version=version("orchestrator"),
+        has_key=has_key,
         keys=_keys(project),
         servers={name: _unreachable(section) for name, section in project.mcp.items()},
         problems=problems,
@@ -54,6 +60,7 @@ def facts_of_fleet(stores: Stores) -> Facts:
             workers=workers,
             lengths=lengths,
             needed=needed,
+            dead_letters=stores.fleet.dead_letters(),
         )
     except StoreUnavailable as error:
         return replace(here, away=str(error))

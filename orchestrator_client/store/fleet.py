@@ -69,6 +69,11 @@ class FleetStore(Store):
             return dict(zip(queues, map(int, pipe.execute()), strict=True))
 
     @clearly
+    def dead_letters(self) -> int:
+        """Messages that no worker could take and that are kept."""
+        return int(self._redis.xlen(names.DEAD))
+
+    @clearly
     def user(self) -> str:
         """Whom Redis takes us for; empty where it may not be asked."""
         try:

@@ -67,9 +67,13 @@ def fleet(redis_server: RedisServer, tmp_path: Path) -> Fleet:
     return Fleet(redis_server.url, tmp_path)
 
 
+NOBODY = "0 workers serve 'tool'; start one: orchestrator worker --queues tool\n"
+"""What is said of these fleets, which have no worker."""
+
+
 def test_submit_prints_the_id_alone(fleet: Fleet) -> None:
     code, out, err = fleet.run("submit", fleet.plan, "-i", "who=1.10", "--tag", "t")
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, NOBODY)
     assert out.count("\n") == 1
     with redis.Redis.from_url(fleet.url) as client:
         assert json.loads(client.hget(names.RunKeys(out.strip()).record, "inputs") or "") == {"who": "1.10"}
@@ -256,4 +260,4 @@ def test_nothing_is_said_to_whoever_reads_the_id(fleet: Fleet) -> None:
     environment = {**os.environ, "ORCHESTRATOR_REDIS_URL": fleet.url}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert json.loads(ended.stdout)["run"].startswith("greet_")
-    assert ended.stderr == ""
+    assert ended.stderr == NOBODY

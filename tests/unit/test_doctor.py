@@ -18,6 +18,7 @@ WELL = Facts(
     workers=(WORKER,),
     lengths={"tool": 3, "control": 0},
     needed={"tool": 1},
+    has_key=True,
     keys={"OPENAI_API_KEY": True, "GEMINI_API_KEY": False},
     servers={"time": ""},
 )
@@ -87,6 +88,12 @@ def test_a_queue_without_a_worker() -> None:
     assert worst(replace(WELL, workers=()), "workers")[0] is Verdict.FAIL
 
 
+def test_messages_that_nobody_could_take_and_a_fleet_without_a_key() -> None:
+    facts = replace(WELL, dead_letters=2, has_key=False)
+    assert "orchestrator dead list" in worst(facts, "dead letters")[1]
+    assert worst(facts, "fleet key")[0] is Verdict.WARN
+
+
 def test_a_store_that_is_away_ends_the_list_of_what_can_be_known_of_it() -> None:
     facts = replace(WELL, away="cannot use Redis", workers=())
-    assert [finding.check for finding in examine(facts)] == ["redis", "keys", "mcp"]
+    assert [finding.check for finding in examine(facts)] == ["redis", "fleet key", "keys", "mcp"]
