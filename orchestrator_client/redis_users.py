@@ -32,8 +32,13 @@ EVERYBODY = (
 
 REPLIES = "[0-9a-f]*.reply.celery.pidbox"
 """Lists of what workers reply to Celery's commands; none of another namespace begins so."""
-OF_A_CLIENT = ("", ":plan", ":events", ":instances", ":questions", ":variables", ":versions", ":variable:*")
-"""What a client writes of a run: no value of a step, no receipt, no call."""
+OF_A_CLIENT = (
+    *("", ":plan", ":events", ":instances", ":questions", ":variables", ":versions", ":variable:*"),
+    *(":kept", ":kept_values", ":kept_value:*"),
+)
+"""What a client writes of a run: no value of a step, no receipt, no call; what another run left may be kept for it."""
+OF_ALL_RUNS = ("orc:runs", "orc:folders", "orc:timetable", "orc:totals", "orc:schedules", "orc:schedule:*")
+"""What it writes beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ class _Fleet:
 
     def flower(self) -> RedisUser:
         """A client that also watches the workers and speaks to them."""
-        return self._user("flower", *self._of_clients(), *self._watching())
+        return self._user("flower", *self._of_clients(), "+info", *self._watching())
 
     def worker(self, role: str, *queues: str) -> RedisUser:
         """Does the steps of these queues, and publishes to all. It hears Celery's commands, and gives none."""
@@ -103,7 +108,7 @@ class _Fleet:
         return self._user("loader", "+@connection", "-@admin", "-@dangerous", "+script|load", "+script|exists")
 
     def _of_clients(self) -> Iterable[str]:
-        written = [*(f"orc:{{*}}{part}" for part in OF_A_CLIENT), "orc:runs", "orc:timetable"]
+        written = [*(f"orc:{{*}}{part}" for part in OF_A_CLIENT), *OF_ALL_RUNS]
         yield from (*CHANGE, *EVERYBODY, *self._keys(*written))
         yield self._selector(*READ, *self._keys("orc:*", *self._queues(), reading=True))
         yield self._selector("+xadd", "+expire", *self._keys("orc:audit"))
