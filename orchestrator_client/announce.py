@@ -59,8 +59,9 @@ class Announcer:
             register(SERIALIZER, dumps, loads, CONTENT_TYPE, ENCODING)
             self._app = Celery("orchestrator", broker=names.celery_url(self._url), set_as_current=False)
             timeouts = {"socket_timeout": 10, "socket_connect_timeout": 3}
-            # Bodies as the workers write them: JSON text, which base64 would only make longer.
-            self._app.conf.broker_transport_options = {"body_encoding": None, **timeouts, **names.TRANSPORT_OPTIONS}
+            # Messages as the workers write them: JSON text, which base64 would only make longer, in one list a queue.
+            written = {"body_encoding": None, "priority_steps": [0]}
+            self._app.conf.broker_transport_options = written | timeouts | names.TRANSPORT_OPTIONS
         return self._app
 
     def close(self) -> None:

@@ -36,6 +36,8 @@ def create_app(config: Settings) -> Celery:
             "ack_emulation": False,
             "body_encoding": None,
             "gate": Gate(keys),
+            # One list a queue: nothing has another priority, and a Redis user is held to the lists that it serves.
+            "priority_steps": [0],
             "health_check_interval": IDLE_SECONDS,
             **sockets,
             **names.TRANSPORT_OPTIONS,

@@ -1,6 +1,7 @@
 """`python -m orchestrator_worker.toolbox`: tools without a fleet, for `orchestrator tools`.
 
-One answer, as JSON on stdout, in which nothing is secret: `list` and `show NAME` say what there is; `call NAME` reads
+One answer, as JSON on stdout, in which nothing is secret: `list` and `show NAME` say what there is, `lock` what a lock
+would say of it; `call NAME` reads
 `parameters` (texts), `folder` and `timeout_seconds` from stdin, calls the tool in this process, and answers with its
 one result. What a tool prints, and what it says of its progress goes to stderr.
 """
@@ -21,6 +22,7 @@ from orchestrator_client.contract.errors import (
     StepError,
     ToolFailed,
 )
+from orchestrator_client.contract.lock import Lock
 from orchestrator_client.contract.plan import Json, Step, StepKind
 from orchestrator_client.contract.project import load_project
 from orchestrator_client.contract.question import Question
@@ -32,6 +34,7 @@ from orchestrator_worker.steps.tool import ToolStep
 from orchestrator_worker.tools import registry
 from orchestrator_worker.tools.base import ToolResult
 from orchestrator_worker.tools.coercion import meant
+from orchestrator_worker.tools.mcp import servers
 from orchestrator_worker.vault import in_use
 
 RUN = "tools-call"
@@ -49,6 +52,14 @@ def shown(name: str) -> dict[str, Json]:
     """What is said of one tool, or `{"refused": why}`."""
     try:
         return registry.resolve(name).info.model_dump(mode="json")
+    except StepError as error:
+        return {"refused": str(error)}
+
+
+def locked() -> dict[str, Json]:
+    """What `orchestrator.lock` would say of the servers as they are now, or `{"refused": why}`."""
+    try:
+        return Lock(mcp=servers.pins()).model_dump(mode="json")
     except StepError as error:
         return {"refused": str(error)}
 
@@ -101,6 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     os.dup2(2, 1)
     questions: Mapping[str, Callable[[], dict[str, Json]]] = {
         "list": listed,
+        "lock": locked,
         "show": lambda: shown(names[0]),
         "call": lambda: called(names[0], json.load(sys.stdin)),
     }

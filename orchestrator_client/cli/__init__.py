@@ -22,6 +22,7 @@ from orchestrator_client.cli import (
     pausing,
     plans,
     questions,
+    redis,
     removal,
     reruns,
     runs,
@@ -98,5 +99,7 @@ for command in (
     metrics.metrics,
     doctor.doctor,
     top.top,
+    redis.redis_acl,
+    redis.redis_scripts,
 ):
     main.add_command(command)

@@ -15,7 +15,7 @@ from orchestrator_client.cli.faults import ExitCode, Fault
 from orchestrator_client.cli.fleet import require
 from orchestrator_client.cli.inputs import texts_of
 from orchestrator_client.cli.options import json_option
-from orchestrator_client.cli.show.text import json_text, one_line, printable, seconds
+from orchestrator_client.cli.show.text import json_text, one_line, plural, printable, seconds
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -151,6 +151,29 @@ def _ask(*question: str | Mapping[str, Any]) -> dict[str, Any]:
     if "refused" in answer:
         raise Fault(f"error: {answer['refused']}", ExitCode.INVALID)
     return answer
+
+
+@tools.command()
+@click.option("--check", is_flag=True, help="Write nothing; say what has changed since, with exit code 1.")
+def lock(check: bool) -> None:
+    """Write down what the MCP servers of orchestrator.toml are now, in orchestrator.lock beside it.
+
+    Each server's command or URL, its release, and digests of what it says of each tool. With that file, workers refuse
+    the steps of a server that has become another one. Commit it.
+    """
+    from orchestrator_client.contract.lock import LOCK_NAME, Lock, load_lock, lock_file
+
+    now, before = Lock.model_validate(_ask("lock")), load_lock()
+    changes = list((before or Lock()).changes(now))
+    for change in changes:
+        click.echo(printable(change), err=True)
+    if check:
+        if before is None:
+            raise Fault(f"error: there is no {LOCK_NAME} here; `orchestrator tools lock` writes it", ExitCode.INVALID)
+        click.get_current_context().exit(ExitCode.RUN_FAILED if changes else ExitCode.SUCCESS)
+    lock_file().write_text(now.to_text(), encoding="utf-8")
+    tools_of_all = sum(len(server.tools) for server in now.mcp.values())
+    click.echo(f"{lock_file()}: {plural(len(now.mcp), 'server')}, {plural(tools_of_all, 'tool')}")
 
 
 def _wanted(

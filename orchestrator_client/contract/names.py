@@ -88,14 +88,15 @@ def celery_url(redis_url: str) -> str:
     return redis_url
 
 
-def check_namespace() -> None:
-    """Refuse to touch a Redis under a name that would not keep its keys apart.
+def check_namespace(namespace: str | None = None) -> None:
+    """Refuse a name that would not keep keys apart: this process's, or another one.
 
     Raises:
-        ConfigInvalid: `ORCHESTRATOR_NAMESPACE` is no name of a namespace.
+        ConfigInvalid: it is no name of a namespace.
     """
-    if NAMESPACE and not PATTERN.fullmatch(NAMESPACE):
-        problem = f"{NAMESPACE[:60]!r} is no namespace: write small letters, digits and - within, at most 40 in all"
+    namespace = NAMESPACE if namespace is None else namespace
+    if namespace and not PATTERN.fullmatch(namespace):
+        problem = f"{namespace[:60]!r} is no namespace: write small letters, digits and - within, at most 40 in all"
         raise ConfigInvalid(NAMESPACE_VARIABLE, [problem])
 
 

@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import StoreUnavailable
-from orchestrator_client.contract.scripts import source
+from orchestrator_client.contract.scripts import digest, source
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,7 +64,26 @@ class Store:
 
     def _run_script(self, name: str, keys: Sequence[str], *args: object, package: str = CLIENT_SCRIPTS) -> Any:
         """The reply of one of the scripts, by its file's name."""
-        return self._redis.eval(source(name, package), len(keys), *keys, *args)
+        text = source(name, package)
+        try:
+            return self._redis.evalsha(digest(text), len(keys), *keys, *args)
+        except redis.exceptions.NoScriptError:
+            self._load(text)
+            return self._redis.evalsha(digest(text), len(keys), *keys, *args)
+
+    def _load(self, text: str) -> None:
+        """Give Redis a script that it does not have.
+
+        Raises:
+            StoreUnavailable: this user may not.
+        """
+        try:
+            self._redis.script_load(text)
+        except redis.exceptions.NoPermissionError as error:
+            raise StoreUnavailable(
+                "Redis does not have this release's scripts, and this user may not load them; run"
+                " `orchestrator redis-scripts` with the user that may"
+            ) from error
 
 
 def clearly(method: Callable[P, T]) -> Callable[P, T]:
@@ -74,6 +93,8 @@ def clearly(method: Callable[P, T]) -> Callable[P, T]:
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(*args, **kwargs)
+        except redis.exceptions.NoPermissionError as error:
+            raise StoreUnavailable(f"Redis does not let this user do that: {error}; see docs/access.md") from error
         except redis.RedisError as error:
             store: Store = args[0]  # type: ignore[assignment]
             raise StoreUnavailable(f"cannot use Redis at {store.connection.shown_url}: {_reason(error)}") from error

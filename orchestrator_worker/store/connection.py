@@ -12,14 +12,26 @@ from redis.retry import Retry
 
 from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import RecordsBroken, StoreUnavailable
-from orchestrator_client.contract.scripts import source
+from orchestrator_client.contract.scripts import digest, source
 from orchestrator_worker import meters
 from orchestrator_worker.patience import IDLE_SECONDS, patiently, socket_options
 from orchestrator_worker.settings import Settings
 
 SCRIPTS = "orchestrator_worker.scripts"
 
-AWAY = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError, redis.OutOfMemoryError)
+UNLOADED = (
+    "it does not have this release's scripts, and this user may not load them; run `orchestrator redis-scripts`"
+    " with the user that may"
+)
+
+AWAY = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.BusyLoadingError,
+    redis.ReadOnlyError,
+    redis.OutOfMemoryError,
+    redis.exceptions.NoScriptError,
+)
 """Answers of a store that will be back."""
 AWAY_REPLIES = (
     "BUSY ",
@@ -58,7 +70,6 @@ class Connection:
         self.redis: Any = client
         self.config = config
         self.ttl_seconds = config.retention_seconds
-        self._scripts: dict[str, Any] = {}
 
     def close(self) -> None:
         """Give up the connections."""
@@ -69,20 +80,34 @@ class Connection:
         """How long a message may be under way before it is looked for."""
         return ms(self.config.hint_seconds)
 
-    def run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """The reply of one script of this package's.
+    def run(self, script: str, keys: Sequence[str], args: Sequence[Any], package: str = SCRIPTS) -> Any:
+        """The reply of one script, of this room's or of those that the client has too.
 
         Raises:
             RecordsBroken: it found what it cannot use.
         """
-        if (registered := self._scripts.get(script)) is None:
-            registered = self._scripts[script] = self.redis.register_script(source(script, SCRIPTS))
+        text = source(script, package)
         try:
-            return self.patiently(lambda: registered(keys=keys, args=args), script)
+            return self.patiently(lambda: self._evaluate(text, keys, args), script)
         except redis.ResponseError as error:
             if _found_garbage(str(error)):
                 raise RecordsBroken(f"the script {script} cannot use what the store has: {error}") from error
             raise
+
+    def _evaluate(self, text: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Run a script by its hash; one that Redis does not have, or not any more, is loaded first.
+
+        Raises:
+            NoScriptError: this user may not load it. Somebody who may is soon to do so, or it is a fault of operation.
+        """
+        try:
+            return self.redis.evalsha(digest(text), len(keys), *keys, *args)
+        except redis.exceptions.NoScriptError as missing:
+            try:
+                self.redis.script_load(text)
+            except redis.exceptions.NoPermissionError:
+                raise redis.exceptions.NoScriptError(UNLOADED) from missing
+            return self.redis.evalsha(digest(text), len(keys), *keys, *args)
 
     def patiently(self, call: Callable[[], Any], script: str = "read") -> Any:
         """What the call returns, once the store answers; it is measured as one of that script.

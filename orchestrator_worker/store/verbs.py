@@ -16,7 +16,7 @@ from orchestrator_client.contract.errors import RunNotFound, StoreUnavailable
 from orchestrator_client.contract.event import EventKind
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.run import CALLED, ErrorInfo, Outcome, Receipt, RunState, Submission
-from orchestrator_client.contract.scripts import source
+from orchestrator_client.contract.scripts import __name__ as SHARED_SCRIPTS
 from orchestrator_client.contract.submission import accepted, submit_command
 from orchestrator_client.contract.worker import LIFE_MS, WorkerInfo
 from orchestrator_worker.pace import Expectation
@@ -76,8 +76,7 @@ class Verbs(Values):
 
     def _shared(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """The reply of a script that the client has too."""
-        arguments = (source(script), len(keys), *keys, *args)
-        return self._on.patiently(lambda: self._on.redis.eval(*arguments))
+        return self._on.run(script, keys, args, SHARED_SCRIPTS)
 
     def start_run(
         self, run: str, entries: Iterable[tuple[str, str]], size_key: str, expected: Expectation

@@ -1,5 +1,6 @@
 """Lua that both rooms run: one verb a file, each behind `clock.lua` and whatever else its first line says it needs."""
 
+import hashlib
 import re
 from functools import cache
 from importlib.resources import files
@@ -20,6 +21,12 @@ def source(name: str, package: str = __name__) -> str:
     parts = [_part(part, package) for part in (needs[1].split() if needs else ())]
     # Scripts name keys as they are without a namespace.
     return "\n".join([_text("clock", __name__), *parts, script]).replace("'orc:", f"'{PREFIX}orc:")
+
+
+@cache
+def digest(text: str) -> str:
+    """The name by which Redis knows a script that it has."""
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _part(name: str, package: str) -> str:

@@ -7,6 +7,7 @@ import base64
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -197,7 +198,8 @@ class _SdkLink:
         cursor: str | None = None
         for _ in range(LIST_PAGES):
             page = await self._answered(self._client.list_tools(cursor=cursor))
-            found += map(_listed, page.tools)
+            release = self._client.server_info.version if self._client.server_info else ""
+            found += (replace(_listed(tool), version=release) for tool in page.tools)
             cursor = page.next_cursor
             if cursor is None or len(found) > TOOLS:
                 break

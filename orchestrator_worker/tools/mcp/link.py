@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator_client.contract.errors import ToolFailed
+from orchestrator_client.contract.lock import ToolPin
 from orchestrator_client.contract.plan import Json
 
 
@@ -36,6 +37,13 @@ class Listed:
     """JSON Schema of what it leaves, where the server says."""
     read_only: bool
     idempotent: bool
+    version: str = ""
+    """Release of the server that lists it, as that says itself."""
+
+    @property
+    def pin(self) -> ToolPin:
+        """What a lock has of it."""
+        return ToolPin.of(self.description, self.parameters, self.result)
 
     @property
     def repeatable(self) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from orchestrator_client.contract.catalog import suggestion
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed
+from orchestrator_client.contract.lock import LOCK_NAME, Lock, ServerPin, reached_by
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.project import McpSection
 from orchestrator_worker.tools.base import ToolContext
@@ -24,6 +25,8 @@ BACKOFF_SECONDS = (0.1, 0.5, 2.0)
 
 LISTINGS = 3
 """Tries at a list of tools that changes, or whose server dies, while it is read."""
+
+REMEDY = "Look at it with `orchestrator tools lock --check`, and take it as it is with `orchestrator tools lock`"
 
 REST_SECONDS = 30.0
 """After the last of them the server is left alone for so long."""
@@ -148,9 +151,11 @@ class Server:
 class Servers:
     """All servers of the configuration, as one process uses them. Lives on one loop."""
 
-    def __init__(self, sections: Mapping[str, McpSection], vault: Vault) -> None:
-        """`vault` has the secrets that the sections name, and knows what is secret of what servers are given."""
+    def __init__(self, sections: Mapping[str, McpSection], vault: Vault, lock: Lock | None = None) -> None:
+        """`vault` has the secrets that the sections name, and knows what is secret of what servers are given; `lock`
+        says what they must be, None that they may be anything."""
         self._servers = {name: Server(name, section, vault) for name, section in sections.items()}
+        self._lock = lock
 
     def named(self, name: str) -> Server:
         """The server of a name.
@@ -168,14 +173,54 @@ class Servers:
         """One tool of a server.
 
         Raises:
-            ParametersInvalid: there is no such server, or it has no such tool.
+            ParametersInvalid: there is no such server, or it has no such tool, or not the one that the lock has.
             StepError: the server cannot be reached, or does not list its tools.
         """
-        tools = await self.named(name).tools()
+        server = self.named(name)
+        if self._lock is not None:
+            self._pin(name)  # before anything is started
+        tools = await server.tools()
         if tool not in tools:
             near = suggestion(tool, tools) or f"it has: {', '.join(sorted(tools)[:30])}"
             raise ParametersInvalid(f"mcp server '{name}' has no tool {tool!r}; {near}")
-        return tools[tool]
+        return self.unchanged(name, tools[tool])
+
+    def known(self, name: str, tool: str) -> Listed | None:
+        """A tool of a server, if it is known what that has; of any thread.
+
+        Raises:
+            ParametersInvalid: there is no such server, or the tool is not what the lock says.
+        """
+        listed = self.named(name).listed
+        return self.unchanged(name, listed[tool]) if listed is not None and tool in listed else None
+
+    def unchanged(self, name: str, tool: Listed) -> Listed:
+        """The tool, if it is what the lock says.
+
+        Raises:
+            ParametersInvalid: it is not; the message says in what.
+        """
+        if self._lock is not None:
+            pin, changes = self._pin(name), list[str]()
+            if tool.version != pin.version:
+                changes.append(f"it is release {tool.version or '(unnamed)'}, and was {pin.version or '(unnamed)'}")
+            if changes := [*changes, *pin.tool_changes(tool.name, tool.pin)]:
+                raise ParametersInvalid(
+                    f"mcp server '{name}' is not what {LOCK_NAME} says: {'; '.join(changes)}. {REMEDY}"
+                )
+        return tool
+
+    def _pin(self, name: str) -> ServerPin:
+        """What the lock says of a server.
+
+        Raises:
+            ParametersInvalid: nothing, or that it is reached otherwise.
+        """
+        pin, reached = (self._lock or Lock()).mcp.get(name), reached_by(self.named(name).section)
+        if pin is None or pin.reached != reached:
+            said = "nothing of it" if pin is None else f"that it is reached by {pin.reached!r}, not by {reached!r}"
+            raise ParametersInvalid(f"mcp server '{name}': {LOCK_NAME} says {said}. {REMEDY}")
+        return pin
 
     async def call(
         self, name: str, tool: Listed, arguments: Mapping[str, Json], context: ToolContext, on_progress: OnProgress

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 
 from orchestrator_client.contract.errors import ToolFailed
+from orchestrator_client.contract.lock import ServerPin, load_lock, reached_by
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.project import load_project
 from orchestrator_worker.process.calls import calls
@@ -29,7 +30,7 @@ def servers() -> Servers:
         ConfigInvalid: orchestrator.toml cannot be used.
     """
     if os.getpid() not in _servers:
-        _servers[os.getpid()] = Servers(load_project().mcp, in_use())
+        _servers[os.getpid()] = Servers(load_project().mcp, in_use(), load_lock())
     return _servers[os.getpid()]
 
 
@@ -50,13 +51,26 @@ def listed_tool(server: str, tool: str) -> Listed:
     """A tool of a server, from what is known of it, else asked for. Not for the loop's own thread.
 
     Raises:
-        ParametersInvalid: there is no such server, or it has no such tool.
+        ParametersInvalid: there is no such server, or it has no such tool, or not the one that the lock has.
         StepError: the server cannot be reached.
     """
-    known = servers().named(server).listed
-    if known is not None and tool in known:
-        return known[tool]
-    return calls().run(servers().tool(server, tool))
+    return servers().known(server, tool) or calls().run(servers().tool(server, tool))
+
+
+def pins() -> dict[str, ServerPin]:
+    """What a lock would say of all servers as they are now. Not for the loop's own thread.
+
+    Raises:
+        StepError: one of them cannot be reached.
+    """
+    found = {}
+    for name in servers().names:
+        server = servers().named(name)
+        tools = calls().run(server.tools())
+        version = next((tool.version for tool in tools.values()), "")
+        pinned = {tool.name: tool.pin for tool in tools.values()}
+        found[name] = ServerPin(reached=reached_by(server.section), version=version, tools=pinned)
+    return found
 
 
 async def call(server: str, tool: Listed, context: ToolContext, arguments: Mapping[str, Json]) -> Told:
