@@ -257,6 +257,7 @@ class Repair(StrEnum):
 
     PUBLISH = "publish"
     REPUBLISH = "republish"
+    CONCLUDE = "conclude"
     LOST = "lost"
     START = "start"
     CLOSE = "close"

@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Self, assert_never
 
-from orchestrator_client.contract import catalog
+from orchestrator_client.contract import catalog, names
 from orchestrator_client.contract.errors import (
     OrchestratorError,
     RecordsBroken,
@@ -370,6 +370,10 @@ class Scheduler:
                 # Queues are first in, first out: with an empty one, the message of an unclaimed step is nowhere.
                 if due.queue in empty or due.age_ms > QUIET_QUEUE_MS:
                     self._publish(*self._runs.open(due.run), [Ready(due.instance, due.attempt)])
+            case Repair.CONCLUDE:
+                # It is not performed, only recorded as cancelled, which a worker of any kind can do.
+                run, graph = self._runs.open(due.run)
+                self._send(run, graph, [(Ready(due.instance, due.attempt), names.CONTROL_QUEUE)])
             case Repair.BROKEN:
                 raise RecordsBroken("sweep cannot use what the store has of it")
             case _:

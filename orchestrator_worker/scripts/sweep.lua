@@ -6,6 +6,7 @@
 --      7 life of a lease (ms): if nobody swept for so long, nobody could renew either, and each gets one more
 -- Reply: flat: verb, run, instance, attempt, queue, age (ms in this state), …  with the verbs
 --   'publish' it has just become ready · 'republish' ready for a while, perhaps its message is lost
+--   'conclude' ready for a while, and its run ends: whoever takes it need not be able to run it
 --   'lost' its lease ran out · 'start' submitted, not started · 'close' nothing is open, not closed
 --   'broken' what the store keeps of it cannot be used
 local ttl_s, grace, reply = tonumber(ARGV[1]), tonumber(ARGV[4]), {}
@@ -78,13 +79,17 @@ local function look_at_run(member, run)
     return say('close', run, '', 0, '', 0)
   end
   renew_life(key)
-  again(member, tonumber(ARGV[5]))
-  if wish == 'run' and halt == '' then return end
-  local instances, ends = redis.call('HGETALL', key .. ':instances'), wish == 'cancel' or halt ~= ''
+  local ends = wish == 'cancel' or halt ~= ''
+  again(member, ends and grace or tonumber(ARGV[5]))
+  if wish == 'run' and not ends then return end
+  local instances = redis.call('HGETALL', key .. ':instances')
   for i = 1, #instances, 2 do
     local instance, each = instances[i], parsed_instance(instances[i + 1])
     if ends and (each.state == 'parked' or each.state == 'waiting') then
       promote(run, instance, each)
+    elseif ends and each.state == 'ready' and now - each.since >= grace then
+      -- Perhaps nobody serves its queue.
+      say('conclude', run, instance, each.attempt, each.queue, now - each.since)
     elseif not ends and (each.state == 'ready' or each.state == 'waiting') and not may_start(run, instance) then
       set_aside(run, instance, each, now, ttl_s)
     end

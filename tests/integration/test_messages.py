@@ -160,6 +160,22 @@ def test_a_run_that_its_chord_did_not_close_is_closed_by_sweep(fleet: InProcessF
     assert fleet.take(names.CONTROL_QUEUE).task == names.CLOSE_TASK
 
 
+def test_a_cancelled_run_ends_though_nobody_serves_a_queue_of_its_steps(fleet: InProcessFleet) -> None:
+    plan = Plan(id="unserved", steps=(python_step("a"), python_step("b", after=("a",))))
+    run = fleet.submit(plan)
+    message = fleet.take(names.TOOL_QUEUE)  # and nobody ever will
+    run.cancel()
+    fleet.set_clock(run, forward_ms=60_000)
+    due = fleet.engine.scheduler.sweep()
+    assert (Repair.CONCLUDE, "a") in {(each.repair, each.instance) for each in due}
+    concluding = fleet.take(names.CONTROL_QUEUE)
+    assert (concluding.task, concluding.args) == (names.STEP_TASK, message.args)
+    fleet.deliver(concluding)
+    document = fleet.finish(run)
+    assert document.status == "cancelled"
+    assert {step.status for step in document.steps.values()} == {"cancelled"}
+
+
 def test_a_submitted_run_that_nobody_heard_of_is_announced_again(fleet: InProcessFleet) -> None:
     run = fleet.client.submit(plan_of_shape({"a": []}))
     fleet.redis.delete(names.CONTROL_QUEUE)
