@@ -103,7 +103,7 @@ def submit_dies(scene: Scene) -> str:
 
 def poison(scene: Scene) -> str:
     """F10: a step that ends its process; all else goes on."""
-    run = scene.submit(chain(1).model_copy(update={"id": "poison", "steps": (effect("dies", uses=DIE),)}))
+    run = scene.submit(Plan(id="poison", steps=(effect("dies", uses=DIE),)))
     scene.meant_to_fail.add("dies")
     run.wait(60)
     step = run.document().steps["dies"]
@@ -117,7 +117,7 @@ def poison(scene: Scene) -> str:
 def frozen_child(scene: Scene) -> str:
     """F12: its step has a timeout, after which the process is killed."""
     steps = (effect("slow", 1.0, timeout_seconds=4.0, retry={"attempts": 2}),)
-    scene.submit(chain(1).model_copy(update={"id": "frozen", "steps": steps}))
+    scene.submit(Plan(id="frozen", steps=steps))
     running = wait_until(
         lambda: next((line for line in scene.effects() if line.instance == "slow"), None), "the step runs", 60
     )

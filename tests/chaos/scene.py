@@ -36,8 +36,8 @@ TOLD_SECONDS = 10.0
 
 CRASHED = "crashed"
 """File in the scene's folder that a process makes before it dies at its point."""
-AOF = "appendonlydir"
-"""Where Redis keeps its append-only file, in the scene's folder."""
+DISK = "disk"
+"""Folder of the scene's folder where Redis keeps its files if it has a disk of its own."""
 
 NOTHING: tuple[str, ...] = ()
 
@@ -50,8 +50,8 @@ class Scene:
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=lambda: SETTINGS)
     """Of all workers."""
-    store_wrapper: tuple[str, ...] = ()
-    """A command that becomes Redis."""
+    store_disk: str = ""
+    """Options of a file system of Redis's own, see `small_disk`."""
     proxied: bool = False
     """Workers reach Redis through `proxy`."""
     workers: list[WorkerProcess] = field(default_factory=list)
@@ -72,8 +72,11 @@ class Scene:
         self.chance = random.Random(self.seed)
         self._written = 0
         self._open = ExitStack()
-        (self.folder / AOF).mkdir(exist_ok=True)
-        self.server = RedisServer(self.folder, append_only=True, wrapper=self.store_wrapper).start()
+        self.server = RedisServer(self.folder, append_only=True)
+        if self.store_disk:
+            (disk := self.folder / DISK).mkdir()
+            self.server.wrapper, self.server.options = small_disk(disk, self.store_disk), ("--dir", str(disk))
+        self.server.start()
         self.models = self._open.enter_context(ModelServer())
         self.proxy = self._open.enter_context(FaultProxy(self.folder / "redis.sock")) if self.proxied else None
         self.redis: Any = self._open.enter_context(redis.Redis.from_url(self.server.url))
