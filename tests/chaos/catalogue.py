@@ -230,5 +230,5 @@ ROWS = (
 )
 BY_ID: Mapping[str, Row] = {row.id: row for row in ROWS}
 
-ON_EVERY_CHANGE = ("F1", "F2", "F3", "F4", "F5", "F8", "F10", "F24", "F27", "F32", "F44", "F47", "F61", "F38")
+ON_EVERY_CHANGE = ("F1", "F2", "F3", "F4", "F5", "F8", "F10", "F24", "F27", "F32", "F44", "F47", "F49", "F61", "F38")
 """The fifteen that are done on every change."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -155,8 +155,16 @@ class Scene:
         return found
 
     def signal(self, worker: WorkerProcess, number: signal.Signals) -> None:
-        """Send a signal to a worker and all its processes."""
-        os.killpg(worker.process.pid, number)
+        """Send a signal to a worker and all its processes, the supervisor first."""
+        supervisor = psutil.Process(worker.process.pid)
+        for process in (supervisor, *supervisor.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def kill(self, worker: WorkerProcess) -> None:
+        """kill -9 of a worker and all its processes, as the death of its machine."""
+        self.signal(worker, signal.SIGKILL)
+        worker.process.wait()
 
     def alive(self) -> list[WorkerProcess]:
         """The workers of tools that have not ended."""
@@ -222,8 +230,8 @@ class Scene:
 
     def worker_of(self, pid: int) -> WorkerProcess:
         """The worker that a process belongs to."""
-        session = os.getsid(pid)
-        return next(worker for worker in self.workers if worker.process.pid == session)
+        family = {parent.pid for parent in psutil.Process(pid).parents()}
+        return next(worker for worker in self.workers if worker.process.pid in family)
 
     def wait_for_ends(self, seconds: float = HEALED_SECONDS) -> None:
         """Wait until every run has ended.
