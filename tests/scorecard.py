@@ -42,7 +42,7 @@ class Figure:
     temporal: str
     goal: str
     command: str
-    """Behind `python -m`."""
+    """Behind `python -m`; empty where nothing shows it here."""
     read: Read
 
 
@@ -302,7 +302,7 @@ FIGURES = (
         "–",
         "5 min a change",
         "0 violations",
-        pytest("integration/predecessor.py"),
+        "",
         last_line,
     ),
     Figure(
@@ -346,7 +346,7 @@ def main() -> int:
     options = parser.parse_args()
     before, outputs, here = _known(), dict[str, str](), dict[str, str]()
     for figure in FIGURES:
-        if not options.only or figure.id in options.only:
+        if figure.command and (not options.only or figure.id in options.only):
             if figure.command not in outputs:
                 outputs[figure.command] = _run(figure.command)
             here[figure.id] = figure.read(outputs[figure.command]) + (f" ({options.note})" if options.note else "")
@@ -380,7 +380,10 @@ def _known() -> dict[str, str]:
 
 def _line(figure: Figure, here: str) -> str:
     names = (f"{figure.id} {figure.what}", figure.celery, figure.dbos, figure.temporal, figure.goal, here)
-    cells = (*(" ".join(cell.replace("|", "/").split()) for cell in names), f"`python -m {figure.command}`")
+    cells = (
+        *(" ".join(cell.replace("|", "/").split()) for cell in names),
+        f"`python -m {figure.command}`" if figure.command else "–",
+    )
     return f"| {' | '.join(cells)} |\n"
 
 

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,9 @@ HEALS = ("F24", "F27", "F29", "F32", "F34")
 
 def heals(count: int, seed: int) -> int:
     """The store goes away in five ways; how soon work goes on once it is back, and what was recorded wrongly."""
-    results = [inject(BY_ID[id], seed=seed + number) for number in range(count or 1) for id in HEALS]
-    for result in results:
+    results = []
+    for number, id in product(range(count or 1), HEALS):
+        results.append(result := inject(BY_ID[id], seed=seed + number))
         print(result.line, flush=True)
     resumed = [result.resumed_seconds for result in results if result.resumed_seconds is not None]
     problems = sum(bool(result.problem) for result in results)

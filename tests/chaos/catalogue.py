@@ -28,7 +28,7 @@ class Row:
     crash: str = ""
     """Point of `crash_points` that the first worker has in it."""
     shown_by: tuple[str, ...] = ()
-    """Tests, as `file::function`, or whole files of them."""
+    """Tests, as `file::function`."""
     because: str = ""
     """Why it does not apply, or what of it is not shown."""
 
@@ -189,7 +189,12 @@ ROWS = (
         "a worker dies after a call that is paid",
         "fundamentals/test_gate_budgets.py::test_a_call_of_which_nobody_knows_the_end_has_cost_all_that_it_may",
     ),
-    _row(69, "an answer that is an attack", "unit/test_conversation.py"),
+    _row(
+        69,
+        "an answer that is an attack",
+        "integration/test_model_turns.py::test_a_call_that_cannot_be_made_goes_back_without_a_step",
+        "integration/test_model_turns.py::test_arguments_that_a_tool_does_not_take_go_back_too",
+    ),
     _row(70, "a server of tools dies in a call", _MCP + "test_one_that_dies_in_the_middle_of_a_call"),
     _row(
         71,
@@ -225,5 +230,5 @@ ROWS = (
 )
 BY_ID: Mapping[str, Row] = {row.id: row for row in ROWS}
 
-ON_EVERY_CHANGE = ("F1", "F2", "F3", "F4", "F5", "F8", "F10", "F24", "F27", "F32", "F44", "F47", "F61", "F38")
+ON_EVERY_CHANGE = ("F1", "F2", "F3", "F4", "F5", "F8", "F10", "F24", "F27", "F32", "F44", "F47", "F49", "F61", "F38")
 """The fifteen that are done on every change."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.chaos import oracle
 from tests.chaos.catalogue import Row
-from tests.chaos.scene import AOF, CRASHED, Scene, small_disk
+from tests.chaos.scene import CRASHED, Scene
 from tests.chaos.workloads import MEANT_TO_FAIL, WORKLOADS
 
 
@@ -49,7 +49,7 @@ def inject(row: Row, workload: str = "", seed: int = 0, folder: Path | None = No
     told: float | None = None
     resumed: float | None = None
     try:
-        with Scene(folder, seed, store_wrapper=store_wrapper(row, folder), proxied=row.proxied) as scene:
+        with Scene(folder, seed, store_disk=row.store_disk, proxied=row.proxied) as scene:
             fired = strike(scene, row, workload)
             found = oracle.judge(scene)
             oracle.judge_processes(scene)
@@ -62,11 +62,6 @@ def inject(row: Row, workload: str = "", seed: int = 0, folder: Path | None = No
         shutil.rmtree(folder, ignore_errors=True)
     seconds = time.monotonic() - began
     return Result(row.id, workload, seed, seconds, problem, fired, found, told, resumed, folder if problem else None)
-
-
-def store_wrapper(row: Row, folder: Path) -> tuple[str, ...]:
-    """What gives Redis a small disk of its own, where the fault is a full one."""
-    return small_disk(folder / AOF, row.store_disk) if row.store_disk else ()
 
 
 def strike(scene: Scene, row: Row, workload: str) -> str:

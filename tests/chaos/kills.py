@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import psutil
+
 from tests.chaos import oracle
 from tests.chaos.campaigns import kept_scene, quantile, report
 from tests.chaos.crash_points import POINTS, WHEN
@@ -86,7 +88,7 @@ def _kill(scene: Scene, number: int, tally: Tally) -> None:
         case 0:
             _kill_running(scene, lambda line: os.kill(line.pid, signal.SIGKILL), tally.retried)
         case 1:
-            _kill_running(scene, lambda line: scene.worker_of(line.pid).kill(), tally.moved)
+            _kill_running(scene, lambda line: scene.kill(scene.worker_of(line.pid)), tally.moved)
             scene.start_worker()
         case _:
             _kill_at(scene, NAMED[number // 3 % len(NAMED)], tally)
@@ -100,7 +102,7 @@ def _kill_running(scene: Scene, how: Callable[[Effect], None], seconds: list[flo
         try:
             how(line)
             break
-        except ProcessLookupError:
+        except (ProcessLookupError, psutil.NoSuchProcess):
             continue  # it has just ended by itself
     killed = time.monotonic()
     if (moved := wait_until(lambda: _begun_again(scene, line), f"{line.instance} of {line.run} runs again", 90)) > 0:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 
+import psutil
+
 from orchestrator_client.contract import names
 from tests.chaos.scene import Scene
 from tests.chaos.workloads import mixed
@@ -65,13 +67,14 @@ def malformed(scene: Scene) -> str:
     unknown = json.loads(real)
     unknown["headers"]["task"] = "orchestrator.newer_step"
     unknown["headers"]["id"] = unknown["properties"]["correlation_id"] = "unknown"
-    before = scene.alive()
+    # A supervisor would hide that a message has ended its worker.
+    before = [each for w in scene.alive() for each in psutil.Process(w.process.pid).children()]
     known = [json.dumps(unknown).encode(), *GARBAGE]
     for queue in (names.TOOL_QUEUE, names.CONTROL_QUEUE):
         scene.redis.rpush(queue, *known)
     queues = (names.TOOL_QUEUE, names.CONTROL_QUEUE)
     wait_until(lambda: not any(scene.redis.llen(queue) for queue in queues), "all messages are taken", 60)
-    ended = [worker for worker in before if worker.process.poll() is not None]
+    ended = [worker for worker in before if not worker.is_running()]
     assert not ended, f"messages ended {len(ended)} of {len(before)} workers"
     return f"{2 * len(known)} messages that nobody can read"
 

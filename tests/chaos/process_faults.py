@@ -36,7 +36,7 @@ def kill_worker(scene: Scene) -> str:
     scene.wait_for_random_point()
     running = scene.wait_for_running()
     worker = scene.worker_of(running.pid)
-    worker.kill()
+    scene.kill(worker)
     scene.start_worker()
     return f"worker {worker.process.pid} died in attempt {running.attempt} of {running.instance}"
 
@@ -55,7 +55,7 @@ def crash_of_a_pop(scene: Scene) -> str:
     run = scene.submit(chain(3))
     wait_until(lambda: scene.redis.llen(names.CONTROL_QUEUE) == 0, "the message is out of its queue")
     for worker in old:
-        worker.kill()
+        scene.kill(worker)
     assert run.status().started_ms is None
     scene.start_worker()
     return "a start message died with the worker that had popped it"
@@ -103,7 +103,7 @@ def submit_dies(scene: Scene) -> str:
 
 def poison(scene: Scene) -> str:
     """F10: a step that ends its process; all else goes on."""
-    run = scene.submit(chain(1).model_copy(update={"id": "poison", "steps": (effect("dies", uses=DIE),)}))
+    run = scene.submit(Plan(id="poison", steps=(effect("dies", uses=DIE),)))
     scene.meant_to_fail.add("dies")
     run.wait(60)
     step = run.document().steps["dies"]
@@ -117,7 +117,7 @@ def poison(scene: Scene) -> str:
 def frozen_child(scene: Scene) -> str:
     """F12: its step has a timeout, after which the process is killed."""
     steps = (effect("slow", 1.0, timeout_seconds=4.0, retry={"attempts": 2}),)
-    scene.submit(chain(1).model_copy(update={"id": "frozen", "steps": steps}))
+    scene.submit(Plan(id="frozen", steps=steps))
     running = wait_until(
         lambda: next((line for line in scene.effects() if line.instance == "slow"), None), "the step runs", 60
     )
@@ -139,7 +139,7 @@ def _written(scene: Scene, options: str, words: str) -> str:
     """A step writes a file where it cannot; the steps beside it go on."""
     scene.wait_for_ends()
     for worker in scene.alive():
-        worker.kill()
+        scene.kill(worker)
     (scene.folder / "work").mkdir(exist_ok=True)
     scene.start_worker(wrapper=small_disk(scene.folder / "work", options))
     write = _files("write", {"path": "large.txt", "content": "x" * 200_000}, on_failure=OnFailure.CONTINUE)
@@ -162,7 +162,7 @@ def wrong_clock(scene: Scene) -> str:
     worker = scene.start_worker(wrapper=environment)
     scene.submit(fan(16, 0.5))
     wait_until(
-        lambda: any(os.getsid(line.pid) == worker.process.pid for line in scene.effects() if _alive(line.pid)),
+        lambda: any(scene.worker_of(line.pid) is worker for line in scene.effects() if _alive(line.pid)),
         "the worker with the wrong clock works",
         seconds=60,
     )
@@ -195,7 +195,7 @@ def _rolling(scene: Scene, number: signal.Signals) -> str:
         scene.start_worker()
         scene.wait_for_running()
         if number is signal.SIGKILL:
-            worker.kill()
+            scene.kill(worker)
         else:
             worker.stop(40)
     return f"{len(old)} workers were replaced by {number.name}"

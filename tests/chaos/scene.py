@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -36,8 +36,8 @@ TOLD_SECONDS = 10.0
 
 CRASHED = "crashed"
 """File in the scene's folder that a process makes before it dies at its point."""
-AOF = "appendonlydir"
-"""Where Redis keeps its append-only file, in the scene's folder."""
+DISK = "disk"
+"""Folder of the scene's folder where Redis keeps its files if it has a disk of its own."""
 
 NOTHING: tuple[str, ...] = ()
 
@@ -50,8 +50,8 @@ class Scene:
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=lambda: SETTINGS)
     """Of all workers."""
-    store_wrapper: tuple[str, ...] = ()
-    """A command that becomes Redis."""
+    store_disk: str = ""
+    """Options of a file system of Redis's own, see `small_disk`."""
     proxied: bool = False
     """Workers reach Redis through `proxy`."""
     workers: list[WorkerProcess] = field(default_factory=list)
@@ -72,8 +72,11 @@ class Scene:
         self.chance = random.Random(self.seed)
         self._written = 0
         self._open = ExitStack()
-        (self.folder / AOF).mkdir(exist_ok=True)
-        self.server = RedisServer(self.folder, append_only=True, wrapper=self.store_wrapper).start()
+        self.server = RedisServer(self.folder, append_only=True)
+        if self.store_disk:
+            (disk := self.folder / DISK).mkdir()
+            self.server.wrapper, self.server.options = small_disk(disk, self.store_disk), ("--dir", str(disk))
+        self.server.start()
         self.models = self._open.enter_context(ModelServer())
         self.proxy = self._open.enter_context(FaultProxy(self.folder / "redis.sock")) if self.proxied else None
         self.redis: Any = self._open.enter_context(redis.Redis.from_url(self.server.url))
@@ -152,8 +155,16 @@ class Scene:
         return found
 
     def signal(self, worker: WorkerProcess, number: signal.Signals) -> None:
-        """Send a signal to a worker and all its processes."""
-        os.killpg(worker.process.pid, number)
+        """Send a signal to a worker and all its processes, the supervisor first."""
+        supervisor = psutil.Process(worker.process.pid)
+        for process in (supervisor, *supervisor.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def kill(self, worker: WorkerProcess) -> None:
+        """kill -9 of a worker and all its processes, as the death of its machine."""
+        self.signal(worker, signal.SIGKILL)
+        worker.process.wait()
 
     def alive(self) -> list[WorkerProcess]:
         """The workers of tools that have not ended."""
@@ -219,8 +230,8 @@ class Scene:
 
     def worker_of(self, pid: int) -> WorkerProcess:
         """The worker that a process belongs to."""
-        session = os.getsid(pid)
-        return next(worker for worker in self.workers if worker.process.pid == session)
+        family = {parent.pid for parent in psutil.Process(pid).parents()}
+        return next(worker for worker in self.workers if worker.process.pid in family)
 
     def wait_for_ends(self, seconds: float = HEALED_SECONDS) -> None:
         """Wait until every run has ended.

@@ -14,7 +14,7 @@ import redis
 
 from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import OrchestratorError
-from tests.chaos.scene import AOF, Scene
+from tests.chaos.scene import DISK, Scene
 from tests.chaos.workloads import chain
 from tests.conftest import wait_until
 
@@ -84,12 +84,11 @@ def disk_full(scene: Scene) -> str:
     """F40: writes are refused (MISCONF) for as long as there is no space."""
     scene.wait_for_random_point()
     assert scene.server.process is not None
-    fill = Path(f"/proc/{scene.server.process.pid}/root{scene.folder}/{AOF}/fill")
-    with fill.open("wb") as file:
+    fill = Path(f"/proc/{scene.server.process.pid}/root{scene.folder}/{DISK}/fill")
+    with fill.open("wb", buffering=0) as file:
         try:
             while True:
                 file.write(b"x" * 4096)
-                file.flush()
         except OSError:
             pass
     wait_until(lambda: _raises(lambda: scene.redis.set("x", 1, ex=60), "MISCONF"), "writes are refused")
