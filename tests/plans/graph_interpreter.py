@@ -130,7 +130,9 @@ class Interpreter:
             part_of = {vertex: one for one in ran for vertex in one}
             left = [e for e in range(len(self.edges)) if e not in within and set(self.edges[e][0]) & set(part)]
             taken = [e for e in left if self._arrives(e, part_of, ran)]
-            sent = {e: sends for one in ran.values() for e, sends in one.taken}
+            sent: dict[int, list[Any]] = {}
+            for e, sends in (edge for one in ran.values() for edge in one.taken):
+                sent.setdefault(e, []).extend(sends)  # a cycle within may have taken one edge in several passes
             whole.taken += [(e, sent.get(e, [])) for e in taken]
             if not any(self.edges[e][1] == entry for e in taken):
                 return whole
