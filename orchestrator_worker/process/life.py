@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,7 @@ from orchestrator_worker.process.proof import Proof, file_of
 from orchestrator_worker.process.pulse import Pulse
 from orchestrator_worker.process.pump import Pump
 from orchestrator_worker.process.remote import take_no_orders
-from orchestrator_worker.process.tether import adopt_orphans, has_exited, kill_orphans, tether_to
+from orchestrator_worker.process.tether import adopt_orphans, has_exited, is_stopped, kill_orphans, tether_to
 from orchestrator_worker.process.tidying import Tidying
 from orchestrator_worker.settings import metrics_port
 from orchestrator_worker.tasks import StepRequest, engine
@@ -65,6 +66,7 @@ def renew_leases() -> None:
     """Keep the attempts of this worker alive, end those of dead children, and stop those of cancelled runs."""
     held = _held()
     _kill_deaf(held)
+    _kill_frozen(held)
     alive = [request for request in held if not has_exited(_child_of(request))]
     for request in set(held) - set(alive):
         # Celery's pool looks for dead children every five seconds only.
@@ -100,6 +102,25 @@ def _kill_deaf(held: list[StepRequest]) -> None:
     _told.intersection_update(held)
     for request in _told:
         _stop(request, "", signal.SIGKILL)
+
+
+_frozen_since: dict[int, float] = {}
+"""Processes of steps that a signal has stopped, and when that was seen first (s of the monotonic clock)."""
+
+
+def _kill_frozen(held: list[StepRequest]) -> None:
+    """Kill the processes that have been stopped for as long as a lease. Nobody else would miss them: their leases are
+    renewed from here.
+    """
+    frozen = {child for request in held if (child := _child_of(request)) is not None and is_stopped(child)}
+    for child in _frozen_since.keys() - frozen:
+        del _frozen_since[child]
+    for child in frozen:
+        since = _frozen_since.setdefault(child, time.monotonic())
+        if time.monotonic() - since >= engine().config.lease_seconds:
+            logger.warning("process %d was stopped by a signal and did not go on; it is killed", child)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
 
 
 def fire_schedules() -> None:

@@ -38,6 +38,13 @@ def has_exited(child: int | None) -> bool:
         return True
 
 
+def is_stopped(child: int) -> bool:
+    """Whether a signal keeps a child of this process from running, until another lets it go on."""
+    with contextlib.suppress(ChildProcessError):
+        return os.waitid(os.P_PID, child, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    return False
+
+
 def adopt_orphans() -> None:
     """Become the parent of what dead children leave running, instead of init."""
     if sys.platform == "linux":

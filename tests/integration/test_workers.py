@@ -102,6 +102,18 @@ def test_a_worker_killed_in_the_middle_of_a_run(fleet: Fleet) -> None:
     assert_each_step_ended_once(run, plan)
 
 
+def test_a_process_that_is_stopped_for_good_loses_its_step(fleet: Fleet) -> None:
+    plan = fleet.marks(1, 1.0)
+    worker = fleet.start("w1", "-c", "1")
+    run = fleet.client.submit(plan)
+    wait_until(started(fleet, 1), "the step has started")
+    [child] = psutil.Process(worker.process.pid).children()
+    child.suspend()
+    assert run.result(timeout=30).success
+    assert fleet.ledger()["+m0"] == 2
+    assert_each_step_ended_once(run, plan)
+
+
 def test_a_worker_killed_between_settle_and_publish(fleet: Fleet) -> None:
     plan = fleet.marks(6, 0.0)
     fleet.start("w1", "--pool", "threads", "-c", "2", module=("tests.crashing_worker", "2", str(fleet.folder / "died")))
