@@ -99,7 +99,12 @@ ROWS = (
         "unit/test_readiness.py::test_all_that_is_wrong_is_said_at_once",
         because="what would be unsafe cannot be configured: no visibility timeout, one message at a time, JSON only",
     ),
-    _row(23, "a worker that cannot start is started again and again", because="not shown"),
+    _row(
+        23,
+        "a worker that cannot start is started again and again",
+        "unit/test_supervisor.py::test_a_storm_is_slowed_down_and_named",
+        "unit/test_supervisor.py::test_what_will_not_change_is_passed_on",
+    ),
     _row(24, "Redis is killed, and back after 3 s", strike=stores.restart),
     _row(25, "power loss: the last second of the append-only file is gone", strike=stores.power_loss),
     _row(26, "Redis keeps no file", "unit/test_readiness.py::test_a_server_that_forgets_is_named_but_taken"),
@@ -202,7 +207,11 @@ ROWS = (
         _MCP + "test_one_that_hangs_in_the_middle_of_a_call",
     ),
     _row(72, "a server of tools writes rubbish", _MCP + "test_rubbish_on_stdout_is_survived_in_small_amounts_only"),
-    _row(73, "a tool's description changes after it was approved", because="not shown here"),
+    _row(
+        73,
+        "a tool's description changes after it was approved",
+        "integration/test_mcp_lock.py::test_a_server_that_changes_is_not_called",
+    ),
     _row(
         74,
         "a server of tools starts others and reads the environment",

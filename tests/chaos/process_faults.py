@@ -115,14 +115,14 @@ def poison(scene: Scene) -> str:
 
 
 def frozen_child(scene: Scene) -> str:
-    """F12: its step has a timeout, after which the process is killed."""
-    steps = (effect("slow", 1.0, timeout_seconds=4.0, retry={"attempts": 2}),)
+    """F12: for good, and its step has no timeout."""
+    steps = (effect("slow", 1.0, retry={"attempts": 2}),)
     scene.submit(Plan(id="frozen", steps=steps))
     running = wait_until(
         lambda: next((line for line in scene.effects() if line.instance == "slow"), None), "the step runs", 60
     )
     os.kill(running.pid, signal.SIGSTOP)
-    return f"child {running.pid} was frozen in a step with a timeout"
+    return f"child {running.pid} was frozen for good in a step without a timeout"
 
 
 def disk_full(scene: Scene) -> str:
