@@ -154,18 +154,29 @@ class WorkerProcess:
 
 
 def start_worker(
-    url: str, folder: Path, name: str, *options: str, module: tuple[str, ...] = (), **settings: Any
+    url: str,
+    folder: Path,
+    name: str,
+    *options: str,
+    module: tuple[str, ...] = (),
+    tree: Path | None = None,
+    **settings: Any,
 ) -> WorkerProcess:
-    """Start a worker; settings become its environment. Not waited for: its queue waits."""
+    """Start a worker, of another checkout if one is given; settings become its environment.
+
+    Not waited for: its queue waits.
+    """
     log = folder / f"{name}.log"
     environment = {
         **os.environ,
         "ORCHESTRATOR_REDIS_URL": url,
         "ORCHESTRATOR_WORKDIR": str(folder),
-        "PYTHONPATH": str(Path(__file__).parent.parent),
+        "PYTHONPATH": str(tree or Path(__file__).parent.parent),
         **{f"ORCHESTRATOR_{key.upper()}": str(value) for key, value in settings.items()},
     }
     command = [sys.executable, "-m", *(module or ("orchestrator_worker",)), "--name", name, *(options or ("-c", "4"))]
     with log.open("ab") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=output, start_new_session=True, cwd=tree
+        )
     return WorkerProcess(process, log)
