@@ -49,6 +49,9 @@ __all__ = [
 _SCOPE = re.compile(r"\[\d+\]$|#\d+$")
 """The item or pass at the end of a part of an instance's name."""
 
+UNTRUSTED = "untrusted"
+"""What a step may say that it accepts."""
+
 END = "__end__"
 """Target of a route that ends its branch."""
 
@@ -176,6 +179,8 @@ class Step(Record):
     """None leaves it to what the tool says of itself."""
     level: Level | None = None
     """Of a tool step: how far its tool is trusted here, if less than its fleet would."""
+    accepts: tuple[str, ...] = ()
+    """What may reach it though it looks doubtful: `untrusted`."""
     on_failure: OnFailure = OnFailure.FAIL
     jumps: tuple[Jump, ...] = ()
     """Reasons to skip it that lie in how other steps ended; those are among `after` and `reads`."""

@@ -243,6 +243,21 @@ class WebhooksSection(Section):
     """Whether outputs are told too."""
 
 
+class RuleOfTwo(StrEnum):
+    """What becomes of a plan with a step in which untrusted content, private data and a way out meet."""
+
+    WARN = "warn"
+    ENFORCE = "enforce"
+    """It is refused."""
+    OFF = "off"
+
+
+class SecuritySection(Section):
+    """`[security]`: what is looked for in plans. Read by clients."""
+
+    rule_of_two: RuleOfTwo = RuleOfTwo.WARN
+
+
 class Project(Section):
     """The whole file."""
 
@@ -256,6 +271,7 @@ class Project(Section):
     budgets: BudgetsSection = BudgetsSection()
     tools: ToolsSection = ToolsSection()
     metrics: MetricsSection = MetricsSection()
+    security: SecuritySection = SecuritySection()
     webhooks: WebhooksSection = WebhooksSection()
     """Read by clients."""
     secrets: dict[str, tuple[str, ...]] = Field(default_factory=dict)

@@ -86,7 +86,7 @@ STEP_KEYS = (
             "depends_on",
         }
         | {"condition", "if", "timeout", "retry", "retry_config", "backoff_strategy", "max_retries", "on_lost", "level"}
-        | {"quality"}
+        | {"quality", "accepts"}
         | {"on_failure", "continue_on_error", "on_error", "error_handlers", "fallback_value", "fallback_data"}
     )
 )

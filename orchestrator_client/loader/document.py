@@ -19,6 +19,7 @@ from orchestrator_client.loader import (
     policy,
     quality,
     recovery,
+    rule_of_two,
     secrets,
     steps,
     uses,
@@ -79,6 +80,7 @@ def _plan(root: Mapping, problems: Problems, family: Family, given: Collection[s
     children = family.plans if family.is_root else {}
     plan = allowed.read(root, plan.model_copy(update={"children": children}), problems)
     secrets.check_sections(root, problems)
+    rule_of_two.check(plan, family.plans, problems)
     problems.raise_if_any()
     return plan
 

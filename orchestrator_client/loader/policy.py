@@ -7,7 +7,7 @@ from itertools import islice
 
 from orchestrator_client.contract import caps, catalog, template
 from orchestrator_client.contract.catalog import Level
-from orchestrator_client.contract.plan import Json, OnFailure, OnLost, Retry
+from orchestrator_client.contract.plan import UNTRUSTED, Json, OnFailure, OnLost, Retry
 from orchestrator_client.loader import dialect
 from orchestrator_client.loader.codes import Code
 from orchestrator_client.loader.problems import Problems, quoted
@@ -84,6 +84,17 @@ def level(step: Mapping, uses: str, problems: Problems) -> Level | None:
         message = f"{uses} is {own}, and a step cannot trust it more"
         problems.error(Code.WRONG_VALUE, message, step.place_of("level"), remedy)
     return written
+
+
+def accepts(step: Mapping, problems: Problems) -> tuple[str, ...]:
+    """What may reach the step though it looks doubtful."""
+    node = step.get("accepts")
+    named = texts(node, "accepts", problems) if node is not None else ()
+    for name in named:
+        if name != UNTRUSTED:
+            message = f"accepts names {quoted(name)}"
+            problems.error(Code.WRONG_VALUE, message, step.place_of("accepts"), f"write accepts: [{UNTRUSTED}]")
+    return named
 
 
 def _one_of(step: Mapping, key: str, known: Collection[str], problems: Problems) -> str | None:

@@ -273,6 +273,7 @@ class _Reader:
                 "retry": policy.retry(node, problems),
                 "on_failure": on_failure,
                 "on_lost": policy.on_lost(node, problems),
+                "accepts": policy.accepts(node, problems),
                 "level": policy.level(node, step.uses, problems) if step.kind is StepKind.TOOL else None,
                 "handlers": handled.handlers,
                 "quality": quality.of_step(node, step, defaults.quality, problems),
