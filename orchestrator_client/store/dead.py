@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,7 +42,8 @@ class DeadStore(Store):
             InputsInvalid: there is none of that id, or it was too long to be kept.
         """
         found = self.letter(letter)
-        reply = self._run_script("requeue", [names.DEAD, names.stored_queue(found.queue)], letter)
+        keys = [names.DEAD, names.stored_queue(found.queue)]
+        reply = self._run_script("requeue", keys, letter, self._who, _audited(found))
         if reply < 0:
             raise InputsInvalid([f"dead letter {letter} had {found.size_bytes} bytes, and only its beginning was kept"])
 
@@ -52,8 +54,12 @@ class DeadStore(Store):
         Raises:
             InputsInvalid: there is none of that id.
         """
-        self.letter(letter)
-        self._redis.xdel(names.DEAD, letter)
+        self._run_script("drop", [names.DEAD], letter, self._who, _audited(self.letter(letter)))
+
+
+def _audited(letter: DeadLetter) -> str:
+    """What the audit log says beside the act: nothing of the message, which anybody may have written."""
+    return json.dumps({"letter": letter.id, "queue": letter.queue})
 
 
 def _letter(entry: Any, fields: Mapping[bytes, bytes]) -> DeadLetter:

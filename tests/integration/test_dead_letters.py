@@ -166,6 +166,10 @@ def test_dead_letters_on_the_command_line(fleet: StandingFleet) -> None:
         "it is refused once more",
     )
     assert again[0].size_bytes == small.size_bytes
+    orchestrator("dead", "drop", large.id)
+    dropped, requeued = fleet.client.audit(limit=2)
+    assert (dropped.act, dropped.data) == ("drop", {"letter": large.id, "queue": "tool"})
+    assert (requeued.act, requeued.data) == ("requeue", {"letter": small.id, "queue": "tool"})
     orchestrator("dead", "drop", "--all")
     assert fleet.client.dead_letters() == []
     assert "`orchestrator dead list`" in orchestrator("dead", "show", small.id, code=2)
