@@ -51,10 +51,11 @@ class _Transport(httpx2.AsyncHTTPTransport):
     """Connects to checked addresses only, and through no proxy: a proxy would resolve the name once more."""
 
     def __init__(self, reach: Reach) -> None:
-        super().__init__()
+        context = httpx2.create_ssl_context()  # slow to make, so one for both
+        super().__init__(verify=context)
         # The transport has no other way to say it; `tests/unit/test_addresses.py` fails if it moves.
         self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=httpx2.create_ssl_context(),
+            ssl_context=context,
             max_connections=CONNECTIONS,
             max_keepalive_connections=20,
             keepalive_expiry=5.0,

@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -26,6 +26,38 @@ PRIVATE = """
     64:ff9b:1::1 2002:7f00:1:: 2002:a9fe:a9fe:: 2001:0:7f00:1:: 100::1 fc00::1 fd00:ec2::254 fe80::1 fec0::1 ff02::1
     2001:db8::1 5f00::1
 """
+
+
+NETWORKS = """
+    0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24
+    192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4
+    64:ff9b:1::/48 100::/64 2001:db8::/32 5f00::/16 fc00::/7 fe80::/10 fec0::/10 ff00::/8
+"""
+"""What IANA's registries of special addresses keep from the public, of both families."""
+
+EDGES = sorted({str(edge) for network in map(ip_network, NETWORKS.split()) for edge in (network[0], network[-1])})
+
+JUST_OUTSIDE = """
+    9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 169.253.255.255 169.255.0.0
+    172.15.255.255 172.32.0.0 192.167.255.255 192.169.0.0 198.17.255.255 198.20.0.0 223.255.255.255
+"""
+
+WITHIN = """
+    127.0.0.2 10.1.2.3 172.16.0.1 172.31.255.254 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.1 224.0.0.251
+    255.255.255.254
+"""
+
+
+def carriers(address: str) -> list[str]:
+    """All IPv6 addresses that lead to an IPv4 one: mapped, compatible, translated, 6to4, Teredo's server and client."""
+    number = int(ip_address(address))
+    hidden = number ^ 0xFFFFFFFF
+    words, inverted = (f"{each >> 16:x}:{each & 0xFFFF:x}" for each in (number, hidden))
+    plain = [f"::ffff:{address}", f"::{address}", f"64:ff9b::{address}", f"2002:{words}::1"]
+    return [*plain, f"2001:0:{words}::1", f"2001:0:5db8:d822::{inverted}"]
+
+
+CARRIED = [carrier for address in WITHIN.split() for carrier in carriers(address)]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -49,7 +81,7 @@ class Handler(BaseHTTPRequestHandler):
 def server() -> Iterator[tuple[int, list[str]]]:
     Handler.reached = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True).start()
         yield listening.server_port, Handler.reached
         listening.shutdown()
 
@@ -73,12 +105,30 @@ def test_what_is_nobodys_or_somebodys_own_is_not_public(address: str) -> None:
     assert not is_public(ip_address(address))
 
 
+@pytest.mark.parametrize("address", EDGES)
+def test_a_network_is_refused_from_its_first_address_to_its_last(address: str) -> None:
+    assert not is_public(ip_address(address))
+
+
+@pytest.mark.parametrize("address", CARRIED)
+def test_so_is_one_that_carries_another(address: str) -> None:
+    assert not is_public(ip_address(address))
+
+
+@pytest.mark.parametrize("address", JUST_OUTSIDE.split())
+def test_what_lies_beside_a_network_is_public(address: str) -> None:
+    assert is_public(ip_address(address))
+
+
 @pytest.mark.parametrize("address", [PUBLIC, "1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"])
 def test_what_anybody_may_reach_is_public(address: str) -> None:
     assert is_public(ip_address(address))
 
 
-LOOPBACK = "127.0.0.1 127.1 0x7f.1 2130706433 0x7f000001 localhost LOCALHOST 0 0.0.0.0 a:b@127.0.0.1 x.org@127.0.0.1"
+LOOPBACK = """
+    127.0.0.1 127.0.1 127.1 127.255.255.254 0x7f.1 0x7f.0x1 0x7f.0.0.1 127.0x1 2130706433 2130706434 0x7f000001
+    0x7F000001 localhost LOCALHOST LocalHost 0 00 0x0 0.0 0.0.0 0.0.0.0 a:b@127.0.0.1 x.org@127.0.0.1 a@localhost
+"""
 
 
 @pytest.mark.parametrize("host", LOOPBACK.split())
@@ -88,15 +138,26 @@ def test_this_machine_is_refused_however_it_is_written(server: tuple[int, list[s
     assert server[1] == []
 
 
-@pytest.mark.parametrize(
-    "host", ["[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "[::127.0.0.1]"]
-)
+OTHER_FAMILY = """
+    [::1] [0:0:0:0:0:0:0:1] [0:0::0:1] [::] [::127.0.0.1] [::ffff:127.0.0.1] [::ffff:7f00:1] [::ffff:0:127.0.0.1]
+    [64:ff9b::7f00:1] [2002:7f00:1::]
+"""
+
+
+@pytest.mark.parametrize("host", OTHER_FAMILY.split())
 def test_so_is_its_other_family(host: str) -> None:
     with pytest.raises(AddressRefused, match="is not public"):
         get(f"http://{host}:1/")
 
 
-@pytest.mark.parametrize("host", ["localhost.", "0177.0.0.1", "１２７.0.0.1", "127。0。0。1", "x.org\\@127.0.0.1"])
+SPELLINGS = r"""
+    localhost. 127.0.0.1. 0x7f000001. 0177.0.0.1 0177.1 017700000001 127.0.0.01 0300.0250.1 １２７.0.0.1 127。0。0。1
+    ①②⑦.⓪.⓪.① x.org\@127.0.0.1 %6c%6f%63alhost 127%2e0%2e0%2e1 localhost%00.example.org [::ffff:0x7f000001]
+    [fe80::1%25lo]
+"""
+
+
+@pytest.mark.parametrize("host", SPELLINGS.split())
 def test_other_spellings_lead_nowhere(server: tuple[int, list[str]], host: str) -> None:
     """Whether the address is refused, or the name is nobody's, or no name, is up to the system's resolver."""
     with pytest.raises(StepError):
@@ -109,7 +170,15 @@ def test_the_metadata_service_is_refused() -> None:
         get("http://169.254.169.254/latest/meta-data/")
 
 
-@pytest.mark.parametrize("target", ["http://127.0.0.1:{port}/in", "http://0x7f.1:{port}/in", "http://[::1]:{port}/in"])
+TARGETS = """
+    http://127.0.0.1:{port}/in HTTP://127.0.0.1:{port}/in https://127.0.0.1:{port}/in //127.0.0.1:{port}/in
+    http://127.1:{port}/in http://0x7f.1:{port}/in http://2130706433:{port}/in http://0:{port}/in
+    http://a:b@127.0.0.1:{port}/in http://[::1]:{port}/in http://[::ffff:127.0.0.1]:{port}/in
+    http://[64:ff9b::7f00:1]:{port}/in http://10.0.0.1/in http://169.254.169.254/in
+"""
+
+
+@pytest.mark.parametrize("target", TARGETS.split())
 def test_a_redirect_is_another_address(server: tuple[int, list[str]], target: str) -> None:
     port, reached = server
     with pytest.raises(AddressRefused, match="is not public"):

@@ -163,30 +163,83 @@ def test_a_listed_item_has_name_path_type_and_size(context):
     assert do(context, "list").output["items"] == [{"name": "x", "path": "x", "type": "file", "size": 3}]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "../secret",
-        "a/../../secret",
-        "/etc/passwd",
-        "/proc/self/environ",
-        "~root/x",
-        "~/x",
-        "C:\\x",
-        "\\\\host\\share",
-        "out/secret",
-        "file-out",
-        "x" * 5000,
-        "a" * 300,
-    ],
-)
+OUTSIDE = [
+    "../secret",
+    "a/../../secret",
+    "a/b/../../../secret",
+    "./../secret",
+    "./././../secret",
+    "..//secret",
+    "a//..//..//secret",
+    "../run-evil/x",
+    f"{'../' * 40}etc/shadow",
+    "..",
+    "../",
+    "/",
+    "/etc/passwd",
+    "//etc/passwd",
+    "/etc/./passwd",
+    "/etc/../etc/passwd",
+    "/tmp/../etc/passwd",
+    "/root/.ssh/id_rsa",
+    "/var/run/docker.sock",
+    "/dev/stdin",
+    "/dev/fd/0",
+    "/proc/self/environ",
+    "/proc/1/environ",
+    "/proc/self/root/etc/passwd",
+    "/proc/self/cwd/secret",
+    "~",
+    "~/x",
+    "~+/x",
+    "~root/x",
+    "C:\\x",
+    "c:\\..\\x",
+    "c:/x",
+    "\\\\host\\share",
+    "\\\\?\\C:\\x",
+    "out/secret",
+    "out/run/../secret",
+    "out/../secret",
+    "chain/secret",
+    "root/etc/passwd",
+    "descriptors/0",
+    "x" * 5000,
+    "x/" * 3000,
+    "a" * 300,
+]
+"""Paths that lead out of the run's folder, also through links in it, or that no system takes."""
+
+
+@pytest.fixture
+def linked(context) -> ToolContext:
+    """Links in the run's folder that lead out of it."""
+    for name, target in {"out": "..", "file-out": "../secret", "chain": "out", "root": "/"}.items():
+        (context.folder / name).symlink_to(target)
+    (context.folder / "descriptors").symlink_to("/proc/self/fd")
+    (context.folder / "real").write_text("x")
+    return context
+
+
+@pytest.mark.parametrize("path", [*OUTSIDE, "out", "file-out"])
 @pytest.mark.parametrize("action", ["read", "write", "append", "list", "exists"])
-def test_no_path_leads_out(context, path, action):
-    (context.folder / "out").symlink_to(context.folder.parent)
-    (context.folder / "file-out").symlink_to(context.folder.parent / "secret")
+def test_no_path_leads_out(linked, path, action):
     with pytest.raises(ParametersInvalid, match="outside the run's working folder"):
-        do(context, action, path=path)
-    assert (context.folder.parent / "secret").read_text() == "secret"
+        do(linked, action, path=path)
+    assert (linked.folder.parent / "secret").read_text() == "secret"
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+def test_nothing_out_there_is_copied_moved_or_deleted(linked, path):
+    for action, given in (
+        ("delete", {"path": path}),
+        *((action, {"source": path, "destination": "taken"}) for action in ("copy", "move")),
+        *((action, {"source": "real", "destination": path}) for action in ("copy", "move")),
+    ):
+        with pytest.raises(ParametersInvalid, match="outside the run's working folder"):
+            do(linked, action, **given)
+    assert (linked.folder.parent / "secret").read_text() == "secret"
+    assert not (linked.folder / "taken").exists()
 
 
 @pytest.mark.parametrize("path", ["", "a\0b"])
