@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -18,5 +19,9 @@ def wire() -> Iterator[Wire]:
 
 @pytest.fixture
 def world(wire: Wire) -> Iterator[World]:
+    """A world of its own, and a collector that does not look again and again at what other tests have left."""
+    gc.collect()
+    gc.freeze()
     with simulated(wire) as world:
         yield world
+    gc.unfreeze()

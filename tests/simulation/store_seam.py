@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 from orchestrator_client.contract.scripts import __name__ as SHARED
-from orchestrator_client.contract.scripts import source
+from orchestrator_client.contract.scripts import digest, source
 from tests.simulation.seam import Operation, ask
 from tests.simulation.wire import Wire
 
@@ -40,18 +40,13 @@ class StoreSeam:
 
     def __init__(self, wire: Wire, mutated: Callable[[str, str], str] = lambda _name, text: text) -> None:
         self._wire = wire
-        self._texts = {text: (name, mutated(name, text)) for text, name in NAMES.items()}
+        self._texts = {digest(text): (name, mutated(name, text)) for text, name in NAMES.items()}
 
     # --- scripts -----------------------------------------------------------------------------------------------
 
-    def register_script(self, text: str) -> Callable[..., Any]:
-        return lambda keys, args: self._script(text, keys, args)
-
-    def eval(self, text: str, count: int, *rest: Any) -> Any:
-        return self._script(text, rest[:count], rest[count:])
-
-    def _script(self, text: str, keys: Sequence[Any], args: Sequence[Any]) -> Any:
-        name, changed = self._texts[text]
+    def evalsha(self, sha: str, count: int, *rest: Any) -> Any:
+        name, changed = self._texts[sha]
+        keys, args = rest[:count], rest[count:]
         return ask(Operation("store", name, lambda: self._wire.run(changed, keys, args), tuple(args), away))
 
     # --- commands ----------------------------------------------------------------------------------------------

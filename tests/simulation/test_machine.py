@@ -99,7 +99,7 @@ def test_no_way_leads_to_a_broken_invariant(world: World) -> None:
     run_state_machine_as_test(
         machine_in(world),
         settings=settings(
-            max_examples=25,
+            max_examples=15,
             stateful_step_count=50,
             deadline=None,
             derandomize=True,
