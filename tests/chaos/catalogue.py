@@ -95,7 +95,7 @@ ROWS = (
         22,
         "a worker with the wrong configuration",
         "unit/test_app.py::test_the_transport_keeps_no_books_of_its_own",
-        "unit/test_app.py::test_only_json_is_written_or_read",
+        "unit/test_app.py::test_only_json_without_hooks_is_read",
         "unit/test_readiness.py::test_all_that_is_wrong_is_said_at_once",
         because="what would be unsafe cannot be configured: no visibility timeout, one message at a time, JSON only",
     ),
