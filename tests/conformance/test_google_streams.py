@@ -147,7 +147,8 @@ class TestFailure:
         ],
     )
     def test_is_told_apart(self, streamed: Streamed, fault: str, kind: FailureKind) -> None:
-        failure = streamed.failed(stream("half", " a", fault=fault), timeout_seconds=1.0)
+        seconds = 1.0 if kind is FailureKind.TIMEOUT else 30.0
+        failure = streamed.failed(stream("half", " a", fault=fault), timeout_seconds=seconds)
         assert (failure.kind, failure.retryable) == (kind, True)
         assert streamed.pieces == ["half", " a"]
 

@@ -125,7 +125,7 @@ class Shown:
         }
         options = ("--queues", "tool,control,model.openai", "--pool", "threads", "-c", "4", "--name", "shown")
         fleet.start_program("shown", "-m", "orchestrator_worker", *options, **environment)
-        wait_until(self.flower.knows_worker, "Flower has heard of the worker")
+        wait_until(self.flower.knows_worker, "Flower has heard of the worker", 60)
         bad = python_step("bad", "tests.functions:fail", "out of luck", on_failure=OnFailure.CONTINUE)
         failing = (bad, *telling_secrets())
         self.good, self.failed = self._done(shown_plan(fleet.folder)), self._done(shown_plan(fleet.folder, *failing))

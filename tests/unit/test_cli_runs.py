@@ -186,12 +186,21 @@ def test_watch_refuses_what_is_no_event(fleet: Fleet) -> None:
     assert "is no event's id" in err
 
 
+def interruptible() -> None:
+    """For a new process: tests that are started in the background would leave it deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_an_interrupted_watch_says_how_to_come_back(fleet: Fleet, tmp_path: Path) -> None:
     run_id = fleet.submit()
     seen = tmp_path / "seen"
     with seen.open("w") as stdout:
         watching = subprocess.Popen(
-            [*ENTRY, "watch", run_id, "--redis", fleet.url], stdout=stdout, stderr=subprocess.PIPE, text=True
+            [*ENTRY, "watch", run_id, "--redis", fleet.url],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=interruptible,
         )
     wait_until(lambda: "run_submitted" in seen.read_text(), "the first event is shown")
     watching.send_signal(signal.SIGINT)
@@ -206,7 +215,7 @@ def test_an_interrupted_run_on_a_fleet_goes_on(fleet: Fleet, tmp_path: Path, kin
     seen = tmp_path / "seen"
     with seen.open("w") as stdout:
         command = [*ENTRY, "run", str(fleet.plan), "--redis", fleet.url]
-        running = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
+        running = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)
     wait_until(lambda: "run_submitted" in seen.read_text(), "the first event is shown")
     running.send_signal(kind)
     _, err = running.communicate(timeout=20)
