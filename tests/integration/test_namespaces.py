@@ -65,7 +65,7 @@ class Tenants:
             shell.worker(f"w-{tenant}", "-c", "1", environment={"ORCHESTRATOR_NAMESPACE": tenant})
             [(code, said)] = self.of(tenant, ("submit", self.plan, "-i", f"word=of-{tenant}"))
             assert code == 0, said
-            self.runs[tenant] = said.strip()
+            self.runs[tenant] = re.findall(r"asks_\w+", said)[0]  # beside it, perhaps, that no worker is there yet
         for tenant, run in self.runs.items():
             wait_until(lambda t=tenant, r=run: r in self.of(t, ("questions", r))[0][1], f"{tenant} asks", 60)
 
