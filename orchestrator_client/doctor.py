@@ -9,11 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator_client.contract.plan import Record
+from orchestrator_client.contract.server import RedisServer
 from orchestrator_client.contract.worker import WorkerInfo, serving
 from orchestrator_client.story import waiting
 
-FLOOR = (6, 2)
-"""Oldest Redis: scripts use commands of 6.2."""
 SKEW_MS = 2_000
 """By which clocks may differ before lines of two logs are hard to put in order. Nothing else goes by them."""
 MEMORY_SHARE = 0.8
@@ -93,20 +92,19 @@ def _findings(facts: Facts) -> Iterator[Finding]:
 
 def _server(facts: Facts) -> Iterator[Finding]:
     info = facts.info
-    version = str(info.get("redis_version", "0"))
-    if tuple(int(part) for part in version.split(".")[:2]) < FLOOR:
-        yield _fail("redis", f"Redis {version} at {facts.shown_url} is too old", "install 6.2 or newer")
+    server = RedisServer.of(info)
+    if server.is_too_old:
+        yield _fail("redis", f"Redis {server.version} at {facts.shown_url} is too old", "install 6.2 or newer")
     else:
-        yield _ok("redis", f"Redis {version} at {facts.shown_url}")
-    if int(str(info.get("aof_enabled", 0))):
+        yield _ok("redis", f"Redis {server.version} at {facts.shown_url}")
+    if server.keeps_file:
         yield _ok("persistence", "it keeps an append-only file")
     else:
         yield _warn("persistence", "it keeps no append-only file: runs do not survive its crash", "set appendonly yes")
-    policy = str(info.get("maxmemory_policy", "noeviction"))
-    if policy == "noeviction":
+    if server.policy == "noeviction":
         yield _ok("eviction", "it evicts nothing")
     else:
-        yield _fail("eviction", f"it evicts runs when it is full ({policy})", "set maxmemory-policy noeviction")
+        yield _fail("eviction", f"it evicts runs when it is full ({server.policy})", "set maxmemory-policy noeviction")
     yield _memory(int(info.get("used_memory", 0)), int(info.get("maxmemory", 0)))
 
 

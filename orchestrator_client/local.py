@@ -26,9 +26,7 @@ from orchestrator_client.contract.errors import FleetFailed
 from orchestrator_client.contract.models import AUTO, AUTO_PROVIDER, provider_of
 from orchestrator_client.contract.plan import Plan, StepKind
 from orchestrator_client.contract.project import FILE_NAME, FILE_VARIABLE, ProviderKind, load_project
-
-FLOOR = (6, 2)
-"""Oldest Redis server that runs are known to work on."""
+from orchestrator_client.contract.server import FLOOR
 
 START_SECONDS = 10.0
 """Time that Redis has to answer."""

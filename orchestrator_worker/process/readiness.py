@@ -10,10 +10,8 @@ import redis
 
 from orchestrator_client.contract.envelope import SERIALIZER
 from orchestrator_client.contract.errors import StoreUnavailable
+from orchestrator_client.contract.server import RedisServer
 from orchestrator_worker.settings import Settings
-
-FLOOR = (6, 2)
-"""Oldest Redis: scripts here use commands of 6.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +25,14 @@ class Readiness:
 def judge(info: dict[str, object]) -> Readiness:
     """Judge a server by the answer of INFO."""
     refusals, warnings = [], []
-    version = str(info.get("redis_version", "0"))
-    if tuple(int(part) for part in version.split(".")[:2]) < FLOOR:
-        refusals.append(f"Redis {version} is too old: 6.2 or newer is needed")
-    policy = str(info.get("maxmemory_policy", "noeviction"))
-    if policy.startswith("allkeys"):
-        refusals.append(f"Redis evicts any key when it is full ({policy}): set maxmemory-policy noeviction")
-    elif policy.startswith("volatile"):
-        refusals.append(f"Redis evicts runs when it is full ({policy}): set maxmemory-policy noeviction")
-    if not int(str(info.get("aof_enabled", 0))):
+    server = RedisServer.of(info)
+    if server.is_too_old:
+        refusals.append(f"Redis {server.version} is too old: 6.2 or newer is needed")
+    if server.policy.startswith("allkeys"):
+        refusals.append(f"Redis evicts any key when it is full ({server.policy}): set maxmemory-policy noeviction")
+    elif server.policy.startswith("volatile"):
+        refusals.append(f"Redis evicts runs when it is full ({server.policy}): set maxmemory-policy noeviction")
+    if not server.keeps_file:
         warnings.append("Redis keeps no append-only file: runs do not survive its crash. Set appendonly yes")
     return Readiness(tuple(refusals), tuple(warnings))
 
