@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from orchestrator_client.contract.run import Receipt, RunRecord
-from orchestrator_client.flower.rows import state_of
+from orchestrator_client.flower.rows import state_of, summary_of
 from orchestrator_client.store.pages import ListedRun, PageStore, Place
 
 SHOWN = 50
@@ -124,23 +124,12 @@ def _row(run: ListedRun, sums: Sum) -> dict[str, Any]:
     record = run.record
     why = record.error.message if record.error else ""
     return {
-        "id": record.run,
-        "pipeline": record.pipeline,
-        "state": state_of(record),
-        "ended": record.state.ended,
-        "tags": record.tags,
-        "tenant": record.tenant,
-        "submitted": record.submitted_ms,
-        "started": record.started_ms,
-        "finished": record.ended_ms,
+        **summary_of(record),
         "done": run.done,
         # What loops make is known only once it is reached, so there may be more than the plan has.
         "steps": max(record.steps, run.done + record.open),
-        "progress": record.progress,
-        "ends": record.ends_ms,
         "usd": float(sums.usd),
         "unpriced": sums.unpriced,
-        "halt": record.halt,
         "why": why[:300],
     }
 

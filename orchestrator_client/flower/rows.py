@@ -16,8 +16,8 @@ from orchestrator_client.variables import path_of
 Row = dict[str, Any]
 
 
-def head_of(record: RunRecord) -> Row:
-    """The run itself."""
+def summary_of(record: RunRecord) -> Row:
+    """What every page says of a run."""
     return {
         "id": record.run,
         "pipeline": record.pipeline,
@@ -28,15 +28,22 @@ def head_of(record: RunRecord) -> Row:
         "submitted": record.submitted_ms,
         "started": record.started_ms,
         "finished": record.ended_ms,
-        "paused": {"since": record.paused_ms, "by": record.paused_by} if record.paused else None,
         "halt": record.halt,
+        "progress": record.progress,
+        "ends": record.ends_ms,
+    }
+
+
+def head_of(record: RunRecord) -> Row:
+    """The run itself."""
+    return {
+        **summary_of(record),
+        "paused": {"since": record.paused_ms, "by": record.paused_by} if record.paused else None,
         "error": record.error.model_dump() if record.error else None,
         "forked_from": record.forked_from,
         "forks": record.forks,
         "parent": record.parent,
         "parent_instance": record.parent_instance,
-        "progress": record.progress,
-        "ends": record.ends_ms,
         "budget_usd": str(record.budget.usd) if record.budget else None,
     }
 

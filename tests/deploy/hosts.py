@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,4 @@ class Services:
 
 
 def program(name: str) -> str:
-    import sys
-
     return str(Path(sys.executable).with_name(name))
