@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orchestrator_client.client import Client as Client
     from orchestrator_client.client import Run as Run
     from orchestrator_client.contract.control import Send as Send
+    from orchestrator_client.contract.document import RunDocument as RunDocument
     from orchestrator_client.contract.errors import ConfigInvalid as ConfigInvalid
     from orchestrator_client.contract.errors import InputsInvalid as InputsInvalid
     from orchestrator_client.contract.errors import OrchestratorError as OrchestratorError
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from orchestrator_client.contract.interrupt import interrupt as interrupt
     from orchestrator_client.contract.plan import Plan as Plan
     from orchestrator_client.contract.progress import RunProgress as RunProgress
-    from orchestrator_client.contract.run import RunDocument as RunDocument
     from orchestrator_client.contract.run import RunRecord as RunRecord
     from orchestrator_client.contract.run import RunState as RunState
     from orchestrator_client.costs import CostReport as CostReport
@@ -58,6 +58,7 @@ _WHERE = {
     "budgets": ("BudgetView",),
     "client": ("AsyncClient", "AsyncRun", "Client", "Run"),
     "contract.control": ("Send",),
+    "contract.document": ("RunDocument",),
     "contract.errors": (
         "ConfigInvalid",
         "InputsInvalid",
@@ -72,7 +73,7 @@ _WHERE = {
     "contract.interrupt": ("interrupt",),
     "contract.plan": ("Plan",),
     "contract.progress": ("RunProgress",),
-    "contract.run": ("RunDocument", "RunRecord", "RunState"),
+    "contract.run": ("RunRecord", "RunState"),
     "costs": ("CostReport",),
     "estimate": ("Estimate",),
     "gates": ("GateView",),

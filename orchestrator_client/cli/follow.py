@@ -36,9 +36,9 @@ from orchestrator_client.contract.errors import OrchestratorError
 if TYPE_CHECKING:
     from orchestrator_client.cli.show.display import Display
     from orchestrator_client.client import Client, Run
+    from orchestrator_client.contract.document import RunDocument
     from orchestrator_client.contract.event import Event
     from orchestrator_client.contract.plan import Plan
-    from orchestrator_client.contract.run import RunDocument
     from orchestrator_client.local import LocalFleet
 
 CHECK_SECONDS = 1.0

@@ -25,8 +25,8 @@ from orchestrator_client.contract.errors import RunNotFound
 
 if TYPE_CHECKING:
     from orchestrator_client.client import Client
+    from orchestrator_client.contract.document import RunDocument
     from orchestrator_client.contract.progress import RunProgress
-    from orchestrator_client.contract.run import RunDocument
 
 
 @click.command()

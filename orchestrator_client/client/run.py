@@ -8,11 +8,12 @@ from typing import Literal, overload
 
 from orchestrator_client.client.facts import facts_of
 from orchestrator_client.client.variables import Variables
+from orchestrator_client.contract.document import RunDocument
 from orchestrator_client.contract.event import Event
 from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.contract.progress import RunProgress
 from orchestrator_client.contract.question import AskedQuestion
-from orchestrator_client.contract.run import Met, RunDocument, RunRecord, RunState
+from orchestrator_client.contract.run import Met, RunRecord, RunState
 from orchestrator_client.messages import Messages
 from orchestrator_client.questions import Questions
 from orchestrator_client.store import Stores

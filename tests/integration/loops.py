@@ -8,8 +8,8 @@ from typing import Any
 
 from orchestrator_client.client import Run
 from orchestrator_client.contract import names
+from orchestrator_client.contract.document import RunDocument
 from orchestrator_client.contract.plan import Json, Loop, LoopKind, Step, StepKind
-from orchestrator_client.contract.run import RunDocument
 from tests.fleet import InProcessFleet, Message
 
 MOST_MESSAGES = 5_000

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator_client.contract import names
-from orchestrator_client.contract.run import RunDocument
+from orchestrator_client.contract.document import RunDocument
 from orchestrator_client.loader import loads
 from tests.conformance.model_server import Answer, ModelServer, Received
 from tests.conformance.model_server import text as said

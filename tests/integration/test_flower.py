@@ -13,8 +13,8 @@ import pytest
 
 from orchestrator_client.announce import run_pipeline
 from orchestrator_client.contract import names
+from orchestrator_client.contract.document import RunDocument
 from orchestrator_client.contract.plan import OnFailure, Plan, Step, StepKind
-from orchestrator_client.contract.run import RunDocument
 from tests import foreign_app
 from tests.conformance.model_server import ModelServer, text
 from tests.conftest import wait_until

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator_client.contract.document import RunDocument
 from orchestrator_client.contract.plan import Plan
-from orchestrator_client.contract.run import RunDocument
 from orchestrator_client.graph import END, START, StateGraph
 from tests import graph_cycles as nodes
 from tests.fleet import InProcessFleet

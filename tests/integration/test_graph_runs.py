@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator_client.contract.document import RunDocument
 from orchestrator_client.contract.plan import Plan
-from orchestrator_client.contract.run import RunDocument
 from orchestrator_client.graph import END, START, StateGraph, model, tool
 from orchestrator_client.loader import loads
 from tests import graph_nodes as nodes

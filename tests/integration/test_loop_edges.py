@@ -8,8 +8,9 @@ import pytest
 
 from orchestrator_client.client import Run
 from orchestrator_client.contract import caps, names
+from orchestrator_client.contract.document import RunDocument
 from orchestrator_client.contract.plan import Input, LoopKind, Plan, Step
-from orchestrator_client.contract.run import RunDocument, RunState
+from orchestrator_client.contract.run import RunState
 from tests.fleet import InProcessFleet, Message, python_step
 from tests.integration.loops import each, finish, loop, text
 

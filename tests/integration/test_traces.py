@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator_client.contract.document import RunDocument
 from orchestrator_client.contract.plan import OnFailure, Plan, Retry, Step, StepKind
-from orchestrator_client.contract.run import RunDocument
 from orchestrator_client.contract.trace import RunTrace
 from tests.command_line import COMMAND
 from tests.conformance.model_server import ModelServer, text

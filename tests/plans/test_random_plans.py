@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from orchestrator_client.client import Run
 from orchestrator_client.contract import names
+from orchestrator_client.contract.document import RunDocument
 from orchestrator_client.contract.plan import Json, Plan
-from orchestrator_client.contract.run import RunDocument
 from orchestrator_client.loader import loads
 from tests.conftest import RedisServer
 from tests.fleet import InProcessFleet

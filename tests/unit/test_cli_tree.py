@@ -14,16 +14,10 @@ from orchestrator_client.cli.show.lines import line_of
 from orchestrator_client.cli.show.progress import Progress
 from orchestrator_client.cli.show.rendering import console, ending, print_whole, rows_of, run_table, step_table
 from orchestrator_client.cli.show.tree import render
+from orchestrator_client.contract.document import RunDocument
 from orchestrator_client.contract.event import Event, EventKind
 from orchestrator_client.contract.plan import Plan, Step, StepKind
-from orchestrator_client.contract.run import (
-    ErrorInfo,
-    Outcome,
-    Receipt,
-    RunDocument,
-    RunRecord,
-    RunState,
-)
+from orchestrator_client.contract.run import ErrorInfo, Outcome, Receipt, RunRecord, RunState
 from orchestrator_client.contract.usage import Usage
 
 ESCAPE = "\x1b[31mred\x9b"

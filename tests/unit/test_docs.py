@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator_client.contract import caps, catalog
+from orchestrator_client.contract.document import RunDocument, StepDocument
 from orchestrator_client.contract.plan import InputType, OnFailure, Plan
-from orchestrator_client.contract.run import RunDocument, StepDocument
 from orchestrator_client.contract.template import filters
 from orchestrator_client.loader import dialect, loads
 from orchestrator_client.loader.parameters import spellings_of

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator_client.contract.document import RunDocument, StepDocument
 from orchestrator_client.contract.plan import Json, Plan, Step, StepKind
 from orchestrator_client.contract.run import (
     ErrorInfo,
@@ -15,10 +16,8 @@ from orchestrator_client.contract.run import (
     OpenInstance,
     Outcome,
     Receipt,
-    RunDocument,
     RunRecord,
     RunState,
-    StepDocument,
     Wish,
     iso,
     status_word,

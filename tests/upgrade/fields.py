@@ -9,10 +9,11 @@ from pydantic import TypeAdapter
 
 from orchestrator_client.contract.audit import AuditEntry
 from orchestrator_client.contract.dead import DeadLetter
+from orchestrator_client.contract.document import RunDocument
 from orchestrator_client.contract.event import Delta, Event
 from orchestrator_client.contract.plan import Plan
 from orchestrator_client.contract.question import AskedQuestion, GivenAnswers
-from orchestrator_client.contract.run import OpenInstance, Receipt, RunDocument, RunRecord, Submission
+from orchestrator_client.contract.run import OpenInstance, Receipt, RunRecord, Submission
 from orchestrator_client.contract.schedule import Schedule
 from orchestrator_client.contract.worker import WorkerInfo
 

@@ -14,16 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator_client.cli.show.text import CUT_CHARACTERS, one_line, plural, printable, seconds, shown
+from orchestrator_client.contract.document import RunDocument, StepDocument
 from orchestrator_client.contract.progress import percent
-from orchestrator_client.contract.run import (
-    STATUS_WORDS,
-    InstanceState,
-    Outcome,
-    RunDocument,
-    RunRecord,
-    RunState,
-    StepDocument,
-)
+from orchestrator_client.contract.run import STATUS_WORDS, InstanceState, Outcome, RunRecord, RunState
 from orchestrator_client.contract.usage import Usage
 
 PENDING = "pending"
