@@ -216,9 +216,10 @@ class Scene:
 
     def wait_for_running(self) -> Effect:
         """An effect that is under way now, of any worker."""
-        return wait_until(self._under_way, "a step is under way", 90)
+        return wait_until(self.under_way, "a step is under way", 90)
 
-    def _under_way(self) -> Effect | None:
+    def under_way(self) -> Effect | None:
+        """The same, or None."""
         begun: dict[tuple[str, str, int], Effect] = {}
         for line in self.effects():
             if line.begins:
