@@ -12,6 +12,7 @@ from orchestrator_worker.settings import Settings
 from orchestrator_worker.store.calendar import Schedules
 from orchestrator_worker.store.connection import Connection, Wakes, connect
 from orchestrator_worker.store.deliveries import Deliveries
+from orchestrator_worker.store.fleet import Fleet
 from orchestrator_worker.store.gates import Gates
 from orchestrator_worker.store.reads import Reads
 from orchestrator_worker.store.verbs import Verbs
@@ -19,7 +20,7 @@ from orchestrator_worker.store.verbs import Verbs
 __all__ = ["Store", "Wakes", "connect"]
 
 
-class Store(Verbs, Gates, Reads, Schedules, Deliveries):
+class Store(Verbs, Gates, Reads, Schedules, Deliveries, Fleet):
     """The worker's view of Redis. Threads may share it; each process makes its own."""
 
     def __init__(self, client: redis.Redis, config: Settings) -> None:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import redis
-
 from orchestrator_client.contract import names
-from orchestrator_client.contract.dead import KEPT, DeadLetter
-from orchestrator_client.contract.errors import RunNotFound, StoreUnavailable
+from orchestrator_client.contract.errors import RunNotFound
 from orchestrator_client.contract.event import EventKind
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.run import CALLED, ErrorInfo, Outcome, Receipt, RunState, Submission
 from orchestrator_client.contract.scripts import __name__ as SHARED_SCRIPTS
 from orchestrator_client.contract.submission import accepted, submit_command
-from orchestrator_client.contract.worker import LIFE_MS, WorkerInfo
 from orchestrator_worker.pace import Expectation
 from orchestrator_worker.records import (
     Admitted,
@@ -301,12 +296,6 @@ class Verbs(Values):
         reply = self._on.run("renew", [names.TIMETABLE], [ms(self._on.config.lease_seconds), *flat])
         return [text(answer) for answer in reply]
 
-    def report_worker(self, name: str, info: WorkerInfo | None) -> int:
-        """Say that a worker lives, and what it is, or, with None, that it ends; returns Redis's time, ms since 1970."""
-        told = info.model_dump_json(exclude_defaults=True, exclude={"seen_ms", "skew_ms"}) if info else ""
-        arguments = [name, told, round(time.time() * 1000), LIFE_MS]
-        return int(self._on.run("report_worker", [names.WORKERS, names.worker(name)], arguments))
-
     def sweep(self, at_most: int = 200, every_seconds: float = 0.0) -> list[Due]:
         """What is due now. With `every_seconds`, nothing if anybody swept that recently."""
         hint_ms = self._on.hint_ms
@@ -364,27 +353,6 @@ class Verbs(Values):
         """Keep what a canvas of somebody else's expects of this run's task, until the run closes."""
         stored = json.dumps(canvas)
         self._on.patiently(lambda: self._on.redis.hset(names.RunKeys(run).record, "canvas", stored))
-
-    def answers(self) -> bool:
-        """Whether the store takes a write now. Nobody waits for it."""
-        try:
-            return bool(self._on.redis.set(names.PULSE, 1, ex=60))
-        except redis.RedisError:
-            return False
-
-    def bury(self, worker: str, queue: str, raw: bytes, reason: str) -> None:
-        """Keep a message that was refused.
-
-        Raises:
-            StoreUnavailable: it could not be written now. Nobody waits: the next message is due.
-        """
-        try:
-            with self._on.redis.pipeline() as together:
-                together.xadd(names.DEAD, DeadLetter.to_stream(queue, reason, worker, raw), maxlen=KEPT)
-                together.expire(names.DEAD, self._on.ttl_seconds)
-                together.execute()
-        except redis.RedisError as error:
-            raise StoreUnavailable(f"cannot keep a dead letter: {error}") from error
 
 
 def _caller(reply: Sequence[Any]) -> Caller | None:
