@@ -15,7 +15,7 @@ NOT_AWAITED = {"plan"}
 
 
 def public(kind: type) -> dict[str, object]:
-    return {name: member for name, member in vars(kind).items() if callable(member) and not name.startswith("_")}
+    return {name: member for name, member in inspect.getmembers(kind) if callable(member) and not name.startswith("_")}
 
 
 @pytest.mark.parametrize(("plain", "awaited"), PAIRS, ids=lambda kind: kind.__name__)
