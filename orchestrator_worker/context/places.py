@@ -113,6 +113,9 @@ def place_of(graph: Graph, instance: str) -> Place:
     Raises:
         KeyError: the graph has no such step.
     """
+    # Most instances stand in no loop, and go by their step's own name.
+    if (step := graph.steps.get(instance)) is not None:
+        return Place(instance, graph, step)
     asked = _ASKED.search(instance)
     *around, leaf = (instance[: asked.start()] if asked else instance).split(".")
     place = Place(instance, graph, None)

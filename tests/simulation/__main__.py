@@ -1,4 +1,7 @@
-"""`python -m tests.simulation --schedules 1000000`: simulated schedules on every core, and what breaks an invariant."""
+"""`python -m tests.simulation --schedules 1000000`: simulated schedules on every core, and what breaks an invariant.
+
+With `--sums FILE` in parts: each goes on behind the one before, as far as `--schedules` of all parts or `--seconds`.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,24 @@ import argparse
 import itertools
 import multiprocessing
 import os
+import queue
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from tests.simulation.campaign import Case, Tally, run_case, run_seed, shrunk, simulated
+from tests.simulation.sums import Sums
 
 BATCH = 50
 """Seeds that a process takes at a time."""
 
+WORD_SECONDS = 30.0
+"""How often it is told how far they are."""
 
-def work(batches: Iterator[range]) -> Iterator[Tally]:
+
+def work(batches: Iterator[range]) -> Iterator[tuple[range, Tally]]:
     """What one process does."""
     with simulated() as world:
         for batch in batches:
@@ -26,55 +36,79 @@ def work(batches: Iterator[range]) -> Iterator[Tally]:
                 if result.violation:
                     case = shrunk(world, case)
                 tally.add(result, case)
-            yield tally
+            yield batch, tally
 
 
-def _process(number: int, of: int, options: argparse.Namespace, results: multiprocessing.Queue[Tally | None]) -> None:
-    until = time.monotonic() + options.seconds if options.seconds else None
-    first, last = options.seed, options.seed + options.schedules
+def _process(next_seed: Any, last: int, seconds: float, results: multiprocessing.Queue[tuple[range, Tally]]) -> None:
+    """Take batch after batch, from one counter for all processes."""
+    until = time.monotonic() + seconds if seconds else None
 
     def batches() -> Iterator[range]:
-        for at in range(first + number * BATCH, last, of * BATCH):
-            if until is not None and time.monotonic() > until:
+        while until is None or time.monotonic() < until:
+            with next_seed.get_lock():
+                first, next_seed.value = next_seed.value, min(next_seed.value + BATCH, last)
+            if first >= last:
                 return
-            yield range(at, min(at + BATCH, last))
+            yield range(first, min(first + BATCH, last))
 
-    for tally in work(batches()):
-        results.put(tally)
-    results.put(None)
+    for result in work(batches()):
+        results.put(result)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--schedules", type=int, default=1_000_000, help="how many")
+    parser.add_argument("--schedules", type=int, default=1_000_000, help="how many, those of earlier parts included")
     parser.add_argument("--seconds", type=float, default=0, help="for how long at most (0: until they are through)")
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
+    parser.add_argument("--seed", "--from-seed", type=int, default=0, help="the first of the seeds")
+    parser.add_argument(
+        "--sums", type=Path, help="the file with the sums of earlier parts, behind which this one goes on"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--case", default="", help="run this one alone, as a violation was printed")
     options = parser.parse_args()
     if options.case:
         return _one(Case.parse(options.case))
-    results: multiprocessing.Queue[Tally | None] = multiprocessing.Queue()
-    began = time.monotonic()
+    sums = Sums.kept(options.sums, options.seed)
+    last = sums.next_seed + max(0, options.schedules - sums.total.schedules)
+    results: multiprocessing.Queue[tuple[range, Tally]] = multiprocessing.Queue()
+    next_seed = multiprocessing.Value("q", sums.next_seed)
     processes = [
-        multiprocessing.Process(target=_process, args=(number, options.processes, options, results))
-        for number in range(options.processes)
+        multiprocessing.Process(target=_process, args=(next_seed, last, options.seconds, results))
+        for _ in range(options.processes)
     ]
     for process in processes:
         process.start()
-    total, open_, told = Tally(), len(processes), itertools.count(1)
-    next_word = began + 10
-    while open_:
-        tally = results.get()
-        open_ -= tally is None
-        total += tally or Tally()
-        for violation, case in tally.violations if tally else ():
-            print(f"VIOLATION {next(told)}: {violation}\n    {str(case)!r},  # for test_regressions.py", flush=True)
+    _collect(sums, options.sums, processes, results)
+    broken = [process.exitcode for process in processes if process.exitcode]
+    return 1 if sums.total.violations or sums.early or broken else 0
+
+
+def _collect(
+    sums: Sums,
+    file: Path | None,
+    processes: list[multiprocessing.Process],
+    results: multiprocessing.Queue[tuple[range, Tally]],
+) -> None:
+    """Add up what the processes find, and tell of it."""
+    began, before, told = time.monotonic(), sums.total.schedules, itertools.count(1)
+    next_word = began + WORD_SECONDS
+    while True:
+        goes_on = any(process.is_alive() for process in processes)
+        try:
+            batch, tally = results.get(timeout=1)
+        except queue.Empty:
+            if not goes_on:
+                break
+        else:
+            for violation, case in tally.violations:
+                print(f"VIOLATION {next(told)}: {violation}\n    {str(case)!r},  # for test_regressions.py", flush=True)
+            sums.add(batch, tally)
         if time.monotonic() > next_word:
-            next_word += 10
-            _tell(total, began)
-    _tell(total, began)
-    return 1 if total.violations else 0
+            next_word += WORD_SECONDS
+            sums.keep(file)
+            _tell(sums, before, began)
+    sums.keep(file)
+    _tell(sums, before, began)
 
 
 def _one(case: Case) -> int:
@@ -84,14 +118,14 @@ def _one(case: Case) -> int:
     return 1 if result.violation else 0
 
 
-def _tell(total: Tally, began: float) -> None:
-    seconds = time.monotonic() - began
+def _tell(sums: Sums, before: int, began: float) -> None:
+    total, seconds = sums.total, time.monotonic() - began
     faults = ", ".join(f"{count} {name}" for name, count in total.faults.most_common())
     states = ", ".join(f"{count} {name}" for name, count in total.states.most_common())
     print(
         f"{total.schedules} schedules, {total.operations} operations in {seconds:.0f} s"
-        f" ({total.schedules / seconds:.1f} a second): {states}; faults: {faults or 'none'};"
-        f" {len(total.violations)} violations",
+        f" ({(total.schedules - before) / seconds:.1f} a second): {states}; faults: {faults or 'none'};"
+        f" {len(total.violations)} violations; next seed {sums.next_seed}",
         flush=True,
     )
 

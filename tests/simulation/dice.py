@@ -20,7 +20,7 @@ class Dice:
 
     def __init__(self, seed: int | str | None = None, digits: str = "") -> None:
         self._given, self._at = digits, 0
-        self._random = None if seed is None else random.Random(seed)
+        self._random = _calm if seed is None else random.Random(seed).random
         self._rolled: list[int] = []
 
     def roll(self, sides: int) -> int:
@@ -29,7 +29,7 @@ class Dice:
             number = _VALUE[self._given[self._at]] % sides
             self._at += 1
         else:
-            number = int(self._random.random() * sides) if self._random is not None else 0
+            number = int(self._random() * sides)
         self._rolled.append(number)
         return number
 
@@ -44,4 +44,8 @@ class Dice:
     @property
     def digits(self) -> str:
         """All rolls so far: a schedule that is given these goes the same way."""
-        return "".join(DIGITS[number] for number in self._rolled).rstrip("0")
+        return "".join(map(DIGITS.__getitem__, self._rolled)).rstrip("0")
+
+
+def _calm() -> float:
+    return 0.0

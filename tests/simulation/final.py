@@ -15,6 +15,9 @@ from tests.plans.interpreter import Interpreter, comparable, receipts
 from tests.simulation.plans import INPUTS, Drawn
 from tests.simulation.watch import LOST_TRIES, Seen, Violated, Watch
 
+SCOPES = ("sim/default/m", "sim/default/other")
+"""Of all models that there are."""
+
 
 def check(watch: Watch, drawn: Drawn, run_id: str) -> None:
     """All of it, for every run of a schedule; `run_id` is the one that the client submitted."""
@@ -38,18 +41,21 @@ def ends_of(run: Seen) -> dict[str, Receipt]:
 
 def check_nothing_left(watch: Watch) -> None:
     """Nothing is due, nobody waits, and every place and every amount that was reserved is given back (S5, S8)."""
-    ask = watch.world.wire.ask
-    if due := ask("ZRANGE", names.TIMETABLE, 0, -1):
+    of_runs = [("HGETALL", key) for keys in map(names.RunKeys, watch.runs) for key in (keys.instances, keys.calls)]
+    gates = [("HGET", names.gate(scope), "state") for scope in SCOPES]
+    lines = [("ZRANGE", names.waiting(scope), 0, -1) for scope in SCOPES]
+    replies = iter(watch.world.wire.ask_all([("ZRANGE", names.TIMETABLE, 0, -1), *of_runs, *gates, *lines]))
+    if due := next(replies):
         raise Violated(f"L2 every run has ended, and {due} are still to be looked at")
     for name in watch.runs:
-        keys = names.RunKeys(name)
-        if left := ask("HGETALL", keys.instances) + ask("HGETALL", keys.calls):
+        if left := next(replies) + next(replies):
             raise Violated(f"S7 {name} has ended, and has {left} left")
-    for scope in ("sim/default/m", "sim/default/other"):
-        state = json.loads(ask("HGET", names.gate(scope), "state") or '{"held": {}}')
+    for scope in SCOPES:
+        state = json.loads(next(replies) or '{"held": {}}')
         if any(state["held"].values()) or state.get("probe"):
             raise Violated(f"S8 all calls have ended, and the gate {scope} holds {state['held']} for {state['probe']}")
-        if line := ask("ZRANGE", names.waiting(scope), 0, -1):
+    for scope in SCOPES:
+        if line := next(replies):
             raise Violated(f"S8 all calls have ended, and at the gate {scope} waits {line}")
 
 

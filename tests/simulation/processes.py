@@ -65,14 +65,17 @@ class Processes:
         self.faults: Counter[str] = Counter()
 
     def that_go_on(self) -> list[Process]:
-        return [process for process in self.workers if process.goes_on]
+        return [process for process in self.workers if process.alive and not process.frozen]
 
     def idle(self) -> list[Process]:
         """Workers that would take a message."""
-        return [process for process in self.that_go_on() if len(process.tasks) < TASKS]
+        return [process for process in self.that_go_on() if len(process.actors) < TASKS or len(process.tasks) < TASKS]
 
     def runnable(self) -> list[Actor]:
-        return [actor for process in self.that_go_on() for actor in process.actors] + self.outside.actors
+        actors: list[Actor] = []
+        for process in self.that_go_on():
+            actors += process.actors
+        return actors + self.outside.actors
 
     # --- what an actor does ------------------------------------------------------------------------------------
 

@@ -85,9 +85,9 @@ class Watch:
 
     def saw(self, operation: Operation, reply: Any) -> None:
         """An operation was performed."""
-        look = getattr(self, f"_{operation.name}", None) if operation.kind == "store" else None
-        if look is not None:
-            look([_text(arg) for arg in operation.args], reply)
+        if operation.name in JUDGED:
+            args = [arg if type(arg) is str else _text(arg) for arg in operation.args]
+            getattr(self, f"_{operation.name}")(args, reply)
         if self.budgets and operation.name in MONEY:
             self.check_money()
 
@@ -329,6 +329,9 @@ class Watch:
 
 PLANS: dict[str, Plan] = {}
 """Plans that schedules may submit, by their hashes."""
+
+JUDGED = frozenset({"submit", "cancel", "pause", "resume", "start_run", "claim", "settle", "park", "ask", "close_run"})
+"""Scripts that change what is known of a run."""
 
 MONEY = frozenset({"admit", "promote", "settle", "park", "claim", "set_budget"})
 

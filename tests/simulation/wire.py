@@ -21,8 +21,14 @@ class Wire:
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(path)
-        self._reader = hiredis.Reader()
+        self._reader = hiredis.Reader(replyError=redis.ResponseError)
+        self._read = bytearray(1 << 16)
+        self._told: list[bytes] = []
         self._loaded: dict[str, bytes] = {}
+
+    def tell(self, *command: Any) -> None:
+        """A command whose reply nobody waits for: it goes ahead of the next one that is asked, in the same trip."""
+        self._told.append(hiredis.pack_command(command))
 
     def ask(self, *command: Any) -> Any:
         """The reply to one command.
@@ -30,12 +36,12 @@ class Wire:
         Raises:
             redis.ResponseError: Redis refused it.
         """
-        self._socket.sendall(hiredis.pack_command(command))
+        self._send(hiredis.pack_command(command))
         return self._reply()
 
     def ask_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """The replies to several, in one round trip."""
-        self._socket.sendall(b"".join(map(hiredis.pack_command, commands)))
+        self._send(b"".join(map(hiredis.pack_command, commands)))
         return [self._reply() for _ in commands]
 
     def run(self, text: str, keys: Sequence[Any], args: Sequence[Any]) -> Any:
@@ -44,11 +50,23 @@ class Wire:
             sha = self._loaded[text] = self.ask("SCRIPT", "LOAD", text)
         return self.ask("EVALSHA", sha, len(keys), *keys, *args)
 
+    def _send(self, packed: bytes) -> None:
+        told = self._told
+        if not told:
+            self._socket.sendall(packed)
+            return
+        self._told = []
+        self._socket.sendall(b"".join((*told, packed)))
+        for _ in told:
+            self._reply()
+
     def _reply(self) -> Any:
         while (reply := self._reader.gets()) is False:
-            self._reader.feed(self._socket.recv(1 << 16))
-        if isinstance(reply, hiredis.ReplyError):
-            raise redis.ResponseError(str(reply))
+            size = self._socket.recv_into(self._read)
+            assert size, "Redis hung up"
+            self._reader.feed(self._read, 0, size)
+        if isinstance(reply, redis.ResponseError):
+            raise reply
         return reply
 
     def close(self) -> None:

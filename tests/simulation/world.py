@@ -17,7 +17,7 @@ from typing import Any
 import redis
 from kombu.exceptions import OperationalError
 
-from orchestrator_client.client import Client
+from orchestrator_client.client import Client, facts
 from orchestrator_client.contract import names
 from orchestrator_client.contract.envelope import Keyring
 from orchestrator_client.contract.errors import StoreUnavailable
@@ -108,13 +108,14 @@ class World:
         self.ledger.begun.clear()
         self.unexpected.clear()
         self.now_ms = NOON_MS
-        self.wire.ask_all([("FLUSHDB",), ("SET", names.CLOCK, self.now_ms)])
+        self.wire.tell("FLUSHDB")
+        self.wire.tell("SET", names.CLOCK, self.now_ms)
         for engine in self.engines:
             engine.restart()
 
     def set_clock(self, now_ms: int) -> None:
         self.now_ms = now_ms
-        self.wire.ask("SET", names.CLOCK, now_ms)
+        self.wire.tell("SET", names.CLOCK, now_ms)
 
     # --- the parts ---------------------------------------------------------------------------------------------
 
@@ -230,6 +231,7 @@ def seams(world: World) -> Iterator[None]:
         (model, "time", SimTime(world)),
         (completion, "asyncio", SimAsyncio),
         (executor, "secrets", SimSecrets()),
+        (facts, "load_project", lru_cache(facts.load_project)),
         (tasks, "engine", lambda: process_now().engine),
         (tasks, "logger", SimLogger(world)),
     ]

@@ -66,3 +66,8 @@ def test_what_cannot_run_raises(template: str) -> None:
         references(template)
     with pytest.raises(TemplateError):
         references_of_condition(template)
+
+
+def test_what_a_caller_does_to_its_list_no_other_one_sees() -> None:
+    references("{{ a.result }}").clear()
+    assert [reference.name for reference in references("{{ a.result }}")] == ["a"]

@@ -7,7 +7,7 @@ the type of its value; every other template gives text.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -106,9 +106,20 @@ def references(value: Json) -> list[Reference]:
         TemplateError: a template does not parse, or may not be used; `check` says all that is wrong with it.
     """
     if isinstance(value, str):
-        return free_variables(_judged(_parsed(value))) if is_template(value) else []
+        return list(_references_of(value)) if is_template(value) else []
     parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
     return [reference for part in parts for reference in references(part)]
+
+
+def _references_of(source: str) -> Sequence[Reference]:
+    """Those of one template."""
+    return _recent_references(source) if len(source) <= _SMALL_SOURCE // 4 else free_variables(_judged(_parsed(source)))
+
+
+@lru_cache(maxsize=1024)
+def _recent_references(source: str) -> tuple[Reference, ...]:
+    """Kept for a while: every run of a plan asks again what its outputs read."""
+    return tuple(free_variables(_judged(_parsed(source))))
 
 
 def references_of_condition(condition: str) -> list[Reference]:
