@@ -82,6 +82,8 @@ def _load(scene: Scene) -> None:
 
 def _kill(scene: Scene, number: int, tally: Tally) -> None:
     """One kill: of a child, of a worker, or of a process at a named point."""
+    if all(run.status().state.ended for run in scene.runs):
+        _load(scene)
     match number % 3:
         case 0:
             _kill_running(scene, lambda line: os.kill(line.pid, signal.SIGKILL), tally.retried)
@@ -96,7 +98,7 @@ def _kill_running(scene: Scene, how: Callable[[Effect], None], seconds: list[flo
     """Kill what is in the middle of a step, and note when that begins again."""
     time.sleep(scene.chance.random() * 0.3)
     while True:
-        line = wait_until(lambda: _under_way(scene), "a step is under way", 90)
+        line = scene.wait_for_running()
         try:
             how(line)
             break
@@ -105,13 +107,6 @@ def _kill_running(scene: Scene, how: Callable[[Effect], None], seconds: list[flo
     killed = time.monotonic()
     if (moved := wait_until(lambda: _begun_again(scene, line), f"{line.instance} of {line.run} runs again", 90)) > 0:
         seconds.append(moved - killed)
-
-
-def _under_way(scene: Scene) -> Effect | None:
-    """A step that runs now; where all runs have ended meanwhile, others begin."""
-    if all(run.status().state.ended for run in scene.runs):
-        _load(scene)
-    return scene.under_way()
 
 
 def _begun_again(scene: Scene, lost: Effect) -> float | None:

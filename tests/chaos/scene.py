@@ -215,11 +215,16 @@ class Scene:
         return count
 
     def wait_for_running(self) -> Effect:
-        """An effect that is under way now, of any worker."""
-        return wait_until(self.under_way, "a step is under way", 90)
+        """An effect that is under way now, of any worker; if all runs have ended, their last plan runs once more."""
 
-    def under_way(self) -> Effect | None:
-        """The same, or None."""
+        def under_way() -> Effect | None:
+            if all(run.status().state.ended for run in self.runs):
+                self.submit(self.runs[-1].plan())
+            return self._under_way()
+
+        return wait_until(under_way, "a step is under way", 90)
+
+    def _under_way(self) -> Effect | None:
         begun: dict[tuple[str, str, int], Effect] = {}
         for line in self.effects():
             if line.begins:
