@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import socket
 import sys
+from typing import Any
 
 from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import ConfigInvalid, StoreUnavailable
@@ -15,6 +17,9 @@ from orchestrator_client.contract.project import load_project
 from orchestrator_worker.process.tether import SUPERVISOR_VARIABLE, tether_to
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"
+
+PROCESSES = "orchestrator_worker.process.pool:TaskPool"
+"""Celery's pool of processes, as ours."""
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -38,25 +43,23 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def celery_arguments(options: argparse.Namespace) -> list[str]:
-    """The same for Celery's own worker command.
+def celery_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The same for Celery's own worker.
 
     Models get threads, since a call waits for the network; tools get processes, since they may hang, hog or crash.
     """
     queues = options.queues
     pool = options.pool or ("threads" if all(queue.startswith(names.MODEL_QUEUES) for queue in queues) else "prefork")
-    concurrency = options.concurrency or (64 if pool == "threads" else os.cpu_count() or 2)
     name = options.name or f"{queues[0].replace('.', '-')}-{os.getpid()}"
-    return [
-        "worker",
-        f"--queues={','.join(queues)}",
-        f"--pool={'custom' if pool == 'prefork' else pool}",
-        f"--concurrency={concurrency}",
-        f"--hostname={name}@%h",
-        f"--loglevel={options.log_level}",
-        "--without-gossip",
-        "--without-mingle",
-    ]
+    return {
+        "queues": queues,
+        "pool_cls": PROCESSES if pool == "prefork" else pool,
+        "concurrency": options.concurrency or (64 if pool == "threads" else os.cpu_count() or 2),
+        "hostname": f"{name}@{socket.gethostname()}",
+        "loglevel": options.log_level,
+        "without_gossip": True,
+        "without_mingle": True,
+    }
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -77,9 +80,6 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     logging.basicConfig(level=options.log_level.upper(), stream=sys.stderr)
     logging.root.handlers[0].setFormatter(lines)
-    # Read when Celery is imported.
-    os.environ["CELERY_CUSTOM_WORKER_POOL"] = "orchestrator_worker.process.pool:TaskPool"
-
     from orchestrator_worker import meters, traces
     from orchestrator_worker.process.readiness import inspect, unsafe
     from orchestrator_worker.settings import metrics_port, settings
@@ -115,7 +115,8 @@ def main(argv: list[str] | None = None) -> int:
         print(problem, file=sys.stderr)  # noqa: T201
     if problems:
         return 2
-    app.worker_main(celery_arguments(options))
+    # Not by Celery's command line, which imports all of its commands: as much again as the worker itself.
+    app.Worker(**celery_options(options)).start()
     return 0
 
 
