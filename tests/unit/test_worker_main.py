@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator_worker.__main__ import PROCESSES, arguments, celery_options, main
+from orchestrator_worker.__main__ import NO_URL, PROCESSES, arguments, celery_options, main
 
 
 def for_celery(*argv: str) -> dict[str, Any]:
@@ -77,6 +77,15 @@ def test_without_its_store_a_worker_says_so_and_does_not_start(tmp_path: Path) -
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr.startswith("cannot reach Redis: ")
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("url", ["nowhere", "http://host:6379", "redis://host:port/0", "redis://host/0?db=first"])
+def test_what_is_no_url_of_a_redis_is_refused_in_one_line(url: str) -> None:
+    environment = {**os.environ, "ORCHESTRATOR_REDIS_URL": url}
+    command = [sys.executable, "-m", "orchestrator_worker"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"{NO_URL}\n"
 
 
 def test_main_is_what_the_module_runs() -> None:
