@@ -1,16 +1,13 @@
-"""Variables of a run: every name that its templates may read, what it stands for, and who writes and reads it. Pure."""
+"""Variables of a run: every name that its templates may read, what it stands for, and who sees it. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 
 from orchestrator_client.contract.plan import Json, LoopKind, Plan, Record, Step
-from orchestrator_client.contract.reading import EVERY, names_of_outputs, names_read_by
 
 TEMPORARY = "~"
 """The scope, as the store writes it, of what is set for a time."""
@@ -151,55 +148,10 @@ def step_kind(place: str) -> str:
 
 def ids_of(plan: Plan) -> frozenset[str]:
     """The ids of all its steps, those in bodies included."""
-    return frozenset(step.id for _, step, _ in _walk(plan.steps))
+    return frozenset(step.id for _, step, _ in walk(plan.steps))
 
 
-class Uses:
-    """Who writes and who reads every name, as the plan's templates tell."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-
-    def writers(self, path: str) -> tuple[str, ...]:
-        """Steps that write a step's value (itself), or a channel."""
-        return tuple(self._writers.get(path, ()))
-
-    def readers(self, path: str) -> tuple[str, ...]:
-        """Steps and outputs that name it."""
-        every = self._readers.get(EVERY, []) if path not in self._steps else []
-        return tuple(dict.fromkeys([*self._readers.get(path, ()), *every]))
-
-    @cached_property
-    def _steps(self) -> Mapping[str, tuple[Step, Mapping[str, str]]]:
-        return {path: (step, known) for path, step, known in _walk(self._plan.steps)}
-
-    @cached_property
-    def _writers(self) -> Mapping[str, list[str]]:
-        writers: dict[str, list[str]] = {path: [path] for path in self._steps}
-        for name in self._plan.channels or ():
-            nodes = (step for step in self._plan.steps if step.updates_state)
-            writers[name] = [step.id for step in nodes if step.writes in (None, name)]
-        return writers
-
-    @cached_property
-    def _readers(self) -> Mapping[str, list[str]]:
-        readers: dict[str, list[str]] = defaultdict(list)
-        for path, (step, known) in self._steps.items():
-            for name in step.reads:
-                readers[known.get(name, name)].append(path)
-            for name in names_read_by(step, self._plan):
-                if name not in known:
-                    readers[name].append(path)
-        steps = self._plan.step_by_id
-        for output, template in self._plan.outputs.items():
-            one = self._plan.model_copy(update={"outputs": {output: template}})
-            for name in names_of_outputs(one):
-                if name not in ("steps", "outputs") or name in steps:
-                    readers[name].append(f"outputs.{output}")
-        return readers
-
-
-def _walk(
+def walk(
     steps: Sequence[Step], prefix: str = "", outer: Mapping[str, str] | None = None
 ) -> Iterator[tuple[str, Step, Mapping[str, str]]]:
     """Every step by its path, with the paths that names mean to it: its own body's first, then those around."""
@@ -208,4 +160,4 @@ def _walk(
         path = f"{prefix}{step.id}"
         yield path, step, known
         if step.loop is not None:
-            yield from _walk(step.loop.steps, f"{path}.", known)
+            yield from walk(step.loop.steps, f"{path}.", known)

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from orchestrator_client.contract.catalog.patterns import fits
 from orchestrator_client.contract.errors import CredentialMissing, OrchestratorError, ParametersInvalid
+from orchestrator_client.contract.patterns import fits
 from orchestrator_client.contract.plan import Json
 from orchestrator_client.contract.project import load_project
 from orchestrator_client.contract.secret import PATTERN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,11 @@ def wait_for(path: str) -> str:
     while not Path(path).exists():
         time.sleep(0.01)
     return path
+
+
+def loaded(*modules: str) -> list[str]:
+    """Those of the modules that this process has loaded."""
+    return [name for name in modules if name in sys.modules]
 
 
 def die() -> None:

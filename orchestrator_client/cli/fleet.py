@@ -15,7 +15,7 @@ import click
 from orchestrator_client.cli.faults import ExitCode, Fault
 from orchestrator_client.cli.follow import ended_by_signals
 from orchestrator_client.cli.options import client_of, redis_option
-from orchestrator_client.contract.environment import variable
+from orchestrator_client.contract.environment import URL_VARIABLE, variable
 
 if TYPE_CHECKING:
     from orchestrator_client.local import LocalFleet
@@ -105,7 +105,8 @@ def flower(port: int, address: str, url: str | None) -> None:
     require("flower")
     if login := variable("FLOWER_BASIC_AUTH"):
         os.environ["FLOWER_BASIC_AUTH"] = login
-    _become(flower_arguments(port, address), url)
+    with client_of(url) as client:  # refuses what is no URL; Flower would go on and ask it in vain
+        _become(flower_arguments(port, address), client.url)
 
 
 def flower_arguments(port: int, address: str = ADDRESS) -> list[str]:
@@ -125,10 +126,10 @@ def _become(arguments: list[str], url: str | None) -> NoReturn:
     """Give this process to another Python program, told of the fleet by its environment.
 
     Signals and the exit code are then the program's own, as a supervisor expects. A URL is never an argument: the
-    process list shows those to everybody, and a URL may have a password.
+    process list shows those to everybody, and a URL may have a password. Whether it is one, the program says.
     """
-    with client_of(url) as client:
-        os.environ["ORCHESTRATOR_REDIS_URL"] = client.url
+    if url:
+        os.environ[URL_VARIABLE] = url
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - no shell is the point
 
 
@@ -155,7 +156,7 @@ def _start_flower(fleet: LocalFleet, port: int) -> subprocess.Popen[bytes] | Non
         return None
     # A session of its own: a Ctrl-C at the terminal is for `up` alone, which ends its parts in order.
     command = [sys.executable, *flower_arguments(port)]
-    return fleet.spawn(command, fleet.log, {"ORCHESTRATOR_REDIS_URL": fleet.url})
+    return fleet.spawn(command, fleet.log, {URL_VARIABLE: fleet.url})
 
 
 def _introduce(fleet: LocalFleet, port: int | None) -> None:

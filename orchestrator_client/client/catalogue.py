@@ -16,10 +16,10 @@ from orchestrator_client.contract.reading import names_in, namespaces_of
 from orchestrator_client.contract.run import Receipt, RunRecord
 from orchestrator_client.contract.template import render
 from orchestrator_client.store import Stores
+from orchestrator_client.uses import Uses
 from orchestrator_client.variables import (
     TEMPORARY,
     Setting,
-    Uses,
     Variable,
     VariableScope,
     VariableType,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
-from orchestrator_client.client.facts import facts_of
 from orchestrator_client.client.variables import Variables
 from orchestrator_client.contract.document import RunDocument
 from orchestrator_client.contract.event import Event
@@ -18,7 +17,9 @@ from orchestrator_client.messages import Messages
 from orchestrator_client.questions import Questions
 from orchestrator_client.store import Stores
 from orchestrator_client.watch import follow
-from orchestrator_client.why import Why, explain
+
+if TYPE_CHECKING:
+    from orchestrator_client.why import Why
 
 
 class Run:
@@ -118,6 +119,9 @@ class Run:
         Raises:
             InputsInvalid: the run has no such step.
         """
+        from orchestrator_client.client.facts import facts_of
+        from orchestrator_client.why import explain
+
         return explain(facts_of(self._stores, self.id), step)
 
     def children(self) -> list[RunRecord]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from orchestrator_client.client.catalogue import Catalogue
 from orchestrator_client.client.settable import checked
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import InputsInvalid
@@ -13,6 +13,9 @@ from orchestrator_client.contract.plan import Json
 from orchestrator_client.store import Stores
 from orchestrator_client.variables import Setting, Variable, VariableScope, VariableType, Version
 from orchestrator_client.watch import follow
+
+if TYPE_CHECKING:
+    from orchestrator_client.client.catalogue import Catalogue
 
 LISTED = 1_000
 """Variables that are listed where nobody says how many."""
@@ -117,6 +120,8 @@ class Variables:
         return self._store.set(self._run, settings, by, why)
 
     def _catalogue(self) -> Catalogue:
+        from orchestrator_client.client.catalogue import Catalogue  # reads templates, by Jinja
+
         return Catalogue(self._stores, self._run)
 
 

@@ -17,10 +17,10 @@ from typing import Any, Self
 from pydantic import Field
 
 from orchestrator_client.contract import names
-from orchestrator_client.contract.catalog.spec import Level
 from orchestrator_client.contract.control import Handler, Jump, LoopKind, Way
 from orchestrator_client.contract.errors import InputsInvalid
 from orchestrator_client.contract.inputs import LARGEST_INTEGER, InputType, coerce
+from orchestrator_client.contract.level import Level
 from orchestrator_client.contract.quality import Quality
 from orchestrator_client.contract.record import Json, Record
 

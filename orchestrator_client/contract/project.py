@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.caps import TIMEOUT_SECONDS
-from orchestrator_client.contract.catalog.patterns import fits
-from orchestrator_client.contract.catalog.spec import Level
 from orchestrator_client.contract.errors import ConfigInvalid
+from orchestrator_client.contract.level import Level
 from orchestrator_client.contract.limits import DEFAULT_CREDENTIAL, Limits
+from orchestrator_client.contract.patterns import fits
 
 FILE_VARIABLE = "ORCHESTRATOR_CONFIG"
 """Environment variable with the path of the file."""
@@ -206,7 +206,7 @@ class CageLimits(Section):
 
 
 class ToolsSection(Section):
-    """`[tools]`: how far this fleet trusts its tools. Patterns are as `contract.catalog.patterns` reads them."""
+    """`[tools]`: how far this fleet trusts its tools. Patterns are as `contract.patterns` reads them."""
 
     levels: dict[str, Level] = Field(default_factory=dict)
     """Pattern -> level, in the place of the catalogue's; of several that fit, the last."""

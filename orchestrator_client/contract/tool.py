@@ -6,12 +6,30 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from orchestrator_client.contract.catalog.spec import Category, Level
+from orchestrator_client.contract.level import Level
 from orchestrator_client.contract.record import Json, Record
 
 LANGCHAIN_CONFIG, LANGCHAIN_ERRORS = "config", "error_pattern"
 """Parameters of a LangChain tool that are not its own: what it is made with, and the regular expression of failures
 that it reports as text. They are a plan's to say, and never a model's."""
+
+
+class Category(StrEnum):
+    """What a tool is about."""
+
+    WEB = "web"
+    DATA = "data"
+    SYSTEM = "system"
+    LLM = "llm"
+    MULTIMODAL = "multimodal"
+    USER_INTERACTION = "user_interaction"
+    PIPELINE = "pipeline"
+    SECURITY = "security"
+    VALIDATION = "validation"
+    REPORT = "report"
+    CODE_EXECUTION = "code_execution"
+    MCP_INTEGRATION = "mcp_integration"
+    CUSTOM = "custom"
 
 
 class ToolSource(StrEnum):

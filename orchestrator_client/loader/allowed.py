@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from orchestrator_client.contract.catalog.patterns import fits
+from orchestrator_client.contract.patterns import fits
 from orchestrator_client.contract.plan import Plan, Step, StepKind
 from orchestrator_client.loader import policy, uses
 from orchestrator_client.loader.codes import Code

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from itertools import islice
 
 from orchestrator_client.contract import caps, catalog, template
-from orchestrator_client.contract.catalog import Level
+from orchestrator_client.contract.level import Level
 from orchestrator_client.contract.plan import UNTRUSTED, Json, OnFailure, OnLost, Retry
 from orchestrator_client.loader import dialect
 from orchestrator_client.loader.codes import Code

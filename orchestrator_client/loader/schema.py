@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from orchestrator_client.contract import caps, catalog
 from orchestrator_client.contract.catalog.models import GenerateParameters
+from orchestrator_client.contract.level import Level
 from orchestrator_client.contract.plan import UNTRUSTED, Json, OnLost
 from orchestrator_client.contract.plugins import plugins
 from orchestrator_client.loader import dialect, recovery
@@ -92,7 +93,7 @@ def _step() -> Json:
         "max_retries": _whole(1, caps.ATTEMPTS),
         "on_failure": {"type": "string", "examples": sorted(dialect.POLICIES)},
         "on_lost": {"enum": list(OnLost)},
-        "level": {"enum": list(catalog.Level)},
+        "level": {"enum": list(Level)},
         "accepts": {"anyOf": [{"type": "array", "items": {"enum": [UNTRUSTED]}}, {"enum": [UNTRUSTED]}]},
         "quality": {"type": ["object", "array", "boolean"]},
         **dict.fromkeys(dialect.STEP_JUMP_KEYS, _TEXT),

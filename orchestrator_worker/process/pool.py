@@ -18,6 +18,6 @@ class QuickPool(asynpool.AsynPool):  # type: ignore[misc]
 
 
 class TaskPool(prefork.TaskPool):  # type: ignore[misc]
-    """Named to Celery by `CELERY_CUSTOM_WORKER_POOL`."""
+    """Named to Celery by `__main__.py`."""
 
     Pool = QuickPool

@@ -6,11 +6,7 @@ import csv
 import io
 import json
 import re
-import xml.etree.ElementTree as tree
 from collections.abc import Callable
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from orchestrator_client.contract.errors import ParametersInvalid
 from orchestrator_client.contract.plan import Json
@@ -70,6 +66,9 @@ def _json(subject: Subject) -> None:
 
 
 def _yaml(subject: Subject) -> None:
+    from ruamel.yaml import YAML  # few pipelines ask for it, and every worker would load it
+    from ruamel.yaml.error import YAMLError
+
     if len(subject.text) > YAML_CHARACTERS:
         raise Unmet(f"it has {len(subject.text):,} characters; at most {YAML_CHARACTERS:,} are read as YAML")
     try:
@@ -101,6 +100,8 @@ def _html(subject: Subject) -> None:
 
 
 def _xml(subject: Subject) -> None:
+    import xml.etree.ElementTree as tree  # as for YAML
+
     if _ENTITIES.search(subject.text):
         raise Unmet("it is XML with a DOCTYPE or entities, which is not read")
     try:

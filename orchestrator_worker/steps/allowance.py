@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator_client.contract.catalog.patterns import fits
 from orchestrator_client.contract.errors import ParametersInvalid
+from orchestrator_client.contract.patterns import fits
 from orchestrator_client.contract.plan import Plan, StepKind
 from orchestrator_worker.records import OpenRun
 from orchestrator_worker.steps.base import Call

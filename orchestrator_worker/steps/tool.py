@@ -7,10 +7,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from orchestrator_client.contract.catalog import UNKNOWN, Level, declares_itself
-from orchestrator_client.contract.catalog.patterns import fits
+from orchestrator_client.contract.catalog import UNKNOWN, declares_itself
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed, UnknownAction
 from orchestrator_client.contract.interrupt import Interrupt, answering
+from orchestrator_client.contract.level import Level
+from orchestrator_client.contract.patterns import fits
 from orchestrator_client.contract.plan import END, Json, Step
 from orchestrator_client.contract.project import Project
 from orchestrator_client.contract.question import Question

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
-from orchestrator_client.contract.catalog.spec import Category, Level
+from orchestrator_client.contract.level import Level
+from orchestrator_client.contract.tool import Category
 
 F = TypeVar("F", bound=Callable[..., Any])
 

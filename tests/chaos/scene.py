@@ -135,7 +135,6 @@ class Scene:
             "ORCHESTRATOR_WORKDIR": str(self.folder / "work"),
             "OPENAI_API_KEY": "sk-test",
             "OPENAI_BASE_URL": self.models.url,
-            "CELERY_CUSTOM_WORKER_POOL": "orchestrator_worker.process.pool:TaskPool",
             "CHAOS_CRASH": crash,
             MARKS: str(self.folder),
             "PYTHONPATH": f"{Path(__file__).parent / 'site'}:{CHECKOUT}",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator_client.contract.catalog import TOOLS
-from orchestrator_client.contract.catalog.patterns import fits
+from orchestrator_client.contract.patterns import fits
 from orchestrator_client.contract.plan import OnFailure, Plan, Step, StepKind
 from orchestrator_worker.tools.http import close_client
 from tests.conformance.model_server import Answer, ModelServer, calls, text

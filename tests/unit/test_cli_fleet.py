@@ -62,6 +62,14 @@ def test_a_worker_refuses_what_is_no_url() -> None:
     assert "redis://host:6379/0" in ended.stderr
 
 
+def test_what_takes_the_process_over_is_all_that_loads_a_client() -> None:
+    heavy = {"redis", "pydantic", "orchestrator_client.client"}
+    watched = f"event == 'os.exec' and print(sorted({heavy} & set(sys.modules)), flush=True)"
+    script = f"import sys; sys.addaudithook(lambda event, _: {watched}); {ENTRY}"
+    ended = command("worker", "--redis", "unix:///nowhere/redis.sock", "--no-supervisor", script=script)
+    assert (ended.returncode, ended.stdout) == (3, "[]\n")
+
+
 def test_flower_listens_to_this_machine_only() -> None:
     arguments = flower_arguments(5555)
     assert arguments[:2] == ["-m", "orchestrator_client.flower"]

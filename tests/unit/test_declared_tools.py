@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from orchestrator_client.contract.catalog.spec import Category, Level
 from orchestrator_client.contract.errors import ParametersInvalid, StepError, ToolFailed
+from orchestrator_client.contract.level import Level
+from orchestrator_client.contract.tool import Category
 from orchestrator_worker.tools import ToolContext, ToolResult, tool
 from orchestrator_worker.tools.declaration import Declaration
 from orchestrator_worker.tools.registry import invoke, listed, resolve

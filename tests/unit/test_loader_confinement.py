@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator_client.contract.catalog import Level
-from orchestrator_client.contract.catalog.patterns import fits
 from orchestrator_client.contract.errors import PlanInvalid
+from orchestrator_client.contract.level import Level
+from orchestrator_client.contract.patterns import fits
 from orchestrator_client.contract.plan import OnLost, Plan
 from orchestrator_client.contract.project import ToolsSection
 from orchestrator_client.loader import loads

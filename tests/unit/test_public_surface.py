@@ -112,6 +112,13 @@ def test_importing_the_client_loads_nothing_heavy() -> None:
     assert not HEAVY & loaded
 
 
+def test_a_client_loads_neither_what_reads_plan_files_nor_what_workers_need() -> None:
+    loaded = loaded_by("import orchestrator_client.client")
+    assert {"orchestrator_client.client", "redis"} <= loaded
+    assert not HEAVY - {"redis"} & loaded
+    assert not {"rich", "orchestrator_client.contract.catalog", "orchestrator_client.contract.template"} & loaded
+
+
 def test_importing_the_worker_loads_no_vendor() -> None:
     loaded = loaded_by("import orchestrator_worker.tasks")
     assert {"orchestrator_worker.tasks", "celery"} <= loaded

@@ -6,7 +6,8 @@ import pytest
 
 from orchestrator_client.contract.plan import Plan
 from orchestrator_client.contract.reading import EVERY, names_of_outputs, names_read_by
-from orchestrator_client.variables import Uses, VariableScope, around, is_place, place_of_value, scope_of
+from orchestrator_client.uses import Uses
+from orchestrator_client.variables import VariableScope, around, is_place, place_of_value, scope_of
 from tests.unit.loading import plan_of
 
 PLAN = plan_of("""

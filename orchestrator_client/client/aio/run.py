@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Literal, Self, overload
+from typing import TYPE_CHECKING, Literal, Self, overload
 
 from orchestrator_client.client.run import Run
 from orchestrator_client.client.variables import LISTED, Variables
@@ -17,7 +17,9 @@ from orchestrator_client.contract.question import AskedQuestion
 from orchestrator_client.contract.run import Met, RunRecord, RunState
 from orchestrator_client.messages import Message, Messages
 from orchestrator_client.variables import Variable, VariableScope, VariableType, Version
-from orchestrator_client.why import Why
+
+if TYPE_CHECKING:
+    from orchestrator_client.why import Why
 
 
 class AsyncMessages:

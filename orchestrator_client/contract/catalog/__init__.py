@@ -11,9 +11,10 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator_client.contract.catalog import aids, code, data, documents, files, patterns, people, servers, web
+from orchestrator_client.contract.catalog import aids, code, data, documents, files, people, servers, web
 from orchestrator_client.contract.catalog.models import ACTION_ALIASES, MODEL_ACTIONS, MODEL_TOOLS
-from orchestrator_client.contract.catalog.spec import Category, Level, Parameters, ToolSpec
+from orchestrator_client.contract.catalog.spec import Parameters, ToolSpec
+from orchestrator_client.contract.patterns import ALIASES
 from orchestrator_client.contract.plugins import plugin_of
 
 __all__ = [
@@ -28,8 +29,6 @@ __all__ = [
     "TOOL_ACTIONS",
     "TOOL_ALIASES",
     "UNKNOWN",
-    "Category",
-    "Level",
     "Parameters",
     "ToolSpec",
     "actions_of",
@@ -51,7 +50,7 @@ TOOLS: Mapping[str, ToolSpec] = {
 }
 """By registry name, `<tool>.<action>`."""
 
-TOOL_ALIASES: Mapping[str, str] = patterns.ALIASES
+TOOL_ALIASES: Mapping[str, str] = ALIASES
 
 TOOL_ACTIONS: Mapping[str, str] = {
     "count_words": "text.count_words",

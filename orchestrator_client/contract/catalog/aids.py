@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from orchestrator_client.contract.catalog.spec import READS, REPEATS, Category, Parameters, ToolSpec, specs
+from orchestrator_client.contract.catalog.spec import READS, REPEATS, Parameters, ToolSpec, specs
 from orchestrator_client.contract.record import Json
+from orchestrator_client.contract.tool import Category
 
 
 class ReportParameters(Parameters):

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from orchestrator_client.contract.caps import TIMEOUT_SECONDS
-from orchestrator_client.contract.catalog.spec import ONCE, Category, Level, Parameters, ToolSpec, specs
+from orchestrator_client.contract.catalog.spec import ONCE, Parameters, ToolSpec, specs
+from orchestrator_client.contract.level import Level
 from orchestrator_client.contract.record import Json
+from orchestrator_client.contract.tool import Category
 
 CODE = "python-executor.execute"
 

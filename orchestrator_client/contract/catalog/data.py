@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field, field_validator
 
-from orchestrator_client.contract.catalog.spec import READS, REPEATS, Category, Parameters, ToolSpec, specs
+from orchestrator_client.contract.catalog.spec import READS, REPEATS, Parameters, ToolSpec, specs
 from orchestrator_client.contract.record import Json
+from orchestrator_client.contract.tool import Category
 
 
 class DataParameters(Parameters):

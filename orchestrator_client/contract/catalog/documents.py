@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from pydantic import AliasChoices, Field
 
-from orchestrator_client.contract.catalog.spec import REPEATS, Category, Parameters, ToolSpec, specs
+from orchestrator_client.contract.catalog.spec import REPEATS, Parameters, ToolSpec, specs
+from orchestrator_client.contract.tool import Category
 
 _MARKDOWN = AliasChoices("markdown_content", "markdown", "content", "text")
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from pydantic import AliasChoices, Field
 
-from orchestrator_client.contract.catalog.spec import ONCE, READS, REPEATS, Category, Parameters, ToolSpec, specs
+from orchestrator_client.contract.catalog.spec import ONCE, READS, REPEATS, Parameters, ToolSpec, specs
 from orchestrator_client.contract.record import Json
+from orchestrator_client.contract.tool import Category
 
 
 class PathParameters(Parameters):

@@ -8,9 +8,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
-from orchestrator_client.contract.catalog.spec import ONCE, Category, Parameters, ToolSpec, specs
+from orchestrator_client.contract.catalog.spec import ONCE, Parameters, ToolSpec, specs
 from orchestrator_client.contract.inputs import InputType
 from orchestrator_client.contract.record import Json
+from orchestrator_client.contract.tool import Category
 
 
 def _listed(written: Json) -> Json:

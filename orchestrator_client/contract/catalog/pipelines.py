@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from orchestrator_client.contract.catalog.spec import ONCE, Category, Parameters, ToolSpec, specs
+from orchestrator_client.contract.catalog.spec import ONCE, Parameters, ToolSpec, specs
 from orchestrator_client.contract.record import Json
+from orchestrator_client.contract.tool import Category
 
 SUB_PIPELINE = "pipeline-executor.execute"
 

@@ -4,48 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
+
+from orchestrator_client.contract.level import Level
+from orchestrator_client.contract.tool import Category
 
 
 class Parameters(BaseModel):
     """Base of all parameter records. Templates are typed natively, so a number may stand where text is wanted."""
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True, frozen=True, coerce_numbers_to_str=True)
-
-
-class Category(StrEnum):
-    """What a tool is about."""
-
-    WEB = "web"
-    DATA = "data"
-    SYSTEM = "system"
-    LLM = "llm"
-    MULTIMODAL = "multimodal"
-    USER_INTERACTION = "user_interaction"
-    PIPELINE = "pipeline"
-    SECURITY = "security"
-    VALIDATION = "validation"
-    REPORT = "report"
-    CODE_EXECUTION = "code_execution"
-    MCP_INTEGRATION = "mcp_integration"
-    CUSTOM = "custom"
-
-
-class Level(StrEnum):
-    """How far a tool is trusted, and so what it may touch."""
-
-    TRUSTED = "trusted"
-    """Everything that its worker may."""
-    STANDARD = "standard"
-    """Files of the run's folder and those allowed; public addresses and those allowed."""
-    RESTRICTED = "restricted"
-    """A child process with limits, an empty environment, its own folder and, where the kernel allows, no network."""
-
-    def stricter(self, other: Level) -> Level:
-        """Of two levels, the one that trusts less."""
-        return max(self, other, key=list(Level).index)
 
 
 @dataclass(frozen=True, slots=True)

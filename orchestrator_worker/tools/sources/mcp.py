@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from orchestrator_client.contract.catalog import MCP_PREFIX, Category
+from orchestrator_client.contract.catalog import MCP_PREFIX
 from orchestrator_client.contract.errors import ParametersInvalid, StepError
-from orchestrator_client.contract.tool import ToolInfo, ToolSource
+from orchestrator_client.contract.tool import Category, ToolInfo, ToolSource
 from orchestrator_worker.process.calls import calls
 from orchestrator_worker.tools.arguments import checked
 from orchestrator_worker.tools.base import ToolEntry

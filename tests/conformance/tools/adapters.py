@@ -10,8 +10,8 @@ import pytest
 
 from orchestrator_client.contract import plugins
 from orchestrator_client.contract.catalog import TOOLS
-from orchestrator_client.contract.catalog.spec import ONCE, Category, specs
-from orchestrator_client.contract.tool import ToolSource
+from orchestrator_client.contract.catalog.spec import ONCE, specs
+from orchestrator_client.contract.tool import Category, ToolSource
 from orchestrator_worker.process.calls import calls
 from orchestrator_worker.tools.mcp import servers
 from orchestrator_worker.tools.sources import native
