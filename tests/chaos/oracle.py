@@ -71,7 +71,9 @@ def _of_ledger(scene: Scene, histories: Sequence[History]) -> Iterator[str]:
             ended[(*line.key, line.attempt)] = line.at
         if not line.begins:
             continue
-        first.setdefault(line.key, line.at)
+        if first.setdefault(line.key, line.at) < scene.set_back_at < line.at:
+            # What began before was forgotten with what led to it.
+            first[line.key] = line.at
         if (late := line.at - scene.cancelled_at.get(line.run, line.at)) > CANCEL_SECONDS:
             yield f"{line.instance} of {line.run} began {late:.1f} s after its cancellation"
     for history in histories:

@@ -64,6 +64,8 @@ class Scene:
     """Instances whose failure is no fault of the product."""
     healed_at: float | None = None
     """When the store was whole again, by the ledger's clock."""
+    set_back_at: float = 0.0
+    """When the store began once more from an earlier moment: what had begun since then, it does not know."""
     told_seconds: float | None = None
     """After which `why` named the cause."""
 
@@ -198,7 +200,7 @@ class Scene:
     def begin_episode(self) -> None:
         """Forget the runs so far, and see that two workers are there: one scene may have several faults."""
         self.runs, self.cancelled_at, self.meant_to_fail, self.told_seconds = [], {}, set(), None
-        self.healed_at = None
+        self.healed_at, self.set_back_at = None, 0.0
         self._written = len(effects(self.folder))
         for _ in range(len(self.alive()), 2):
             self.start_worker()

@@ -50,6 +50,7 @@ def power_loss(scene: Scene) -> str:
     kept = max(size for at, size in sizes if at <= sizes[-1][0] - 1.0)
     lost = file.stat().st_size - kept
     os.truncate(file, kept)
+    scene.set_back_at = time.monotonic()
     scene.server.start()
     assert lost > 0, "nothing was written in the last second"
     return f"the last second of the append-only file, {lost:,} bytes, was lost"
@@ -62,6 +63,7 @@ def truncated_file(scene: Scene) -> str:
     scene.server.kill()
     file = _append_only_file(scene)
     os.truncate(file, file.stat().st_size - 17)
+    scene.set_back_at = time.monotonic()
     scene.server.start()
     return "17 bytes of the append-only file were cut"
 
