@@ -52,7 +52,7 @@ scorecard: $(READY)  ## What faults and load cost here, next to others: docs/sco
 bad-input: $(READY)  ## Every row of bad input: what the check of it takes, at most a second and 64 MB
 	$(BIN)/python -m tests.corpus
 
-fuzz: $(READY)  ## Plans, templates and command lines that nobody has thought of: some minutes
+fuzz: $(READY)  ## Plans, templates, messages and command lines that nobody has thought of: some minutes
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest -q -n 2 tests/fuzz
 
 wheel: $(READY)  ## Build the wheel, install it without extras elsewhere, and import the client

@@ -64,7 +64,11 @@ class Gate:
             return opened(queue, raw, self._keys)
         except Refused as refused:
             self.refuse(queue, raw, str(refused))
-            return None
+        except Exception as error:
+            # A mistake of ours, which somebody's message has found: the next one must find this worker alive.
+            logger.exception("a message in queue %s could not be read", queue)
+            self.refuse(queue, raw, f"it cannot be read: {type(error).__name__}: {error}")
+        return None
 
     def refuse(self, queue: str, raw: bytes, reason: str) -> None:
         """Put a message aside. If it asked for a step that is still open, `sweep` sends another."""

@@ -14,7 +14,7 @@ from orchestrator_client.cli import main
 from orchestrator_client.client import Client
 from orchestrator_client.contract import names
 from orchestrator_client.contract.dead import KEPT_BYTES
-from orchestrator_client.contract.envelope import Keyring
+from orchestrator_client.contract.envelope import SIGNATURE, Keyring
 from orchestrator_client.contract.message import Hint, close_message, start_message, step_message
 from orchestrator_client.contract.plan import Plan
 from tests.conftest import wait_until
@@ -95,6 +95,7 @@ def test_forged_and_replayed_messages_execute_nothing(fleet: StandingFleet, work
         (names.TOOL_QUEUE, envelope(step_message(hint, Keyring()))),
         (names.CONTROL_QUEUE, genuine),
         (names.TOOL_QUEUE, genuine | {"body": genuine["body"].replace("once", "twice")}),
+        (names.TOOL_QUEUE, genuine | {"headers": {**genuine["headers"], SIGNATURE: f"{own._first}.\ud800"}}),
         (names.CONTROL_QUEUE, envelope(start_message(run.id, OTHERS))),
         (names.CONTROL_QUEUE, envelope(close_message(run.id, Keyring()))),
     ]
