@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check simulate bench bench-limits chaos chaos-all chaos-kills scorecard wheel clean bad-input fuzz
+.PHONY: help demo test check simulate bench bench-limits chaos chaos-all chaos-kills scorecard wheel clean bad-input fuzz \
+	audit
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -54,6 +55,10 @@ bad-input: $(READY)  ## Every row of bad input: what the check of it takes, at m
 
 fuzz: $(READY)  ## Plans, templates, messages and command lines that nobody has thought of: some minutes
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest -q -n 2 tests/fuzz
+
+audit: $(READY)  ## An SBOM of what is installed, and what is known against it: needs an advisory service
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[audit]'
+	$(BIN)/python deploy/audit.py
 
 wheel: $(READY)  ## Build the wheel, install it without extras elsewhere, and import the client
 	sh deploy/check_wheel.sh $(PYTHON)
