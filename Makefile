@@ -4,8 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Tests with workers of their own that know nothing newer than the last release: what these workers do is old.
+MIXED := $(addprefix tests/integration/test_, workers.py dead_letters.py store_faults.py confinement.py schedules.py \
+	webhooks.py people.py limits.py canvas.py async_client.py) tests/fundamentals/test_a_run_is_one_chord.py \
+	tests/fundamentals/test_questions.py tests/fundamentals/test_nobody_waits_holding_a_slot.py tests/upgrade
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check simulate bench bench-limits chaos chaos-all chaos-kills scorecard wheel clean bad-input fuzz
+.PHONY: help demo test check simulate bench bench-limits chaos chaos-all chaos-kills scorecard wheel clean bad-input fuzz \
+	test-mixed audit
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -52,8 +58,15 @@ scorecard: $(READY)  ## What faults and load cost here, next to others: docs/sco
 bad-input: $(READY)  ## Every row of bad input: what the check of it takes, at most a second and 64 MB
 	$(BIN)/python -m tests.corpus
 
-fuzz: $(READY)  ## Plans, templates and command lines that nobody has thought of: some minutes
+fuzz: $(READY)  ## Plans, templates, messages and command lines that nobody has thought of: some minutes
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest -q -n 2 tests/fuzz
+
+test-mixed: $(READY)  ## Tests with workers of the commit before too: MIXED_FLEET=REV FILES="…"
+	MIXED_FLEET=$(or $(MIXED_FLEET),HEAD~1) $(BIN)/python -m pytest -n 2 --dist loadgroup $(or $(FILES),$(MIXED))
+
+audit: $(READY)  ## An SBOM of what is installed, and what is known against it: needs an advisory service
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[audit]'
+	$(BIN)/python deploy/audit.py
 
 wheel: $(READY)  ## Build the wheel, install it without extras elsewhere, and import the client
 	sh deploy/check_wheel.sh $(PYTHON)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -22,9 +22,10 @@ import redis
 
 from orchestrator_client.contract import names
 from orchestrator_client.contract.envelope import KEY_FILE
-from orchestrator_client.contract.errors import FleetFailed
+from orchestrator_client.contract.errors import CredentialMissing, FleetFailed
+from orchestrator_client.contract.keys import key_of, variables_of
 from orchestrator_client.contract.models import AUTO, AUTO_PROVIDER, provider_of
-from orchestrator_client.contract.plan import Plan, StepKind
+from orchestrator_client.contract.plan import Plan, Step, StepKind
 from orchestrator_client.contract.project import FILE_NAME, FILE_VARIABLE, ProviderKind, load_project
 from orchestrator_client.contract.server import FLOOR
 
@@ -90,17 +91,54 @@ def queues_of(plan: Plan) -> set[str]:
     """
     steps = list(plan.all_steps())
     queues = {step.queue for step in steps}
-    others = [str(model) for step in steps for model in step.parameters.get("fallback_models") or ()]
-    project = load_project()
-    default = project.default_model or os.environ.get("ORCHESTRATOR_DEFAULT_MODEL", "")
-    models = [*(step.model or default for step in steps if step.kind is StepKind.MODEL), *others]
-    models += [rule.asks.get("model") or AUTO for step in steps if step.quality for rule in step.quality.judges]
-    if any(server.sampling for server in project.mcp.values()):
-        models.append(default)
+    models = [*(step.model for step in steps if step.kind is StepKind.MODEL and step.model), *_further_models(steps)]
     asks = any(handler.asks and not handler.step for step in steps for handler in step.handlers)
     if asks or any("{" in model or model == AUTO for model in models) or "<AUTO" in plan.to_json():
         return queues | model_queues()
     return queues | {names.model_queue(provider_of(model)) for model in models if model}
+
+
+def providers_of(plan: Plan) -> set[str]:
+    """The providers whose models a plan names. Models that are chosen only as their steps start are not known here.
+
+    Raises:
+        ConfigInvalid: the project's configuration cannot be used.
+    """
+    steps = list(plan.all_steps())
+    named = {step.provider for step in steps if step.kind is StepKind.MODEL and _is_named(step.model)}
+    return named | {provider_of(model) for model in _further_models(steps) if _is_named(model)}
+
+
+def keyless(plan: Plan) -> list[str]:
+    """What to set for each of these providers for which this environment has no key.
+
+    Raises:
+        ConfigInvalid: the project's configuration cannot be used.
+    """
+    missing = []
+    for provider in sorted(providers_of(plan)):
+        if variables := variables_of(provider, load_project()):
+            try:
+                key_of(provider, *variables)
+            except CredentialMissing as error:
+                missing.append(str(error))
+    return missing
+
+
+def _is_named(model: str | None) -> bool:
+    """Whether it is known now which model that is."""
+    return bool(model) and model != AUTO and "{" not in str(model)
+
+
+def _further_models(steps: Sequence[Step]) -> list[str]:
+    """Models that may be asked beside those that model steps name: the default, fallbacks, judges."""
+    project = load_project()
+    default = project.default_model or os.environ.get("ORCHESTRATOR_DEFAULT_MODEL", "")
+    models = [str(model) for step in steps for model in step.parameters.get("fallback_models") or ()]
+    models += [rule.asks.get("model") or AUTO for step in steps if step.quality for rule in step.quality.judges]
+    falls_back = any(step.kind is StepKind.MODEL and not step.model for step in steps)
+    falls_back = falls_back or any(server.sampling for server in project.mcp.values())
+    return [*models, default] if falls_back and default else models
 
 
 def config_file() -> Path | None:

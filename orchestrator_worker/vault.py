@@ -33,6 +33,9 @@ SHORTEST = 6
 """Characters of a secret, below which masking it would also mask ordinary text; and of a part of one, at the end of
 what was cut, from which on it is masked."""
 
+ESCAPED_TIMES = 3
+"""How often a text of JSON may stand in another one."""
+
 SECRET_BYTES = 64 * 1024
 """Of a file in the secrets' folder; larger ones are none."""
 
@@ -90,15 +93,21 @@ class Vault:
         """A text with no secret in it."""
         return text if self._mask is None else self._mask.sub(lambda found: self._forms[found[0]], text)
 
+    def masked_bytes(self, data: bytes) -> bytes:
+        """What may be text, with no secret in it."""
+        text = data.decode("utf-8", "surrogateescape")
+        return data if self._mask is None else self.masked_text(text).encode("utf-8", "surrogateescape")
+
     def mask_error(self, error: OrchestratorError) -> None:
         """Take the secrets out of an error's message, and the beginning of one where the message was cut."""
         if self._mask is not None:
-            error.args = tuple(self._cut(arg) if isinstance(arg, str) else arg for arg in error.args)
+            error.args = tuple(self.masked_end(arg) if isinstance(arg, str) else arg for arg in error.args)
             if isinstance(message := getattr(error, "message", None), str):
-                error.message = self._cut(message)  # type: ignore[attr-defined]
+                error.message = self.masked_end(message)  # type: ignore[attr-defined]
 
-    def _cut(self, message: str) -> str:
-        masked = self.masked_text(message)
+    def masked_end(self, text: str) -> str:
+        """A text with no secret in it, nor the beginning of one at its end, where it may have been cut."""
+        masked = self.masked_text(text)
         for form, label in self._forms.items():
             for length in range(min(len(form) - 1, len(masked)), SHORTEST - 1, -1):
                 if masked.endswith(form[:length]):
@@ -157,11 +166,20 @@ def use(vault: Vault) -> Vault:
 
 
 def forms_of(secret: str) -> set[str]:
-    """A secret as it stands, and as programs write it: escaped, quoted, in base64 wherever in a longer text, in hex."""
+    """A secret as it stands, and as programs write it: escaped, quoted, in base64 wherever in a longer text, in hex.
+
+    In a message it may be escaped three times over: a plan is a text in a body, which is a text in an envelope.
+    """
+    escaped = {secret}
+    for is_ascii in (True, False):
+        text = secret
+        for _ in range(ESCAPED_TIMES):
+            text = json.dumps(text, ensure_ascii=is_ascii)[1:-1]
+            escaped.add(text)
+    encoded = {form for text in escaped for form in _base64(text.encode())}
     data = secret.encode()
-    forms = {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
-    forms |= {quote(secret), quote(secret, safe=""), quote_plus(secret), html.escape(secret)}
-    forms |= {data.hex(), data.hex().upper(), *_base64(data)}
+    forms = {*escaped, *encoded, repr(secret)[1:-1], html.escape(secret), data.hex(), data.hex().upper()}
+    forms |= {quote(secret), quote(secret, safe=""), quote_plus(secret), *(quote(form, safe="") for form in encoded)}
     return {form for form in forms if len(form) >= SHORTEST}
 
 

@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from orchestrator_client.local import find_redis_server
+from tests.upgrade import previous
 
 T = TypeVar("T")
 
@@ -101,6 +102,15 @@ def assert_keys_have_ttl(client: Any) -> None:
         name = key.decode()
         if not re.sub(r"^ns:[^:]+:", "", name).startswith(broker):
             assert client.ttl(key) != -1, f"key without a TTL: {name}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _mixed_fleet(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """With `MIXED_FLEET=REV`, half of the workers that tests start are of that commit."""
+    if previous.is_wanted():
+        tree = tmp_path_factory.mktemp("previous")
+        previous.unpack(tree)
+        previous.mixture.tree = tree
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,7 @@ from orchestrator_worker.engine import Engine, build_engine
 from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.scheduler import Verdict
 from orchestrator_worker.settings import Settings
+from tests.upgrade.previous import mixture, python_path
 
 QUEUES = (names.TOOL_QUEUE, names.CONTROL_QUEUE)
 
@@ -162,16 +163,17 @@ def start_worker(
     tree: Path | None = None,
     **settings: Any,
 ) -> WorkerProcess:
-    """Start a worker, of another checkout if one is given; settings become its environment.
+    """Start a worker, of the code in `tree` if one is given; settings become its environment.
 
     Not waited for: its queue waits.
     """
+    tree = tree or mixture.next_tree(folder)
     log = folder / f"{name}.log"
     environment = {
         **os.environ,
         "ORCHESTRATOR_REDIS_URL": url,
         "ORCHESTRATOR_WORKDIR": str(folder),
-        "PYTHONPATH": str(tree or Path(__file__).parent.parent),
+        "PYTHONPATH": python_path(tree),
         **{f"ORCHESTRATOR_{key.upper()}": str(value) for key, value in settings.items()},
     }
     command = [sys.executable, "-m", *(module or ("orchestrator_worker",)), "--name", name, *(options or ("-c", "4"))]

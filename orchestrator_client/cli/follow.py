@@ -161,8 +161,10 @@ def _run_embedded(plan: Plan, inputs: dict[str, Any], folder: Path, shown: Shown
     Raises:
         FleetFailed: Redis or a worker could not be started, or has died.
     """
-    from orchestrator_client.local import LocalFleet
+    from orchestrator_client.cli.submission import say_keyless
+    from orchestrator_client.local import LocalFleet, keyless
 
+    say_keyless(keyless(plan))
     folder.mkdir(parents=True, exist_ok=True)
     fleet = LocalFleet(folder)
     with contextlib.ExitStack() as stack:
@@ -192,7 +194,10 @@ def _run_on_fleet(url: str, plan: Plan, inputs: dict[str, Any], shown: Shown, su
     Raises:
         StoreUnavailable: Redis cannot be reached, or is away for too long.
     """
+    from orchestrator_client.cli.submission import say_keyless
+
     with client_of(url) as client:
+        say_keyless(client.keyless(plan))
         submitted = client.submit(plan, inputs, **submission)
         if shown.way is Way.STEPS:
             _follow_on_fleet(submitted, _display(plan, submitted.id, shown), asking=Asking(submitted))

@@ -44,10 +44,11 @@ def submit(file: Path, output: str | None, url: str | None, **submission: Any) -
     RUN=$(orchestrator submit report.yaml -i topic=rivers --idempotency-key monday)
     orchestrator watch $RUN
     """
-    from orchestrator_client.cli.submission import prepare
+    from orchestrator_client.cli.submission import prepare, say_keyless
 
     plan, inputs = prepare(file, submission.pop("context"), submission.pop("pairs"))
     with client_of(url) as client:
+        say_keyless(client.keyless(plan))
         run_id = client.submit(plan, inputs, **submission).id
         unserved = client.unserved(plan)
     click.echo(json_text({"run": run_id}) if output else run_id)

@@ -29,3 +29,9 @@ def prepare(file: Path, context: Path | None, pairs: Iterable[str]) -> tuple[Pla
     given = read_inputs(loaded.plan.inputs, context, pairs)
     loaded.plan.bind(given)
     return loaded.plan, given
+
+
+def say_keyless(missing: Iterable[str]) -> None:
+    """Warn of keys without which steps of a run are going to fail."""
+    for each in missing:
+        click.echo(f"warning: {printable(each)}", err=True)

@@ -10,17 +10,16 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import chain
 from urllib.parse import urlsplit
 
 from orchestrator_client.contract.envelope import Keyring
 from orchestrator_client.contract.errors import ConfigInvalid, RunNotFound, StoreUnavailable
+from orchestrator_client.contract.keys import KEY_VARIABLES
 from orchestrator_client.contract.names import CONTROL_QUEUE, TOOL_QUEUE
 from orchestrator_client.contract.project import McpSection, Project, load_project
 from orchestrator_client.doctor import Facts
 from orchestrator_client.store import Stores
-
-VENDOR_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY", "GEMINI_API_KEY")
-"""What the vendors call them, where `[providers]` gives no other name."""
 
 RUNS_LOOKED_AT = 50
 """Open runs whose plans are read for their queues."""
@@ -87,13 +86,14 @@ def _needed(stores: Stores) -> Mapping[str, int]:
 
 
 def _keys(project: Project) -> dict[str, bool]:
+    usual = chain(*KEY_VARIABLES.values())
     named = [
         variable
         for section in project.providers.values()
         for variable in (section.key, *section.credentials.values())
         if variable
     ]
-    return {name: bool(os.environ.get(name, "").strip()) for name in dict.fromkeys([*VENDOR_KEYS, *named])}
+    return {name: bool(os.environ.get(name, "").strip()) for name in dict.fromkeys([*usual, *named])}
 
 
 def _unreachable(section: McpSection) -> str:

@@ -18,7 +18,8 @@ from orchestrator_client.client.schedules import Schedules
 from orchestrator_client.contract.audit import WHO_CHARACTERS
 from orchestrator_client.contract.environment import redis_url
 from orchestrator_client.contract.errors import StoreUnavailable
-from orchestrator_client.contract.names import retry_run_id
+from orchestrator_client.contract.keys import variables_of
+from orchestrator_client.contract.names import model_queue, retry_run_id
 from orchestrator_client.contract.plan import Json, Plan
 from orchestrator_client.contract.project import load_project
 from orchestrator_client.contract.question import AskedQuestion
@@ -289,6 +290,23 @@ class Client(Operations):
 
         workers = self.workers()
         return [queue for queue in sorted(queues_of(plan_of(pipeline))) if not serving(workers, queue)]
+
+    def keyless(self, pipeline: Pipeline) -> list[str]:
+        """What workers miss of the keys of providers that a pipeline names: its steps fail there without a request.
+
+        Raises:
+            PlanInvalid: the pipeline cannot run.
+        """
+        from orchestrator_client.local import providers_of
+
+        workers, project, found = self.workers(), load_project(), list[str]()
+        for provider in sorted(providers_of(plan_of(pipeline))):
+            keys = variables_of(provider, project)
+            for worker in serving(workers, model_queue(provider)):
+                # What a worker says of a key names its variable; it may serve other providers too.
+                said = [missing for missing in worker.missing_keys if any(key in missing for key in keys)]
+                found += [f"{worker.name}: {missing}" for missing in said]
+        return found
 
     def _run(self, run: str) -> Run:
         return Run(self._stores, run, self._questions, *([self._fleet.check] if self._fleet else []))

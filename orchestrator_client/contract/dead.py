@@ -36,13 +36,16 @@ class DeadLetter:
     excerpt: str
     """How it begins; what is no text is escaped."""
     message: str | None = None
-    """All of it, as `excerpt` is written; None if it is too long to be kept, or was not asked for."""
+    """All of it, as `excerpt` is written; None if it is too long to be kept, had a secret in it, or was not asked
+    for."""
 
     @staticmethod
-    def to_stream(queue: str, reason: str, worker: str, raw: bytes) -> Fields:
-        """What a worker writes."""
+    def to_stream(queue: str, reason: str, worker: str, raw: bytes, masked: bytes) -> Fields:
+        """What a worker writes. `masked` is the message without secrets: one that had any is not kept whole, since what
+        is left of it is another message."""
         fields: Fields = {"queue": queue, "reason": reason, "worker": worker, "bytes": len(raw)}
-        return fields | ({"message": raw} if len(raw) <= KEPT_BYTES else {"excerpt": raw[:EXCERPT_BYTES]})
+        is_kept = len(raw) <= KEPT_BYTES and masked == raw
+        return fields | ({"message": raw} if is_kept else {"excerpt": masked[:EXCERPT_BYTES]})
 
     @classmethod
     def from_stream(cls, entry: str, fields: Mapping[str, bytes]) -> DeadLetter:

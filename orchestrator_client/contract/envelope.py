@@ -108,7 +108,8 @@ class Keyring:
     def _has_signed(self, signature: object, parts: Sequence[Any]) -> bool:
         name, _, digest = signature.partition(".") if isinstance(signature, str) else ("", "", "")
         key = self._keys.get(name)
-        return key is not None and hmac.compare_digest(digest.encode(), _digest(key, parts).encode())
+        # What is compared may only be ASCII; a lone surrogate, which JSON can write, could not even be encoded.
+        return key is not None and digest.isascii() and hmac.compare_digest(digest, _digest(key, parts))
 
 
 def _beside(url: str) -> str:

@@ -1,7 +1,7 @@
 -- Put a dead letter back into its queue: both at once, so that it is never in neither, and never in both.
 -- KEYS 1 orc:dead (stream)  2 the queue's list
 -- ARGV 1 the letter's id  2 who  3 for the audit log (JSON)
--- Reply: 1 done · 0 no such letter · -1 it was too long to be kept
+-- Reply: 1 done · 0 no such letter · -1 it was not kept whole
 local found = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
 if not found then return 0 end
 local fields = found[2]

@@ -39,13 +39,14 @@ class DeadStore(Store):
         """Put it back into its queue.
 
         Raises:
-            InputsInvalid: there is none of that id, or it was too long to be kept.
+            InputsInvalid: there is none of that id, or only its beginning was kept.
         """
         found = self.letter(letter)
         keys = [names.DEAD, names.stored_queue(found.queue)]
         reply = self._run_script("requeue", keys, letter, self._who, _audited(found))
         if reply < 0:
-            raise InputsInvalid([f"dead letter {letter} had {found.size_bytes} bytes, and only its beginning was kept"])
+            why = f"it had {found.size_bytes} bytes, or a secret in it"
+            raise InputsInvalid([f"of dead letter {letter} only its beginning was kept: {why}"])
 
     @clearly
     def drop(self, letter: str) -> None:

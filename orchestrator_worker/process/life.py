@@ -164,9 +164,11 @@ def _settle_in() -> None:
 
 
 def _bury(letter: Letter) -> None:
-    """Keep a message that was refused, and say so."""
-    logger.warning("a message in queue %s was refused: %s; see orchestrator dead list", letter.queue, letter.reason)
-    engine().store.bury(engine().worker, letter.queue, letter.raw, letter.reason)
+    """Keep a message that was refused, without any secret in it, and say so."""
+    vault = engine().vault
+    reason = vault.masked_end(letter.reason)
+    logger.warning("a message in queue %s was refused: %s; see orchestrator dead list", letter.queue, reason)
+    engine().store.bury(engine().worker, letter.queue, letter.raw, vault.masked_bytes(letter.raw), reason)
 
 
 @signals.worker_ready.connect

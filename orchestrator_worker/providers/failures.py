@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Self, TypeVar
 
-from orchestrator_client.contract.environment import variable
-from orchestrator_client.contract.errors import ConfigInvalid, CredentialMissing, FailureKind, ModelFailed
+from orchestrator_client.contract.errors import FailureKind, ModelFailed
+from orchestrator_client.contract.keys import key_of
 from orchestrator_client.contract.limits import RateLimit
 
 T = TypeVar("T")
@@ -57,22 +57,7 @@ class Failures:
         Raises:
             CredentialMissing: there is none, or one that no HTTP header can carry. The message never shows it.
         """
-        try:
-            keys = {name: variable(name) for name in key_variables}
-        except ConfigInvalid as error:
-            raise CredentialMissing(f"this worker has no key for {provider}: {error}") from None
-        key_variable = next((name for name, key in keys.items() if key.strip()), None)
-        if key_variable is None:
-            raise CredentialMissing(
-                f"this worker has no key for {provider}: set {' or '.join(key_variables)} in the environment of workers"
-            )
-        key = keys[key_variable]
-        if not (key.isascii() and key.isprintable() and key == key.strip()):
-            raise CredentialMissing(
-                f"{key_variable} of this worker cannot be sent: it holds a newline, a blank at an end or other"
-                " characters that no key has; set it again, without them"
-            )
-        return cls(provider, key_variable, key)
+        return cls(provider, *key_of(provider, *key_variables))
 
     async def within(self, seconds: float, exchange: Awaitable[T], failure: Callable[[Exception], ModelFailed]) -> T:
         """What the exchange gives in time; `failure` tells what an exception of the SDK's means.

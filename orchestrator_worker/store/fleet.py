@@ -29,15 +29,15 @@ class Fleet(Part):
         except redis.RedisError:
             return False
 
-    def bury(self, worker: str, queue: str, raw: bytes, reason: str) -> None:
-        """Keep a message that was refused.
+    def bury(self, worker: str, queue: str, raw: bytes, masked: bytes, reason: str) -> None:
+        """Keep a message that was refused, of which `masked` has no secret in it.
 
         Raises:
             StoreUnavailable: it could not be written now. Nobody waits: the next message is due.
         """
         try:
             with self._on.redis.pipeline() as together:
-                together.xadd(names.DEAD, DeadLetter.to_stream(queue, reason, worker, raw), maxlen=KEPT)
+                together.xadd(names.DEAD, DeadLetter.to_stream(queue, reason, worker, raw, masked), maxlen=KEPT)
                 together.expire(names.DEAD, self._on.ttl_seconds)
                 together.execute()
         except redis.RedisError as error:

@@ -30,6 +30,9 @@ FOREIGN_BYTES = 4 * (caps.PLAN_BYTES + caps.INPUT_BYTES)
 
 FOREIGN_CONTENT_TYPE = "application/json"
 
+EXCERPT_CHARACTERS = 80
+"""Of a message, in the reason for its refusal."""
+
 Payload = dict[str, Any]
 Checks = Mapping[str, Callable[[Any], bool]]
 
@@ -64,7 +67,11 @@ class Gate:
             return opened(queue, raw, self._keys)
         except Refused as refused:
             self.refuse(queue, raw, str(refused))
-            return None
+        except Exception as error:
+            # A mistake of ours, which somebody's message has found: the next one must find this worker alive.
+            logger.exception("a message in queue %s could not be read", queue)
+            self.refuse(queue, raw, f"it cannot be read: {type(error).__name__}: {error}")
+        return None
 
     def refuse(self, queue: str, raw: bytes, reason: str) -> None:
         """Put a message aside. If it asked for a step that is still open, `sweep` sends another."""
@@ -72,7 +79,7 @@ class Gate:
             self.bury(Letter(queue, raw, reason))
         except Exception:
             # Whatever is wrong with the message or the store now: the next message must find this worker alive.
-            logger.exception("a message in queue %s was refused (%s) and could not be kept", queue, reason)
+            logger.exception("a message in queue %s was refused and could not be kept", queue)
 
 
 def _say(letter: Letter) -> None:
@@ -97,7 +104,7 @@ def opened(queue: str, raw: bytes, keys: Keyring) -> Payload:
     _check(headers, _HEADERS, ("task", "id"))
     task = headers["task"]
     if task not in (names.STEP_TASK, names.RUN_TASK, names.CLOSE_TASK):
-        raise Refused(f"this release knows no task {task[:80]!r}")
+        raise Refused(f"this release knows no task {_beginning(task)}")
     text = _text(payload, properties)
     body = _json(text, "its body")
     if not isinstance(body, list) or [type(part) for part in body] != [list, dict, dict]:
@@ -117,7 +124,7 @@ def _check_own(queue: str, payload: Payload, headers: Payload, body: list[Any], 
     if len(text) > OWN_BYTES:
         raise Refused(f"its body has {len(text)} characters; no message of ours has so many")
     if payload.get("content-type") != CONTENT_TYPE:
-        raise Refused(f"its content type is {str(payload.get('content-type'))[:80]!r}, not {CONTENT_TYPE!r}")
+        raise Refused(f"its content type is not {CONTENT_TYPE!r} but {_beginning(payload.get('content-type'))}")
     if keys and not keys.has_signed_message(headers, text, queue):
         raise Refused(_why_unsigned(headers))
     headers_of_others = [name for name in ("eta", "expires") if headers.get(name) is not None]
@@ -147,7 +154,7 @@ def _check_foreign(payload: Payload, headers: Payload, body: list[Any], keys: Ke
     """
     arguments, named, after = body
     if payload.get("content-type") not in (FOREIGN_CONTENT_TYPE, CONTENT_TYPE):
-        raise Refused(f"its content type is {str(payload.get('content-type'))[:80]!r}, not {FOREIGN_CONTENT_TYPE!r}")
+        raise Refused(f"its content type is not {FOREIGN_CONTENT_TYPE!r} but {_beginning(payload.get('content-type'))}")
     if arguments or not {"plan"} <= named.keys() <= {"plan", "inputs"} or not all(map(_is_str, named.values())):
         raise Refused("a run in a canvas has a plan and inputs, as run_pipeline() writes them, and nothing else")
     _check(after, _AFTER)
@@ -181,7 +188,7 @@ def _text(payload: Payload, properties: Payload) -> str:
     """The body as it was written."""
     body, encoding = payload.get("body"), payload.get("content-encoding")
     if encoding != ENCODING:
-        raise Refused(f"its content encoding is {str(encoding)[:80]!r}, not {ENCODING!r}")
+        raise Refused(f"its content encoding is not {ENCODING!r} but {_beginning(encoding)}")
     if not isinstance(body, str):
         raise Refused("its body is no text")
     if properties.get("body_encoding") is None:
@@ -198,7 +205,12 @@ def _check(part: Payload, checks: Checks, needed: tuple[str, ...] = ()) -> None:
             raise Refused(f"it has no {name}")
     for name, value in part.items():
         if value is not None and (fits := checks.get(name)) is not None and not fits(value):
-            raise Refused(f"its {name} is {json.dumps(value)[:80]}")
+            raise Refused(f"its {name} is {_beginning(value)}")
+
+
+def _beginning(value: Any) -> str:
+    """How a value begins, for the end of a reason: a secret that is cut in two is looked for only there."""
+    return json.dumps(value)[:EXCERPT_CHARACTERS]
 
 
 def _is_str(value: Any) -> bool:

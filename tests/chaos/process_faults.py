@@ -19,6 +19,7 @@ from tests.chaos.workloads import DIE, chain, effect, fan
 from tests.conftest import wait_until
 
 LEASE = float(SETTINGS["lease_seconds"])
+HERD, HERD_SECONDS = 1000, 300.0
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 
 
@@ -112,6 +113,20 @@ def poison(scene: Scene) -> str:
     assert tries <= 3, f"a poisonous step was tried {tries} times"
     scene.wait_until_told(run, "died")
     return f"it took {tries} processes along"
+
+
+def herd(scene: Scene) -> str:
+    """F53: no worker is there while a thousand runs come."""
+    scene.wait_for_ends()
+    scene.stop_workers()
+    for _ in range(HERD):
+        scene.submit(chain(2, 0.0))
+    waiting = scene.redis.llen(names.CONTROL_QUEUE)
+    assert waiting == HERD, f"{waiting} messages for {HERD} runs"
+    for _ in range(2):
+        scene.start_worker()
+    scene.wait_for_ends(HERD_SECONDS)
+    return f"{HERD} runs had waited for a worker"
 
 
 def frozen_child(scene: Scene) -> str:

@@ -38,9 +38,11 @@ ROWS = (
         "a provider's key that is missing, or of another form",
         shown_by=(
             "integration/test_bad_input.py::test_a_missing_key_is_named_and_no_request_is_made",
+            "integration/test_doctor.py::test_a_key_that_a_worker_lacks_is_told_before_a_run_starts",
             "conformance/test_refusals.py::test_that_is_none_is_missing",
         ),
-        because="keys are the workers' and not the client's: the step fails without a request, and costs nothing",
+        because="keys are the workers': `run` and `submit` warn before the run starts, of the providers that its plan"
+        " names; a step that is reached all the same fails without a request, and costs nothing",
     ),
     Row(
         "B81",

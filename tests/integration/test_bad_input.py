@@ -313,7 +313,11 @@ class TestStepsThatFail:
         with ModelServer() as server:
             shell.environment["OPENAI_BASE_URL"] = server.url
             steps = self.steps(shell)
+            shell.environment["OPENAI_API_KEY"] = "sk-test\nsk-test"
+            broken = shell.run("run", "plan.yaml", "--folder", "broken")
             assert server.requests == []
+        assert broken.err.startswith("warning: OPENAI_API_KEY of this worker cannot be sent: it holds a newline")
+        assert "sk-test" not in broken.said
         assert steps["ask"]["error_type"] == "CredentialMissing"
         assert "OPENAI_API_KEY" in steps["ask"]["error"]
         assert steps["ask"]["retries"] == 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import pickle
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner
@@ -13,19 +15,26 @@ from click.testing import CliRunner
 from orchestrator_client.cli import main
 from orchestrator_client.client import Client
 from orchestrator_client.contract import names
-from orchestrator_client.contract.dead import KEPT_BYTES
-from orchestrator_client.contract.envelope import Keyring
+from orchestrator_client.contract.dead import EXCERPT_BYTES, KEPT_BYTES
+from orchestrator_client.contract.envelope import SIGNATURE, Keyring, dumps
 from orchestrator_client.contract.message import Hint, close_message, start_message, step_message
 from orchestrator_client.contract.plan import Plan
 from tests.conftest import wait_until
 from tests.fleet import WorkerProcess, python_step
 from tests.standing_fleet import StandingFleet
-from tests.unit.test_gate import MALFORMED, envelope, raw
+from tests.unit.test_gate import MALFORMED, changed, envelope, foreign, raw
 
 pytestmark = pytest.mark.xdist_group("dead_letters")
 
 KEY = "a key that this fleet alone has: 9f3c"
 OTHERS = Keyring(["a key that somebody else made up: 1"])
+
+SECRET = '7f3a+9c/51"e2-canary'
+SEEN = (
+    *(SECRET, SECRET[:7], json.dumps(SECRET)[1:-1], quote(SECRET), quote(SECRET, safe=""), SECRET.encode().hex()),
+    *(base64.b64encode(SECRET.encode()).decode()[:12], quote(base64.b64encode(SECRET.encode()), safe="")[:12]),
+)
+"""What must not be read anywhere."""
 
 HOOKED = {"__type__": "datetime", "__value__": "boom", "lc": 1, "$ref": "#/x", "__proto__": {"a": 1}}
 """What kombu, LangChain, JSON schema and JavaScript would each make something of."""
@@ -35,6 +44,7 @@ HOOKED = {"__type__": "datetime", "__value__": "boom", "lc": 1, "$ref": "#/x", "
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandingFleet]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORCHESTRATOR_FLEET_KEY", KEY)
+        patch.setenv("ORCHESTRATOR_SECRET_TOKEN", SECRET)
         with StandingFleet(tmp_path_factory.mktemp("dead")) as standing:
             yield standing
 
@@ -95,6 +105,7 @@ def test_forged_and_replayed_messages_execute_nothing(fleet: StandingFleet, work
         (names.TOOL_QUEUE, envelope(step_message(hint, Keyring()))),
         (names.CONTROL_QUEUE, genuine),
         (names.TOOL_QUEUE, genuine | {"body": genuine["body"].replace("once", "twice")}),
+        (names.TOOL_QUEUE, genuine | {"headers": {**genuine["headers"], SIGNATURE: f"{own._first}.\ud800"}}),
         (names.CONTROL_QUEUE, envelope(start_message(run.id, OTHERS))),
         (names.CONTROL_QUEUE, envelope(close_message(run.id, Keyring()))),
     ]
@@ -174,3 +185,33 @@ def test_dead_letters_on_the_command_line(fleet: StandingFleet) -> None:
     assert fleet.client.dead_letters() == []
     assert "`orchestrator dead list`" in orchestrator("dead", "show", small.id, code=2)
     assert "--all" in orchestrator("dead", "drop", code=2)
+
+
+def telling() -> Iterator[bytes]:
+    """Messages that carry the secret, none of which is taken."""
+    encoded = base64.b64encode(f"Bearer {SECRET}".encode()).decode()
+    yield from (f"boom {form}".encode() for form in (SECRET, encoded, quote(encoded), *SEEN[3:6]))
+    yield b"x" * (KEPT_BYTES + 1) + SECRET.encode()
+    yield b"x" * (EXCERPT_BYTES - 8) + SECRET.encode() + b"x" * KEPT_BYTES
+    yield raw(changed("headers", task=f"{'x' * 70}{SECRET}"))
+    yield raw(changed("headers", lang=["x" * 70 + SECRET]))
+    yield raw(foreign() | {"content-type": SECRET})
+    carried = dumps([[], {"plan": json.dumps({"id": SECRET})}, {}])
+    yield raw(foreign() | {"body": carried, "properties": {"delivery_tag": "1", "delivery_info": {}}})
+    yield raw(foreign() | {"body": base64.b64encode(carried.encode()).decode()})
+
+
+def test_a_secret_in_a_message_is_in_no_letter(fleet: StandingFleet) -> None:
+    messages = list(telling())
+    named = raw(changed("headers", task="secret://TOKEN"))
+    fleet.redis.lpush(names.TOOL_QUEUE, *messages, named)
+    found = letters(fleet, len(messages) + 1)
+    told = [repr(fleet.redis.xrange(names.DEAD)), orchestrator("dead", "list"), orchestrator("dead", "list", "--json")]
+    told += [orchestrator("dead", "show", letter.id, *json_too) for letter in found for json_too in ((), ("--json",))]
+    told += [log.read_text() for log in fleet.folder.glob("*.log")]
+    assert [(form, text[:300]) for form in SEEN for text in told if form in text] == []
+    assert [sum("[secret TOKEN]" in getattr(each, name) for each in found) for name in ("excerpt", "reason")] == [9, 3]
+    [whole] = [letter for letter in map(fleet.client.dead_letter, (each.id for each in found)) if letter.message]
+    assert "secret://TOKEN" in whole.message
+    kept = next(letter for letter in found if letter.size_bytes < 100)
+    assert "or a secret in it" in orchestrator("dead", "requeue", kept.id, code=2)

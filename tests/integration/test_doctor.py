@@ -109,6 +109,15 @@ def test_a_queue_that_nobody_serves_is_told_wherever_one_asks(fleet: StandingFle
     assert "0 workers serve 'model.google'" in shown.stderr
 
 
+def test_a_key_that_a_worker_lacks_is_told_before_a_run_starts(fleet: StandingFleet, tmp_path: Path) -> None:
+    plan = tmp_path / "asks.yaml"
+    plan.write_text("steps: [{id: ask, action: generate_text, parameters: {prompt: x, model: anthropic/claude}}]")
+    submit = [COMMAND, "submit", str(plan), "--redis", fleet.url]
+    said = subprocess.run(submit, capture_output=True, text=True, cwd=tmp_path, check=True).stderr
+    assert "this worker has no key for anthropic: set ANTHROPIC_API_KEY" in said.splitlines()[0]
+    assert fleet.client.keyless(Plan(id="keyed", steps=(python_step("one"),))) == []
+
+
 def test_a_plan_whose_queues_are_served(fleet: StandingFleet) -> None:
     assert fleet.client.unserved(Plan(id="served", steps=(python_step("one"),))) == []
 

@@ -24,6 +24,9 @@ from tests.standing_fleet import StandingFleet
 
 pytestmark = pytest.mark.xdist_group("flower")
 
+SECRET = 'canary+secret/9"x'
+ENCODED = base64.b64encode(SECRET.encode()).decode()
+
 CANARIES = {
     "an input": "canary-input",
     "a parameter": "canary-parameter",
@@ -31,8 +34,11 @@ CANARIES = {
     "a prompt": "canary-prompt",
     "the model's text": "canary-answer",
     "a key": "sk-canary-key",
-    "a secret": "canary-secret",
-    "a secret in base64": base64.b64encode(b"canary-secret").decode().rstrip("=")[:-1],
+    "a secret, escaped or not": "canary+secret",
+    "a secret in base64": ENCODED.rstrip("=")[:-1],
+    "a secret in base64 in a URL": quote(ENCODED[:20], safe=""),
+    "a secret in hexadecimal": SECRET.encode().hex(),
+    "a secret in a URL": quote(SECRET, safe=""),
 }
 """What must not be seen, by what it is."""
 
@@ -96,10 +102,17 @@ def shown_plan(folder: Path, *further: Step) -> Plan:
     return Plan(id="shown", steps=(read, idle, ask, *further), outputs=outputs)
 
 
+URL = """sed 's/+/%2B/; s|/|%2F|; s/"/%22/'"""
+JSON = r"""sed 's/"/\\"/'"""
+"""Programs that write what they read as it stands in a URL, and in JSON."""
+
+
 def telling_secrets() -> tuple[Step, ...]:
-    """Steps that fail with a secret in their errors: as it stands, and in base64."""
+    """Steps that fail with a secret in their errors: as it stands, and in all forms in which programs repeat it."""
     raises = python_step("raises", "tests.functions:fail", "secret://TOKEN", on_failure=OnFailure.CONTINUE)
-    told = {"command": 'printf %s "$T" | base64 >&2; exit 3', "env": {"T": "secret://TOKEN"}}
+    forms = ("base64 -w0", "base64 -w0 | sed s/+/%2B/g", 'od -An -tx1 | tr -d " \\n"', URL, JSON)
+    command = "; ".join([*(f'printf %s "$T" | {form} >&2' for form in forms), "exit 3"])
+    told = {"command": command, "env": {"T": "secret://TOKEN"}}
     prints = Step(
         id="prints", kind=StepKind.TOOL, uses="terminal.execute", parameters=told, on_failure=OnFailure.CONTINUE
     )
@@ -115,12 +128,12 @@ class Shown:
     def __init__(self, fleet: StandingFleet, model_server: ModelServer) -> None:
         self.fleet = fleet
         self.flower = Flower(fleet, {"FLOWER_UNAUTHENTICATED_API": "true"})
-        wait_until(self.flower.answers, "Flower answers")
+        wait_until(self.flower.answers, "Flower answers", 60)
         environment = {
             "OPENAI_API_KEY": CANARIES["a key"],
             "OPENAI_BASE_URL": model_server.url,
             "ORCHESTRATOR_EVENTS": "1",
-            "ORCHESTRATOR_SECRET_TOKEN": CANARIES["a secret"],
+            "ORCHESTRATOR_SECRET_TOKEN": SECRET,
             "ORCHESTRATOR_WORKDIR": str(fleet.folder),
         }
         options = ("--queues", "tool,control,model.openai", "--pool", "threads", "-c", "4", "--name", "shown")
@@ -207,9 +220,9 @@ def test_a_failed_step_is_a_failure_with_its_message(shown: Shown) -> None:
     assert "bad: function tests.functions:fail raised ValueError: out of luck" in task["exception"]
 
 
-@pytest.mark.parametrize("step", ["raises", "prints"])
-def test_a_secret_in_an_exception_is_masked(shown: Shown, step: str) -> None:
-    assert "[secret TOKEN]" in shown.task(shown.failed, step)["exception"]
+@pytest.mark.parametrize(("step", "times"), [("raises", 1), ("prints", 5)])
+def test_a_secret_in_an_exception_is_masked(shown: Shown, step: str, times: int) -> None:
+    assert shown.task(shown.failed, step)["exception"].count("[secret TOKEN]") == times
 
 
 def test_a_skipped_step_is_a_success_with_its_reason(shown: Shown) -> None:
@@ -252,9 +265,26 @@ def test_no_secret_is_on_the_page_of_a_run_nor_in_what_it_fetches(shown: Shown, 
     assert len(steps) >= 3
     fetched = [f"{page}/{what}?instance={step}" for step in steps for what in ("step", "value")]
     found = seen(shown.flower, [page, f"{page}/inputs", *fetched])
-    assert {what for what, _ in found if what in ("a key", "a secret", "a secret in base64")} == set()
+    assert {what for what, _ in found if what.startswith(("a key", "a secret"))} == set()
     assert {what for what, path in found if path == page} == set()
 
 
 def test_nothing_confidential_is_on_the_pages_of_the_fleet(shown: Shown) -> None:
     assert seen(shown.flower, shown.flower.fleet_pages()) == set()
+
+
+@pytest.mark.parametrize("run", ["good", "failed", "canvas"])
+def test_nothing_confidential_is_in_what_pages_are_sent_as_news(shown: Shown, run: str) -> None:
+    """From a run's first event on; what a failed step says has the secret in it."""
+    news = ""
+    with shown.flower.stream(f"/run/{shown.runs[run]}/stream") as messages:
+        for _, told in messages:
+            news += json.dumps(told)
+            if '"run_closed"' in news:
+                break
+    with shown.flower.stream("/runs/stream") as messages:
+        news += json.dumps(next(messages)[1])
+    news += shown.flower.page("/runs")
+    assert shown.runs[run] in news
+    assert ("[secret TOKEN]" in news) is (run == "failed")
+    assert {what for what, canary in CANARIES.items() if canary in news} == set()

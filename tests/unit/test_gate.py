@@ -102,6 +102,7 @@ FORGED: dict[str, tuple[str, dict[str, Any]]] = {
     "another task": ("tool", changed("headers", task=names.CLOSE_TASK)),
     "another queue": ("model.openai", step()),
     "a made-up signature": ("tool", changed("headers", **{SIGNATURE: "12345678.x"})),
+    "a signature in no encoding": ("tool", changed("headers", **{SIGNATURE: f"{KEYS._first}.\ud800"})),
     "a strange signature": ("tool", changed("headers", **{SIGNATURE: {"a": 1}})),
     "another fleet's key": ("tool", step(Keyring(["k" * 32]))),
     "another plan": ("control", foreign() | {"body": base64.b64encode(b'[[],{"plan":"{}"},{}]').decode()}),

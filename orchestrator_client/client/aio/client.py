@@ -199,6 +199,10 @@ class AsyncClient:
         """As `Client.unserved`."""
         return await asyncio.to_thread(self._client.unserved, pipeline)
 
+    async def keyless(self, pipeline: Pipeline) -> list[str]:
+        """As `Client.keyless`."""
+        return await asyncio.to_thread(self._client.keyless, pipeline)
+
     async def export_metrics(self, registry: CollectorRegistry | None = None) -> None:
         """As `Client.export_metrics`."""
         await asyncio.to_thread(self._client.export_metrics, registry)

@@ -13,7 +13,9 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from orchestrator_client.contract.errors import ModelFailed
+from orchestrator_client.contract.keys import KEY_VARIABLES
 from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.project import ProviderKind
 from orchestrator_worker.providers import answers
 from orchestrator_worker.providers.answers import mapping
 from orchestrator_worker.providers.anthropic.reply import LIMIT_PREFIX, error_words, read, texts
@@ -27,9 +29,6 @@ from orchestrator_worker.providers.vendor import Answer, Vendor
 if TYPE_CHECKING:
     import httpx2
     from anthropic import AsyncAnthropic
-
-KEY_VARIABLE = "ANTHROPIC_API_KEY"
-"""Environment variable with the key: the SDK's own name for it."""
 
 URL_VARIABLE = "ANTHROPIC_BASE_URL"
 """Environment variable with the address of a gateway or test server, without `/v1`."""
@@ -59,7 +58,7 @@ class Anthropic(Vendor["AsyncAnthropic"]):
     """Calls Anthropic, or a server that speaks its Messages API at the section's `base_url` or ANTHROPIC_BASE_URL."""
 
     vendor = "anthropic"
-    key_variables = (KEY_VARIABLE,)
+    key_variables = KEY_VARIABLES[ProviderKind.ANTHROPIC]
     failure = staticmethod(_failure)
     reply = staticmethod(read)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_client.contract.errors import ModelFailed
+from orchestrator_client.contract.keys import KEY_VARIABLES
+from orchestrator_client.contract.project import ProviderKind
 from orchestrator_worker.providers.base import ModelRequest, OnText
 from orchestrator_worker.providers.failures import Failures
 from orchestrator_worker.providers.google.failure import raise_told, refused
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     import httpx2
     from google import genai
     from google.genai.models import AsyncModels
-
-KEY_VARIABLES = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
-"""Environment variables with the key, in the SDK's own order."""
 
 URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL"
 """Environment variable with the address of a gateway or test server; without the version, which the SDK adds.
@@ -124,7 +123,7 @@ class Google(Vendor[Connection]):
     """Calls Google, or a server that speaks its Gemini API at its section's `base_url` or GOOGLE_GEMINI_BASE_URL."""
 
     vendor = "google"
-    key_variables = KEY_VARIABLES
+    key_variables = KEY_VARIABLES[ProviderKind.GOOGLE]
     failure = staticmethod(_failure)
     reply = staticmethod(read)
 

@@ -14,7 +14,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_client.contract.errors import ModelFailed
+from orchestrator_client.contract.keys import KEY_VARIABLES
 from orchestrator_client.contract.plan import Json
+from orchestrator_client.contract.project import ProviderKind
 from orchestrator_worker.providers import answers
 from orchestrator_worker.providers.answers import mapping, sequence
 from orchestrator_worker.providers.base import ModelRequest, OnText
@@ -27,9 +29,6 @@ from orchestrator_worker.providers.vendor import Answer, Vendor
 
 if TYPE_CHECKING:
     from openai import AsyncAPIResponse, AsyncOpenAI
-
-KEY_VARIABLE = "OPENAI_API_KEY"
-"""Environment variable with the key: the SDK's own name for it."""
 
 URL_VARIABLE = "OPENAI_BASE_URL"
 """Environment variable with the address of a gateway or test server; ends in `/v1` as a rule."""
@@ -89,7 +88,7 @@ class OpenAI(Vendor["AsyncOpenAI"]):
     """Calls OpenAI, or a server that speaks its Responses API at `base_url` or OPENAI_BASE_URL."""
 
     vendor = "openai"
-    key_variables = (KEY_VARIABLE,)
+    key_variables = KEY_VARIABLES[ProviderKind.OPENAI]
     failure = staticmethod(_failure)
     reply = staticmethod(read)
 
