@@ -89,12 +89,15 @@ FAULTS = {
     "stalls": FailureKind.TIMEOUT,
 }
 
+STALL_SECONDS = 3.0
+"""For a whole exchange that stalls: a busy machine has the pieces before that within it."""
+
 
 class TestBrokenOff:
     @pytest.mark.parametrize("fault", list(FAULTS))
     def test_is_told_apart(self, call: Caller, fault: str) -> None:
         call.server.script(call.adapter.stream("half ", "a reply", fault=fault))
-        error, pieces = call.broke_off(seconds=0.7 if fault == "stalls" else 30.0)
+        error, pieces = call.broke_off(seconds=STALL_SECONDS if fault == "stalls" else 30.0)
         assert (error.kind, error.retryable) == (FAULTS[fault], True)
         assert call.adapter.name in str(error)
         assert "".join(pieces) == "half a reply"
@@ -102,13 +105,13 @@ class TestBrokenOff:
     @pytest.mark.parametrize("fault", list(FAULTS))
     def test_before_its_first_piece(self, call: Caller, fault: str) -> None:
         call.server.script(call.adapter.stream(fault=fault))
-        error, pieces = call.broke_off(seconds=0.7 if fault == "stalls" else 30.0)
+        error, pieces = call.broke_off(seconds=STALL_SECONDS if fault == "stalls" else 30.0)
         assert error.kind == FAULTS[fault]
         assert pieces == []
 
     def test_a_stalled_exchange_is_closed(self, call: Caller) -> None:
         call.server.script(call.adapter.stream("half", fault="stalls"))
-        call.broke_off(seconds=0.5)
+        call.broke_off(seconds=STALL_SECONDS)
         call.server.wait_until(lambda server: server.hangups == 1, "the stalled exchange is closed")
 
     def test_a_content_filter_is_a_failure_that_stays(self, call: Caller) -> None:
