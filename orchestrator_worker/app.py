@@ -56,6 +56,8 @@ def create_app(config: Settings) -> Celery:
         task_serializer="json",
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
+        # A message stays in its queue until somebody has a place for it: here it would wait behind what runs.
+        worker_disable_prefetch=True,
         worker_prefetch_multiplier=1,
         worker_send_task_events=config.events,
         worker_disable_rate_limits=True,
