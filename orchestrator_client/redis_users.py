@@ -91,7 +91,7 @@ class _Fleet:
             "+info",
             *self._keys("orc:*", "celery-task*", "_kombu.*"),
             self._selector(*READ, "+brpop", *self._keys(*queues)),
-            self._selector("+lpush", "+llen", *self._keys(*self._queues())),
+            self._selector("+lpush", "+rpush", "+llen", *self._keys(*self._queues())),
             self._selector(*READ, "+lpush", "+pexpire", *self._keys(REPLIES)),
             self._selector(*READ, "+del", "+pexpire", *self._keys("*@*.celery.pidbox")),
             self._selector("+@pubsub", self._events, self._events_of_all, self._wake),

@@ -7,7 +7,7 @@ from kombu.serialization import register
 
 from orchestrator_client.contract import names
 from orchestrator_client.contract.envelope import CONTENT_TYPE, ENCODING, SERIALIZER, Keyring, dumps, loads
-from orchestrator_worker.patience import CONNECT_SECONDS, IDLE_SECONDS, SOCKET_SECONDS, socket_options
+from orchestrator_worker.patience import CONNECT_SECONDS, IDLE_SECONDS, OVERDUE_SECONDS, SOCKET_SECONDS, socket_options
 from orchestrator_worker.settings import Settings, settings
 from orchestrator_worker.transport.broker import Amqp
 from orchestrator_worker.transport.gate import Gate
@@ -24,6 +24,7 @@ def create_app(config: Settings) -> Celery:
     register(SERIALIZER, dumps, loads, CONTENT_TYPE, ENCODING)
     keys = Keyring.of(config.redis_url)
     app = Celery("orchestrator", broker=url, backend=url, amqp=Amqp)
+    app.loader.override_backends = dict.fromkeys(("redis", "rediss"), "orchestrator_worker.transport.backend:Backend")
     app.conf.update(
         accept_content=[SERIALIZER],
         fleet_keys=keys,
@@ -38,7 +39,7 @@ def create_app(config: Settings) -> Celery:
             "gate": Gate(keys),
             # One list a queue: nothing has another priority, and a Redis user is held to the lists that it serves.
             "priority_steps": [0],
-            "health_check_interval": IDLE_SECONDS,
+            "health_check_interval": OVERDUE_SECONDS,
             **sockets,
             **names.TRANSPORT_OPTIONS,
         },
@@ -55,6 +56,8 @@ def create_app(config: Settings) -> Celery:
         task_serializer="json",
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
+        # A message stays in its queue until somebody has a place for it: here it would wait behind what runs.
+        worker_disable_prefetch=True,
         worker_prefetch_multiplier=1,
         worker_send_task_events=config.events,
         worker_disable_rate_limits=True,

@@ -179,7 +179,9 @@ def _own_attempt(step: Step, at: Standing, failure: Fail, left: Leave) -> Leave 
     if is_weather(failure.error) and at.excused < caps.WEATHERS:
         return replace(left, reason="limit", excused=1)
     if may_try_again(step, at.tries, failure.error, at.repeatable):
-        return replace(left, wait_seconds=backoff_seconds(step.retry, at.tries, failure.error))
+        # What takes its processes along again and again is not let through before the others for ever.
+        first = isinstance(failure.error, WorkerLost) and at.tries < catalog.LOST_ATTEMPTS
+        return replace(left, wait_seconds=backoff_seconds(step.retry, at.tries, failure.error), first=first)
     if failure.other_model is not None:
         # The other model has all its tries before it.
         return replace(left, reason="another model is asked", excused=at.tries, memo=failure.other_model)

@@ -18,7 +18,11 @@ SOCKET_SECONDS = 3.0
 """For one read or write. No script takes a tenth of it, and whatever was sent may be sent again."""
 
 IDLE_SECONDS = 2
-"""After which a connection is tried before it is trusted."""
+"""After which a connection on which nothing came is made anew. A beat keeps its own."""
+
+OVERDUE_SECONDS = 1
+"""By which the answer to a worker's question for messages may be late. It is due after a second and looked for every
+so many, so a worker with a dead connection asks on another one within three."""
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
 """A connection on which nobody speaks is known to be dead after 11 s."""

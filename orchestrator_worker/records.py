@@ -219,6 +219,8 @@ class Ready:
 
     instance: str
     attempt: int
+    first: bool = False
+    """Before all that wait in its queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +338,8 @@ class Leave:
 
     reason: str
     wait_seconds: float = 0.0
+    first: bool = False
+    """Its worker was lost, not its turn: where it need not wait, it goes before all that wait in its queue."""
     excused: int = 0
     """How many attempts, this one the first of them, do not count as tries any more."""
     error: ErrorInfo | None = None

@@ -177,7 +177,7 @@ class Scheduler:
     def hand_back(self, run_id: str, instance: str, number: int) -> None:
         """Return an attempt that this worker can no longer finish; another one takes it at once, if it may be done
         twice."""
-        leave = Leave("handed back by a worker that stops", excused=1)
+        leave = Leave("handed back by a worker that stops", first=True, excused=1)
         attempt = self._attempt(run_id, instance, number)
         if attempt is not None and not lifecycle.may_be_done_twice(attempt.step, attempt.standing):
             self.give_up(run_id, instance, number, WorkerLost("its worker was stopped before it ended"))
@@ -284,7 +284,7 @@ class Scheduler:
             case Parking.READY if call is not None:
                 self._send(run, graph, self._admission.let_one_through(run, Ready(instance, number), call))
             case Parking.READY:
-                self._publish(run, graph, [*started, Ready(instance, number)])
+                self._publish(run, graph, [*started, Ready(instance, number, leave.first)])
             case Parking.PARKED:
                 self._publish(run, graph, started)
             case Parking.REFUSED:
@@ -351,7 +351,8 @@ class Scheduler:
         hints = []
         for ready, queue in admitted:
             step = step_of(graph, ready.instance)
-            hints.append(Hint(run.run, ready.instance, ready.attempt, queue, step.label, step.timeout_seconds))
+            hint = Hint(run.run, ready.instance, ready.attempt, queue, step.label, step.timeout_seconds, ready.first)
+            hints.append(hint)
         if hints:
             self._canvas.publish(hints)
 

@@ -87,6 +87,7 @@ class _Link:
                 chunk = await loop.sock_recv(self._sockets[way][0], CHUNK_BYTES)
             except OSError:
                 chunk = b""
+            self._proxy.unheard += int(bool(chunk) and self.forgotten and way is Way.TO_SERVER)
             await under_way.put((time.monotonic(), chunk))
 
     async def _hold(self, read_at: float, chunk: bytes) -> None:
@@ -130,6 +131,8 @@ class FaultProxy:
         self.bytes_per_second: float | None = None
         """Of each connection, each way; None: as fast as it goes."""
         self.carried_bytes = dict.fromkeys(Way, 0)
+        self.unheard = 0
+        """Chunks that were sent on forgotten connections: whoever sent one waits for nothing."""
         self._to_spoil = dict.fromkeys(Way, 0)
         self._links: dict[_Link, asyncio.Task[None]] = {}
         self._loop = asyncio.new_event_loop()

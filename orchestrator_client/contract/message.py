@@ -14,6 +14,9 @@ GROUP_INDEX = 0
 HARD_LIMIT_SECONDS = 5.0
 """After a step's own timeout its process gets this long to notice, then it is killed."""
 
+FIRST = 1
+"""Priority of a message that goes before all others of its queue; the others have none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hint:
@@ -26,6 +29,8 @@ class Hint:
     label: str
     """What Flower lists as the task's name."""
     timeout_seconds: float | None = None
+    first: bool = False
+    """It has waited for its turn before, and goes before all that wait in the queue."""
 
 
 def close_signature(run: str) -> dict[str, Any]:
@@ -42,13 +47,19 @@ class Message:
     body: Written
     """Arguments, and what Celery does afterwards."""
     queue: str
+    first: bool = False
 
 
 def publish(producer: Any, message: Message) -> None:
     """Send it by one of kombu's producers, in whose process `envelope.SERIALIZER` is registered."""
     # The anonymous exchange puts a message into the queue that it names, without looking up bindings.
     producer.publish(
-        message.body, exchange="", routing_key=message.queue, headers=message.headers, serializer=SERIALIZER
+        message.body,
+        exchange="",
+        routing_key=message.queue,
+        headers=message.headers,
+        serializer=SERIALIZER,
+        priority=FIRST if message.first else 0,
     )
 
 
@@ -66,7 +77,7 @@ def step_message(hint: Hint, keys: Keyring) -> Message:
         "retries": hint.attempt - 1,
         "timelimit": [limit + HARD_LIMIT_SECONDS if limit else None, None],
     }
-    return _sealed(headers, step_body(hint.run, hint.instance, hint.attempt), hint.queue, keys)
+    return _sealed(headers, step_body(hint.run, hint.instance, hint.attempt), hint.queue, keys, hint.first)
 
 
 def step_body(run: str, instance: str, attempt: int) -> list[Any]:
@@ -90,6 +101,6 @@ def _run_message(task: str, run: str, keys: Keyring) -> Message:
     return _sealed(headers, [[run], {}, {}], names.CONTROL_QUEUE, keys)
 
 
-def _sealed(headers: dict[str, Any], body: list[Any], queue: str, keys: Keyring) -> Message:
+def _sealed(headers: dict[str, Any], body: list[Any], queue: str, keys: Keyring, first: bool = False) -> Message:
     text = dumps(body)
-    return Message(keys.sign_message(headers, text, queue), text, queue)
+    return Message(keys.sign_message(headers, text, queue), text, queue, first)

@@ -38,6 +38,7 @@ from orchestrator_worker.process.tether import adopt_orphans, has_exited, is_sto
 from orchestrator_worker.process.tidying import Tidying
 from orchestrator_worker.settings import metrics_port
 from orchestrator_worker.tasks import StepRequest, engine
+from orchestrator_worker.tools import registry
 from orchestrator_worker.tools.base import Reach
 from orchestrator_worker.tools.mcp import servers
 from orchestrator_worker.transport.gate import Letter
@@ -137,11 +138,12 @@ def sweep() -> None:
 @signals.celeryd_after_setup.connect
 def _warm(instance: Any, **_: Any) -> None:
     """Import the SDKs before the first message is taken: it takes a second each, and two threads that import parts of
-    them at once may each meet what the other has only half imported.
+    them at once may each meet what the other has only half imported. And what each child would import for itself.
     """
     engine().providers.warm(_providers_of(instance))
     if names.TOOL_QUEUE in instance.app.amqp.queues.consume_from:
         servers.warm()
+        registry.warm()
 
 
 def _providers_of(sender: Any) -> list[str]:

@@ -16,7 +16,7 @@ FILE_VARIABLE = "ORCHESTRATOR_PROOF_FILE"
 """Names the file; without it, it is named after the process, in a folder of the user's for temporary files."""
 
 FRESH_SECONDS = 30.0
-"""A worker asks every second, and gives up a silent connection after five; one that is this late is deaf or frozen."""
+"""A worker asks every second, and gives up a silent connection after three; one that is this late is deaf or frozen."""
 
 RENEW_SECONDS = 1.0
 """The file is written no more often."""

@@ -46,8 +46,11 @@ def unsafe(conf: Mapping[str, Any], config: Settings) -> tuple[str, ...]:
     found = []
     if list(conf["accept_content"]) != [SERIALIZER]:
         found.append(f"accept_content is {conf['accept_content']!r}: messages are read as {SERIALIZER!r} alone")
-    if conf["worker_prefetch_multiplier"] != 1:
-        found.append("worker_prefetch_multiplier must be 1: messages that wait here are lost with the worker")
+    if conf["worker_prefetch_multiplier"] != 1 or not conf["worker_disable_prefetch"]:
+        found.append(
+            "worker_prefetch_multiplier must be 1 and worker_disable_prefetch on: messages that wait here are lost with"
+            " the worker, and wait while others are idle"
+        )
     if conf["task_acks_late"] or conf["broker_transport_options"].get("ack_emulation") is not False:
         found.append("task_acks_late and ack_emulation must be off: the store knows what is lost, the broker guesses")
     if config.lease_seconds < BEATS * config.beat_seconds:

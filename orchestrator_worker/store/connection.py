@@ -14,6 +14,7 @@ from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import RecordsBroken, StoreUnavailable
 from orchestrator_client.contract.scripts import digest, source
 from orchestrator_worker import meters
+from orchestrator_worker.connections import Connections
 from orchestrator_worker.patience import IDLE_SECONDS, patiently, socket_options
 from orchestrator_worker.settings import Settings
 
@@ -59,7 +60,8 @@ def is_away(error: Exception) -> bool:
 def connect(config: Settings) -> redis.Redis:
     """A pool of connections to the store, opened as they are needed. One immediate retry replaces one that was cut."""
     retry, options = Retry(NoBackoff(), 1), socket_options(config.redis_url)
-    return redis.Redis.from_url(config.redis_url, health_check_interval=IDLE_SECONDS, retry=retry, **options)
+    pool = Connections.from_url(config.redis_url, health_check_interval=IDLE_SECONDS, retry=retry, **options)
+    return redis.Redis.from_pool(pool)
 
 
 class Connection:

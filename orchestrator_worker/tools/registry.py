@@ -25,6 +25,12 @@ _SOURCES: Mapping[str, str] = {
 NATIVE, PLUGIN = "native", "plugin"
 
 
+def warm() -> None:
+    """Import what most tools need. The children of this process need not then."""
+    for module in (NATIVE, PLUGIN, _SOURCES[PYTHON_PREFIX]):
+        _source(module)
+
+
 def resolve(uses: str) -> ToolEntry:
     """The tool that a step's `uses` names.
 

@@ -17,12 +17,15 @@ from typing import Any
 import kombu
 import redis
 from celery.app.amqp import AMQP
+from kombu.connection import ConnectionPool, PooledConnection
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 
 from orchestrator_client.contract import names
 from orchestrator_client.contract.envelope import Keyring, dumps
+from orchestrator_client.contract.message import FIRST
+from orchestrator_worker.connections import Connections, is_stale
 from orchestrator_worker.transport.gate import Gate
 
 logger = logging.getLogger(__name__)
@@ -58,9 +61,27 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.QoS = Taken
 
+    def _put(self, queue: str, message: Any, **options: Any) -> None:
+        """As kombu's, behind all that wait in the queue; where it has a priority, before them."""
+        batch = options.get("_publish_batch")
+        if batch is None or message["properties"].get("priority") != FIRST:
+            super()._put(queue, message, **options)
+        else:
+            batch.add("rpush", self._q_for_pri(queue, 0), kombu_redis.dumps(message))
+
+    def _get_pool(self, asynchronous: bool = False) -> Connections:
+        params = self._connparams(asynchronous=asynchronous)
+        self.keyprefix_fanout: str = self.keyprefix_fanout.format(db=params["db"])
+        return Connections(**params)
+
     def _brpop_start(self, timeout: float | None = None) -> None:
-        if time.monotonic() >= self._rest_until:
-            super()._brpop_start(timeout)
+        if time.monotonic() < self._rest_until:
+            return
+        if is_stale(self.client.connection):
+            # No place was free, so nothing was asked for a while. PING would hold up the whole worker.
+            self.client.connection.disconnect()
+            self.connection.cycle._register(self, self.client, "BRPOP")
+        super()._brpop_start(timeout)
 
     def _brpop_read(self, **options: Any) -> Any:
         """As kombu's, with the gate in front of whoever consumes."""
@@ -135,8 +156,8 @@ class Transport(kombu_redis.Transport):  # type: ignore[misc]
         self.cycle = Poller()
 
 
-class Connection(kombu.Connection):  # type: ignore[misc]
-    """A connection to the broker that is tried again soon, for as long as it takes."""
+class _Ours:
+    """What is ours of a connection to the broker: it is tried again soon, for as long as it takes."""
 
     def get_transport_cls(self) -> type[Transport]:
         return Transport
@@ -150,7 +171,24 @@ class Connection(kombu.Connection):  # type: ignore[misc]
         interval_max: float = RECONNECT_SECONDS[2],
         **options: Any,
     ) -> Any:
-        return super()._ensure_connection(errback, max_retries, interval_start, interval_step, interval_max, **options)
+        parent: Any = super()
+        return parent._ensure_connection(errback, max_retries, interval_start, interval_step, interval_max, **options)
+
+
+class Pooled(_Ours, PooledConnection):  # type: ignore[misc]
+    """One for messages that are sent."""
+
+
+class Pool(ConnectionPool):  # type: ignore[misc]
+    def new(self) -> Pooled:
+        return Pooled(self, **dict(self.connection._info(resolve=False)))
+
+
+class Connection(_Ours, kombu.Connection):  # type: ignore[misc]
+    """One for messages that are taken."""
+
+    def Pool(self, limit: int | None = None, **options: Any) -> Pool:
+        return Pool(self, limit, **options)
 
 
 class Amqp(AMQP):  # type: ignore[misc]

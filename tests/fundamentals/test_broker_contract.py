@@ -11,22 +11,32 @@ from typing import Any
 import kombu
 import pytest
 import redis
+from celery import Celery
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
+from orchestrator_client.contract.envelope import Keyring
+from orchestrator_client.contract.message import Hint
 from orchestrator_worker.app import create_app
+from orchestrator_worker.canvas import Canvas
+from orchestrator_worker.connections import Connections
 from orchestrator_worker.settings import Settings
-from orchestrator_worker.transport.broker import RECONNECT_SECONDS, REST_SECONDS, Channel, Connection, Taken
+from orchestrator_worker.transport.broker import RECONNECT_SECONDS, REST_SECONDS, Channel, Connection, Pooled, Taken
 from tests.conftest import RedisServer
-from tests.fleet import close_app
+from tests.fleet import Message, close_app
 
 
 @pytest.fixture
-def connection(redis_server: RedisServer) -> Iterator[Any]:
+def app(redis_server: RedisServer) -> Iterator[Celery]:
     app = create_app(Settings(redis_url=redis_server.url))
+    yield app
+    close_app(app)
+
+
+@pytest.fixture
+def connection(app: Celery) -> Iterator[Any]:
     with app.connection_for_read() as connection:
         yield connection
-    close_app(app)
 
 
 def test_the_connections_of_an_application_are_ours(connection: Any) -> None:
@@ -36,9 +46,30 @@ def test_the_connections_of_an_application_are_ours(connection: Any) -> None:
     assert type(connection.default_channel.qos) is Taken
 
 
+def test_so_are_those_that_messages_are_sent_over(app: Celery) -> None:
+    with app.producer_pool.acquire(block=True) as producer:
+        assert type(producer.connection) is Pooled
+        assert type(producer.channel) is Channel
+        assert type(producer.channel.pool) is Connections
+    assert type(app.backend.client.connection_pool) is Connections
+
+
+def test_a_message_goes_behind_all_others_or_before_them(app: Celery, redis_server: RedisServer) -> None:
+    hints = [Hint("r", name, 1, "tool", "tool", first=name == "c") for name in "abc"]
+    Canvas(app, Keyring(), 1.0).publish(hints)
+    with redis.Redis.from_url(redis_server.url) as client:
+        taken = [Message("tool", raw) for raw in client.rpop("tool", 3)]  # type: ignore[union-attr]
+    assert [message.args[1] for message in taken] == ["c", "a", "b"]
+
+
 @pytest.mark.parametrize(
     ("owner", "method", "parameters"),
     [
+        (kombu_redis.Channel, "_get_pool", ["self", "asynchronous"]),
+        (kombu_redis.Channel, "_put", ["self", "queue", "message", "kwargs"]),
+        (kombu_redis.MultiChannelPoller, "_register", ["self", "channel", "client", "type"]),
+        (kombu.connection.ConnectionPool, "new", ["self"]),
+        (kombu.Connection, "Pool", ["self", "limit", "kwargs"]),
         (kombu_redis.Channel, "_brpop_start", ["self", "timeout"]),
         (kombu_redis.Channel, "_brpop_read", ["self", "options"]),
         (virtual.QoS, "restore_unacked_once", ["self", "stderr"]),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator_client.contract import names
+from orchestrator_client.contract.errors import WorkerLost
 from orchestrator_client.contract.plan import OnFailure, Plan, Retry
 from orchestrator_client.contract.run import Outcome
 from orchestrator_worker.context.places import place_of
@@ -135,6 +136,23 @@ def test_a_step_that_kills_its_workers_is_given_up_after_its_attempts(fleet: InP
     assert document.steps["poison"].error_type == "WorkerLost"
     assert document.steps["poison"].retries == 2
     assert document.steps["after"].status == "cancelled"
+
+
+def test_a_step_whose_process_died_is_the_next_to_be_taken(fleet: InProcessFleet) -> None:
+    run = fleet.submit(plan_of_shape({"a": [], "b": [], "c": []}))
+    lost = fleet.take("tool").args
+    fleet.engine.store.claim(*lost, "token", "w", [])
+    fleet.engine.scheduler.give_up(*lost, WorkerLost("the process of the step died"))
+    assert [fleet.take("tool").args[1:] for _ in range(3)] == [["a", 2], ["b", 1], ["c", 1]]
+    assert run.status().state == "running"
+
+
+def test_a_step_that_a_stopping_worker_hands_back_is_the_next_to_be_taken(fleet: InProcessFleet) -> None:
+    fleet.submit(plan_of_shape({"a": [], "b": []}))
+    handed = fleet.take("tool").args
+    fleet.engine.store.claim(*handed, "token", "w", [])
+    fleet.engine.scheduler.hand_back(*handed)
+    assert fleet.take("tool").args[1:] == ["a", 2]
 
 
 def test_a_failed_attempt_is_parked_and_comes_back_after_its_backoff(fleet: InProcessFleet, tmp_path: Path) -> None:

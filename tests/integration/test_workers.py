@@ -147,6 +147,25 @@ def test_a_killed_child_costs_its_step_one_attempt_and_no_wait(fleet: Fleet) -> 
     assert_each_step_ended_once(run, plan)
 
 
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_no_step_waits_in_a_busy_worker_while_another_is_idle(fleet: Fleet, pool: str) -> None:
+    patient = {"hint_seconds": 600}  # else sweep sends again what a busy worker holds
+    fleet.start("busy", "-c", "1", "--pool", pool, **patient)
+    gate = fleet.folder / "gate"
+    steps = (python_step("waits", "tests.functions:wait_for", str(gate)), python_step("short"))
+    run = fleet.client.submit(Plan(id="two", steps=steps))
+
+    def status(step: str) -> str:
+        return str(run.document().steps[step].status)
+
+    wait_until(lambda: status("waits") == "running", "the only place is taken", 60)
+    fleet.start("idle", "-c", "1", "--pool", pool, **patient)
+    wait_until(lambda: status("short") == "completed", "the idle worker has done the other step", 60)
+    assert status("waits") == "running"
+    gate.touch()
+    assert run.wait(60).state == "succeeded"
+
+
 def test_a_poisonous_step_ends_and_others_go_on(fleet: Fleet) -> None:
     fleet.start("w1", "-c", "2")
     steps = (

@@ -106,7 +106,9 @@ class Producer:
         yield
         self._transport._send(self._batch)
 
-    def publish(self, body: str, exchange: str, routing_key: str, headers: dict[str, Any], serializer: str) -> None:
+    def publish(
+        self, body: str, exchange: str, routing_key: str, headers: dict[str, Any], serializer: str, priority: int
+    ) -> None:
         args, _, embedded = json.loads(body)
         ignored = headers.get("ignore_result", headers["task"] == names.STEP_TASK)
         message = Message(

@@ -89,7 +89,7 @@ def test_a_unix_socket_is_not_asked_for_what_only_tcp_has(app_of: AppOf) -> None
 def test_a_worker_waits_for_its_broker_for_ever_and_takes_one_message_at_a_time(app_of: AppOf) -> None:
     conf = app_of().conf
     assert (conf.broker_connection_retry_on_startup, conf.broker_connection_max_retries) == (True, None)
-    assert conf.worker_prefetch_multiplier == 1
+    assert (conf.worker_prefetch_multiplier, conf.worker_disable_prefetch) == (1, True)
     assert conf.worker_cancel_long_running_tasks_on_connection_loss is False
 
 

@@ -161,6 +161,12 @@ def test_a_lost_worker_costs_an_attempt_but_three_are_always_given(attempts: int
     assert decided.wait_seconds == 0.0
 
 
+def test_a_lost_worker_costs_no_turn_but_for_what_goes_on_to_kill_its_processes() -> None:
+    lost, of = WorkerLost("died"), step(retry=Retry(attempts=6), on_lost=OnLost.RETRY)
+    assert [leave(Fail(lost), of, attempt).first for attempt in (1, 2, 3, 4)] == [True, True, False, False]
+    assert not leave(Fail(StepTimeout("late")), of).first
+
+
 @pytest.mark.parametrize(
     ("of", "repeatable", "again"),
     [

@@ -77,6 +77,7 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
 SAFE = {
     "accept_content": ["orchestrator"],
     "worker_prefetch_multiplier": 1,
+    "worker_disable_prefetch": True,
     "task_acks_late": False,
     "broker_transport_options": {"ack_emulation": False},
 }
@@ -94,6 +95,7 @@ def test_the_configuration_as_it_is_made_is_safe() -> None:
     [
         ({"accept_content": ["orchestrator", "pickle"]}, {}, "accept_content"),
         ({"worker_prefetch_multiplier": 4}, {}, "worker_prefetch_multiplier"),
+        ({"worker_disable_prefetch": False}, {}, "worker_disable_prefetch"),
         ({"task_acks_late": True}, {}, "task_acks_late"),
         ({"broker_transport_options": {}}, {}, "ack_emulation"),
         ({}, {"lease_seconds": 2, "beat_seconds": 1}, "ORCHESTRATOR_LEASE_SECONDS=2"),
