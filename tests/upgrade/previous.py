@@ -66,7 +66,7 @@ def unpack(folder: Path) -> None:
 
 def python_path(tree: Path | None) -> str:
     """Where a worker looks for packages: in the other tree first, and here for what tests bring."""
-    return os.pathsep.join(str(folder) for folder in (tree, ROOT) if folder is not None)
+    return os.pathsep.join(dict.fromkeys(str(folder) for folder in (tree, ROOT) if folder is not None))
 
 
 def _imported(folder: Path) -> Path:
