@@ -67,6 +67,12 @@ STEP_FIELDS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _started_from_nothing(shell: Shell) -> None:
+    """These tests are about processes as a whole, so none of them is a fork."""
+    shell.forks = False
+
+
 def asleep(shell: Shell) -> bool:
     """Whether the command of the slow step runs."""
     return "sleep" in shell.names()
