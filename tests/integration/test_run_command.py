@@ -79,7 +79,7 @@ def asleep(shell: Shell) -> bool:
 
 
 def wait_until_asleep(shell: Shell) -> None:
-    wait_until(lambda: asleep(shell), "the long step runs")
+    wait_until(lambda: asleep(shell), "the long step runs", 60)
 
 
 @contextmanager
