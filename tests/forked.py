@@ -27,7 +27,16 @@ ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 """Of the forkserver: as it was before any test, whose folders must not be found in it."""
 
-READ_AT_IMPORT = ("PYTHON", "LD_", "LC_", "LANG", "OTEL_", "PROMETHEUS_", "ORCHESTRATOR_NAMESPACE")
+READ_AT_IMPORT = (
+    "PYTHON",
+    "LD_",
+    "LC_",
+    "LANG",
+    "OTEL_",
+    "PROMETHEUS_",
+    "ORCHESTRATOR_METRICS_PORT",  # with it, prometheus_client has to be told of processes before it is imported
+    "ORCHESTRATOR_NAMESPACE",
+)
 """Beginnings of variables that a process reads once, as it starts or imports."""
 
 
