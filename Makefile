@@ -9,6 +9,9 @@ MIXED := $(addprefix tests/integration/test_, workers.py dead_letters.py store_f
 	webhooks.py people.py limits.py canvas.py async_client.py) tests/fundamentals/test_a_run_is_one_chord.py \
 	tests/fundamentals/test_questions.py tests/fundamentals/test_nobody_waits_holding_a_slot.py tests/upgrade
 
+# Whoever forbids Python to keep bytecode has every process compile anew, and the tests start hundreds.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check simulate bench bench-limits chaos chaos-all chaos-kills scorecard wheel clean bad-input fuzz \
 	test-mixed audit

@@ -15,16 +15,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.conftest import RedisServer, wait_until
 from tests.fleet import WorkerProcess, start_worker
+from tests.forked import ROOT, Forked, Process, can_fork, fork
 
 COMMAND = Path(sys.executable).parent / "orchestrator"
-ROOT = Path(__file__).parent.parent
 
 GONE_SECONDS = 6.0
 """How long processes may take to be gone after what they depend on."""
@@ -56,7 +56,7 @@ class Ended:
 class Started:
     """A command that may still run; what it says goes to files."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     out: Path
     err: Path
     at: float
@@ -75,7 +75,12 @@ class Started:
 
 
 class Shell:
-    """A working folder, and a TMPDIR of its own: every process started from here carries that in its environment."""
+    """A working folder, and a TMPDIR of its own: every process started from here carries that in its environment.
+
+    With `forks`, commands are forked where that makes no difference; without, every one is started from nothing.
+    """
+
+    forks = True
 
     def __init__(self, folder: Path) -> None:
         self._record = folder
@@ -104,17 +109,25 @@ class Shell:
         name = f"{len(self._started)}-{arguments[0]}"
         out, err = self._record / f"{name}.out", self._record / f"{name}.err"
         with out.open("wb") as stdout, err.open("wb") as stderr:
-            process = subprocess.Popen(
-                [str(COMMAND), *map(str, arguments)],
-                cwd=cwd or self.folder,
-                env={**self.environment, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                preexec_fn=_obey_interrupts,
-            )
+            command, variables = [str(COMMAND), *map(str, arguments)], {**self.environment, **environment}
+            process = self._process(command, cwd or self.folder, variables, stdout, stderr)
         self._started.append(Started(process, out, err, time.monotonic()))
         return self._started[-1]
+
+    def _process(
+        self, command: list[str], cwd: Path, environment: dict[str, str], stdout: IO[bytes], stderr: IO[bytes]
+    ) -> Process:
+        if self.forks and can_fork(environment):
+            return fork(command, environment, cwd, stdout, stderr)
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            preexec_fn=_obey_interrupts,
+        )
 
     def redis(self) -> str:
         """Start a Redis; returns its URL."""
@@ -155,7 +168,7 @@ class Shell:
     def close(self) -> None:
         """Kill whatever is left, and remove the temporary files."""
         wait_until(self._kill, "everything is killed")
-        for process in (*(started.process for started in self._started), *(worker.process for worker in self._workers)):
+        for process in self._children():
             process.wait()
         if self._server is not None:
             self._server.kill()
@@ -170,15 +183,24 @@ class Shell:
         return not left
 
     def _owns(self, process: psutil.Process) -> bool:
-        """Whether a process was started from here: redis-server shows it in its arguments, all others by TMPDIR."""
+        """Whether a process was started from here.
+
+        redis-server shows it in its arguments, what was forked by its session, and all others by TMPDIR.
+        """
         mark = str(self.temporary)
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            within = process.environ().get("TMPDIR", "").startswith(mark)
+            session = os.getsid(process.pid)
+            within = process.environ().get("TMPDIR", "").startswith(mark) or any(
+                isinstance(child, Forked) and child.pid == session for child in self._children()
+            )
             return within or any(mark in word for word in process.cmdline())
-        except psutil.Error:
+        except (psutil.Error, ProcessLookupError):
             return False
+
+    def _children(self) -> list[Process]:
+        return [one.process for one in (*self._started, *self._workers)]
 
 
 def peak_memory_bytes(worker: WorkerProcess) -> int:

@@ -23,6 +23,7 @@ from orchestrator_worker.engine import Engine, build_engine
 from orchestrator_worker.process.calls import Calls
 from orchestrator_worker.scheduler import Verdict
 from orchestrator_worker.settings import Settings
+from tests.forked import ROOT, Process, can_fork, fork
 from tests.upgrade.previous import mixture, python_path
 
 QUEUES = (names.TOOL_QUEUE, names.CONTROL_QUEUE)
@@ -140,7 +141,7 @@ class InProcessFleet:
 class WorkerProcess:
     """A real worker, in a session of its own."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     log: Path
 
     def kill(self) -> None:
@@ -159,13 +160,14 @@ def start_worker(
     folder: Path,
     name: str,
     *options: str,
-    module: tuple[str, ...] = (),
+    module: tuple[str, ...] = ("orchestrator_worker",),
     tree: Path | None = None,
+    cold: bool = False,
     **settings: Any,
 ) -> WorkerProcess:
     """Start a worker, of the code in `tree` if one is given; settings become its environment.
 
-    Not waited for: its queue waits.
+    Not waited for: its queue waits. It is forked where that makes no difference, unless a `cold` one is asked for.
     """
     tree = tree or mixture.next_tree(folder)
     log = folder / f"{name}.log"
@@ -176,8 +178,11 @@ def start_worker(
         "PYTHONPATH": python_path(tree),
         **{f"ORCHESTRATOR_{key.upper()}": str(value) for key, value in settings.items()},
     }
-    command = [sys.executable, "-m", *(module or ("orchestrator_worker",)), "--name", name, *(options or ("-c", "4"))]
+    arguments = ["-m", *module, "--name", name, *(options or ("-c", "4"))]
     with log.open("ab") as output:
+        if not cold and can_fork(environment):
+            return WorkerProcess(fork(arguments, environment, tree or ROOT, output, output), log)
+        command = [sys.executable, *arguments]
         process = subprocess.Popen(
             command, env=environment, stdout=output, stderr=output, start_new_session=True, cwd=tree
         )

@@ -110,11 +110,11 @@ class Simulation:
         self._later(moment, what)
 
     def go(self, until: float = 3600.0) -> None:
-        """Let time pass until nothing is left to happen; fail if that is not by `until`."""
+        """Let time pass until nothing is left to happen, or until `until`."""
         while self._events or self.gates.in_line():
             moment = min([self._pump_at, *(event[0] for event in self._events[:1])])
             if moment > until:
-                return
+                break
             self.now = max(self.now, moment)
             self.gates.set_clock(NOON_MS + round(self.now * 1000))
             while self._events and self._events[0][0] <= self.now:

@@ -69,10 +69,10 @@ def test_no_minute_holds_more_than_the_limit_whatever_arrives(
 @pytest.mark.parametrize("headers", [True, False])
 @pytest.mark.parametrize("regime", REGIMES)
 def test_where_calls_wait_nearly_all_of_the_limit_is_used(gates: Gates, regime: Regime, headers: bool) -> None:
-    provider = provider_of(regime, 600, headers=headers)
-    simulate(gates, provider, 1300, limited(requests=600), jitter=0.2)
+    provider = provider_of(regime, 300, headers=headers)
+    simulate(gates, provider, 650, limited(requests=300), jitter=0.2)
     assert provider.refused == []
-    assert rate_within(provider.answered, 5, min(125, max(provider.answered))) >= 0.98 * 600
+    assert rate_within(provider.answered, 5, min(125, max(provider.answered))) >= 0.98 * 300
 
 
 def test_a_slow_limit_is_kept_as_exactly(gates: Gates) -> None:
@@ -96,20 +96,20 @@ def test_a_call_waits_for_its_turn_and_not_for_a_whole_minute(gates: Gates) -> N
 
 @pytest.mark.parametrize("seconds", [0.5, 20.0])
 def test_a_bucket_is_used_up_at_once_and_then_at_its_pace(gates: Gates, seconds: float) -> None:
-    provider = provider_of(Regime.BUCKET, 600, seconds=seconds)
-    simulate(gates, provider, 1500, asking(), jitter=0.2)
+    provider = provider_of(Regime.BUCKET, 300, seconds=seconds)
+    simulate(gates, provider, 750, asking(), jitter=0.2)
     assert gates.state()["bucket"] == {"requests": True}
     assert provider.refused == []
-    assert max(provider.answered) <= 95 + 3 * seconds, "1500 calls: 600 at once, 900 in 90 s"
+    assert max(provider.answered) <= 95 + 3 * seconds, "750 calls: 300 at once, 450 in 90 s"
 
 
 @pytest.mark.parametrize("seconds", [0.5, 20.0])
 def test_a_log_of_the_last_minute_is_known_by_its_reset(gates: Gates, seconds: float) -> None:
-    provider = provider_of(Regime.WINDOW, 600, seconds=seconds)
-    simulate(gates, provider, 1500, asking(), jitter=0.2)
+    provider = provider_of(Regime.WINDOW, 300, seconds=seconds)
+    simulate(gates, provider, 750, asking(), jitter=0.2)
     assert gates.state()["bucket"] == {"requests": False}
     assert provider.refused == []
-    assert rate_within(provider.answered, 60, 120) >= 0.97 * 600
+    assert rate_within(provider.answered, 60, 120) >= 0.97 * 300
 
 
 def test_headers_of_a_long_call_do_not_bring_back_what_was_used_meanwhile(gates: Gates) -> None:
@@ -242,28 +242,28 @@ def test_an_unknown_limit_is_learned_within_a_minute(gates: Gates, regime: Regim
     learned: list[float] = []
     # Where refusals do not say for how long, a log of the last minute shows its length only when it opens again.
     simulation.at(60.0 if retry_after else 75.0, lambda: learned.append(gates.state()["rate"]))
-    simulation.go()
+    simulation.go(until=120.0)
     assert learned == [pytest.approx(600, rel=0.1 if retry_after else 0.15)]
     assert sum(at < 60 for at in provider.refused) <= 8
     assert rate_within(provider.answered, 60, 120) >= 0.85 * 600
 
 
 def test_a_learned_rate_follows_the_provider_up(gates: Gates) -> None:
-    provider = provider_of(Regime.PACED, 300, headers=False)
+    provider = provider_of(Regime.PACED, 150, headers=False)
     simulation = Simulation(gates, provider)
-    simulation.arrive("r", [0.0] * 3300, asking())
-    simulation.at(60.0, lambda: provider.meters.update({Dimension.REQUESTS: meter(Regime.PACED, 600, 60.0)}))
+    simulation.arrive("r", [0.0] * 1650, asking())
+    simulation.at(60.0, lambda: provider.meters.update({Dimension.REQUESTS: meter(Regime.PACED, 300, 60.0)}))
     simulation.go(until=420.0)
-    assert gates.state()["rate"] >= 0.9 * 600
+    assert gates.state()["rate"] >= 0.9 * 300
     assert len(provider.refused) <= 16
 
 
 def test_a_rate_below_the_known_limit_is_forgotten_once_it_is_back_there(gates: Gates) -> None:
-    provider = provider_of(Regime.PACED, 600, headers=False)
+    provider = provider_of(Regime.PACED, 300, headers=False)
     simulation = Simulation(gates, provider)
-    simulation.arrive("r", [0.0] * 2200, limited(requests=600))
+    simulation.arrive("r", [0.0] * 1100, limited(requests=300))
     simulation.at(10.0, lambda: provider.meters.update({Dimension.REQUESTS: Window(1)}))
-    simulation.at(10.5, lambda: provider.meters.update({Dimension.REQUESTS: meter(Regime.PACED, 600, 10.5)}))
+    simulation.at(10.5, lambda: provider.meters.update({Dimension.REQUESTS: meter(Regime.PACED, 300, 10.5)}))
     simulation.go()
     assert provider.refused != []
     assert gates.state().get("rate") is None

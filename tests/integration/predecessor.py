@@ -20,6 +20,9 @@ FILES = ROOT.parent / "shared" / "compat"
 
 needs_files = pytest.mark.skipif(not FILES.is_dir(), reason="no pipeline files of the predecessor beside this checkout")
 
+QUEUES = "model.openai,model.anthropic,model.google,model.ollama"
+"""Of the models that the files name."""
+
 HITS = 5
 """Pages that the search server finds for every query."""
 
@@ -33,6 +36,7 @@ class Predecessor:
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self.folder = shell.folder / "compat"
+        self._url = ""
         shutil.copytree(FILES, self.folder, copy_function=shutil.copyfile)
         for folder in (self.folder, self.folder / "data"):
             folder.chmod(0o755)
@@ -59,11 +63,21 @@ class Predecessor:
         """The result document of a file, which must validate and end with this exit code."""
         validated = self._shell.run("validate", file, cwd=self.folder)
         assert validated.code == 0, validated.said
-        arguments = ("run", file, "-o", "result.json", *options)
+        arguments = ("run", file, "--redis", self._fleet(), "-o", "result.json", *options)
         ended = self._shell.run(*arguments, cwd=self.folder, seconds=90)
         assert ended.code == code, ended.said
         document: dict[str, Any] = json.loads(self.text("result.json"))
         return document
+
+    def _fleet(self) -> str:
+        """The Redis of two workers that do what is done in the folder."""
+        if not self._url:
+            self._url = self._shell.redis()
+            config = self.folder / "orchestrator.toml"
+            settings = {"workdir": self.folder, "lease_seconds": 8, **({"config": config} if config.exists() else {})}
+            self._shell.worker("tools", "-c", "4", **settings)
+            self._shell.worker("models", "--queues", QUEUES, "-c", "16", **settings)
+        return self._url
 
     def text(self, path: str) -> str:
         """What a file in the folder holds."""

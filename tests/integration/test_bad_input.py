@@ -187,6 +187,7 @@ class TestRefusedBeforeAnythingRuns:
         [("missing", "cannot open the plan: No such file"), ("folder", "directory"), ("fifo", "a FIFO")],
     )
     def test_files_that_are_none(self, shell: Shell, name: str, words: str) -> None:
+        shell.forks = False
         (shell.folder / "folder").mkdir()
         os.mkfifo(shell.folder / "fifo")
         assert_refused(shell.run("run", name), [name, words])
@@ -233,7 +234,7 @@ class TestStepsThatFail:
     @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
     def test_templates_without_end_or_measure(self, shell: Shell) -> None:
         url = shell.redis()
-        worker = shell.worker("w1", "-c", "2")
+        worker = shell.worker("w1", "-c", "2", cold=True)
         shell.write(hostile_plan(LOOPS))
         steps = self.steps(shell, "--redis", url)
         refusals = ("TemplateTooLarge", "TemplateForbidden")
@@ -245,7 +246,7 @@ class TestStepsThatFail:
     @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
     def test_a_value_of_100_megabytes(self, shell: Shell) -> None:
         url = shell.redis()
-        worker = shell.worker("w1", "-c", "2")
+        worker = shell.worker("w1", "-c", "2", cold=True)
         shell.write("""\
             steps:
             - {id: small, tool: terminal, parameters: {command: "echo kept"}}

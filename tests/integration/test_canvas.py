@@ -154,7 +154,9 @@ def test_a_cancelled_run_fails_the_canvas(fleet: StandingFleet, tmp_path: Path) 
     plan = Plan(id="long", steps=(python_step("a", "tests.functions:wait_for", str(tmp_path / "never")),))
     pending = chain(run_pipeline(plan), call(keep)).apply_async()
     wait_until(lambda: fleet.client.runs(pipeline="long"), "the run is recorded")
-    fleet.client.run(pending.parent.id).cancel()
+    run = fleet.client.run(pending.parent.id)
+    wait_until(lambda: run.document().steps["a"].status == "running", "its step is running")
+    run.cancel()
     with pytest.raises(Exception, match="cancelled"):
         pending.get(timeout=SECONDS)
 

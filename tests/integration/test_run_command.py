@@ -67,13 +67,19 @@ STEP_FIELDS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _started_from_nothing(shell: Shell) -> None:
+    """These tests are about processes as a whole, so none of them is a fork."""
+    shell.forks = False
+
+
 def asleep(shell: Shell) -> bool:
     """Whether the command of the slow step runs."""
     return "sleep" in shell.names()
 
 
 def wait_until_asleep(shell: Shell) -> None:
-    wait_until(lambda: asleep(shell), "the long step runs")
+    wait_until(lambda: asleep(shell), "the long step runs", 60)
 
 
 @contextmanager

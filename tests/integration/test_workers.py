@@ -32,9 +32,9 @@ class Fleet:
         self.client = Client(self.server.url)
         self.workers: list[WorkerProcess] = []
 
-    def start(self, name: str = "w1", *options: str, module: tuple[str, ...] = (), **settings: Any) -> WorkerProcess:
+    def start(self, name: str = "w1", *options: str, **settings: Any) -> WorkerProcess:
         worker = start_worker(
-            self.server.url, self.folder, name, *options, module=module, **{**FAST, "workdir": self.folder, **settings}
+            self.server.url, self.folder, name, *options, **{**FAST, "workdir": self.folder, **settings}
         )
         self.workers.append(worker)
         return worker
