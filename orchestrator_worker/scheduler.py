@@ -133,14 +133,18 @@ class Scheduler:
         if carried is not None:
             self._store.carry(run_id, carried)
 
-    def start(self, run_id: str) -> None:
-        """Open the run's chord and publish its entry steps."""
+    def start(self, run_id: str) -> RunRecord | None:
+        """Open the run's chord and publish its entry steps. Returns the record of a run that was cancelled before."""
         run, graph = self._runs.open(run_id)
         expected = expectation(graph.plan, self._store.pace(graph.plan.id))
         became, caller = self._store.start_run(run_id, graph.entries, self._canvas.size_key(run_id), expected)
         self._call_back(caller)
         if became == "started":
             self._publish(run, graph, [Ready(step, 1) for step, _ in graph.entries])
+        if became != RunState.CANCELLED:
+            return None
+        record = self._store.record(run_id)
+        return record if record.started_ms is None else None
 
     def conclude(self, attempt: Attempt, want: Want) -> Verdict:
         """Act on what an attempt wants: let it leave for now, or settle it; and publish what became ready."""

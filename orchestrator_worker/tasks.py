@@ -21,7 +21,7 @@ from orchestrator_client.contract.errors import (
     WorkerLost,
 )
 from orchestrator_client.contract.logs import about
-from orchestrator_client.contract.run import Outcome
+from orchestrator_client.contract.run import Outcome, RunRecord
 from orchestrator_worker.app import app
 from orchestrator_worker.canvas import carried_by, resume, survives_transport
 from orchestrator_worker.engine import Engine, build_engine
@@ -120,16 +120,20 @@ def _step(message: Any, run: str, instance: str, attempt: int) -> str | None:
 
 
 @app.task(name=names.RUN_TASK, shared=False, bind=True, serializer=SERIALIZER, throws=(OrchestratorError,))
-def run_pipeline(self: Any, run: str | None = None, plan: str | None = None, inputs: str = "{}") -> None:
+def run_pipeline(
+    self: Any, run: str | None = None, plan: str | None = None, inputs: str = "{}"
+) -> dict[str, Any] | None:
     """Start a run: one that a client recorded, or, from a canvas of somebody else's, the plan in this message.
 
-    The task itself never returns: the run's `close`, which has the same id, returns for it.
+    The task itself does not return: the run's `close`, which has the same id, returns for it. Only of a run that was
+    cancelled before it began, nothing is left to close.
     """
     run = run or self.request.id
     if plan is not None:
         engine().scheduler.adopt(run, plan, inputs, carried_by(self.request))
-    engine().scheduler.start(run)
-    raise Ignore
+    if (ended := engine().scheduler.start(run)) is None:
+        raise Ignore
+    return _answer(self.request, ended)
 
 
 # What a run gave is for whoever reads its result, not for whoever watches the fleet: its repr is cut to nothing.
@@ -143,12 +147,19 @@ def run_pipeline(self: Any, run: str | None = None, plan: str | None = None, inp
 )
 def close(self: Any, run: str | None = None) -> dict[str, Any] | None:
     """Close a run, if nothing of it is open. As the body of its chord it takes the run from its own id."""
-    run = run or self.request.id
-    record = engine().scheduler.close(run)
-    if record is None:
+    if (record := engine().scheduler.close(run or self.request.id)) is None:
         raise Ignore
-    carried = engine().store.carried(run)
-    resume(self.request, carried)
+    return _answer(self.request, record)
+
+
+def _answer(request: Any, record: RunRecord) -> dict[str, Any] | None:
+    """What the task of a run that has ended returns, to the canvas that waits for it if there is one.
+
+    Raises:
+        RunFailed: it did not succeed.
+    """
+    run, carried = record.run, engine().store.carried(record.run)
+    resume(request, carried)
     if not record.success:
         raise RunFailed(run, record.error.message if record.error else str(record.state))
     if carried is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from orchestrator_client.contract import names
 from orchestrator_client.contract.envelope import KEY_VARIABLE
 from orchestrator_client.contract.errors import InputsInvalid, PlanInvalid
 from orchestrator_client.contract.plan import Input, Plan
+from orchestrator_client.contract.run import Submission
+from orchestrator_client.store import Stores
 from tests import foreign_app
 from tests.conftest import wait_until
 from tests.fleet import python_step
@@ -157,6 +160,18 @@ def test_a_cancelled_run_fails_the_canvas(fleet: StandingFleet, tmp_path: Path) 
     run = fleet.client.run(pending.parent.id)
     wait_until(lambda: run.document().steps["a"].status == "running", "its step is running")
     run.cancel()
+    with pytest.raises(Exception, match="cancelled"):
+        pending.get(timeout=SECONDS)
+
+
+def test_a_run_that_is_cancelled_before_it_began_fails_the_canvas(fleet: StandingFleet) -> None:
+    plan = Plan(id="never", steps=(python_step("a"),))
+    pending = chain(run_pipeline(plan).set(queue="held"), call(keep)).apply_async()
+    # A worker has recorded it and is slow to start it; until then, somebody cancels it.
+    with closing(Stores(fleet.url, "a test")) as stores:
+        stores.runs.submit(Submission(run=pending.parent.id, plan=plan))
+    fleet.client.run(pending.parent.id).cancel()
+    fleet.redis.lpush(names.CONTROL_QUEUE, fleet.redis.rpop("held"))
     with pytest.raises(Exception, match="cancelled"):
         pending.get(timeout=SECONDS)
 
