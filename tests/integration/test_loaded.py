@@ -34,7 +34,7 @@ OF_OTHERS = (
 def test_a_worker_loads_nothing_that_its_steps_do_not_need(
     redis_server: RedisServer, tmp_path: Path, pool: str
 ) -> None:
-    worker = start_worker(redis_server.url, tmp_path, "w", "-c", "1", "--pool", pool)
+    worker = start_worker(redis_server.url, tmp_path, "w", "-c", "1", "--pool", pool, cold=True)
     try:
         with Client(redis_server.url) as client:
             plan = Plan(id="loaded", steps=(python_step("s", "tests.functions:loaded", "celery.app", *OF_OTHERS),))
