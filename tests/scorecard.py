@@ -302,7 +302,7 @@ FIGURES = (
         "–",
         "5 min a change",
         "0 violations",
-        "",
+        pytest("upgrade/test_mixed_fleet.py"),
         last_line,
     ),
     Figure(
