@@ -70,7 +70,7 @@ def in_words(output: str) -> str:
     return line.partition(": ")[2][:200] or line[:200]
 
 
-KILLS = "tests.chaos kills --count 100 --seed 1"
+KILLS = "tests.chaos kills --count 60 --seed 1"
 HEALS = "tests.chaos heals --seed 1"
 SPEED = "tests.chaos speed"
 
@@ -312,7 +312,7 @@ FIGURES = (
         "–",
         "–",
         "± 2 %",
-        "tests.chaos leaks --runs 1000",
+        "tests.chaos leaks --runs 10000",
         told("runs", "processes", "descriptors", "rss", "keys_without_end"),
     ),
     Figure(
