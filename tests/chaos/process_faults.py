@@ -65,9 +65,13 @@ def crash_of_a_pop(scene: Scene) -> str:
 def zombie(scene: Scene) -> str:
     """F5: a worker is frozen for two leases, another one does its work, then it wakes."""
     scene.wait_for_random_point()
-    running = scene.wait_for_running()
-    worker = scene.worker_of(running.pid)
-    scene.signal(worker, signal.SIGSTOP)
+    while True:
+        running = scene.wait_for_running()
+        worker = scene.worker_of(running.pid)
+        scene.signal(worker, signal.SIGSTOP)
+        if (running.key, running.attempt) not in {(line.key, line.attempt) for line in scene.effects() if line.ends}:
+            break
+        scene.signal(worker, signal.SIGCONT)  # it had just done that step
     wait_until(
         lambda: any(line.key == running.key and line.attempt > running.attempt for line in scene.effects()),
         "another worker has taken over",
