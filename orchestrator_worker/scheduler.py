@@ -141,10 +141,8 @@ class Scheduler:
         self._call_back(caller)
         if became == "started":
             self._publish(run, graph, [Ready(step, 1) for step, _ in graph.entries])
-        if became != RunState.CANCELLED:
-            return None
-        record = self._store.record(run_id)
-        return record if record.started_ms is None else None
+        record = self._store.record(run_id) if became == RunState.CANCELLED else None
+        return record if record is not None and record.started_ms is None else None
 
     def conclude(self, attempt: Attempt, want: Want) -> Verdict:
         """Act on what an attempt wants: let it leave for now, or settle it; and publish what became ready."""
