@@ -11,7 +11,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -22,8 +21,8 @@ from packaging.utils import canonicalize_name
 
 ROOT, EXTRA = "orchestrator", "all"
 FILE = Path("dist/sbom.cdx.json")
-SERVICE = "https://pypi.org/pypi/pip/25.0/json"
-"""Asked first, since pip-audit takes a service that knows no package for one with nothing against it."""
+KNOWN = "pip==9.0.3"
+"""Asked for first, since much is known against it: a service that says nothing of it can judge nothing."""
 
 Needs = dict[str, set[str]]
 """Package -> those that it needs, by their canonical names."""
@@ -89,21 +88,27 @@ def _component(name: str, installed: Distribution) -> dict[str, Any]:
 
 def unasked() -> str:
     """Why the advisory service cannot be asked; empty if it can."""
+    asked = ask(KNOWN, "--format", "json", capture_output=True)
     try:
-        with urllib.request.urlopen(SERVICE, timeout=20) as answer:
-            return "" if b'"vulnerabilities"' in answer.read() else "it says nothing of vulnerabilities"
-    except (OSError, ValueError) as error:
-        return str(error)
+        told = any(package.get("vulns") for package in json.loads(asked.stdout)["dependencies"])
+    except ValueError:
+        return (asked.stderr.strip().splitlines() or ["it gave no answer"])[-1]
+    return "" if told else f"it knows nothing against {KNOWN}"
 
 
 def audit(found: Needs) -> int:
     """Ask for each package, this one apart; 1 if something is known."""
-    pinned = [f"{name}=={distribution(name).version}\n" for name in sorted(found) if name != ROOT]
+    pinned = (f"{name}=={distribution(name).version}" for name in sorted(found) if name != ROOT)
+    return ask("\n".join(pinned)).returncode
+
+
+def ask(pinned: str, *options: str, **run: Any) -> subprocess.CompletedProcess[str]:
+    """Have pip-audit ask for packages, one a line, in just these versions."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        file.writelines(pinned)
+        file.write(pinned)
         file.flush()
-        options = ("--strict", "--no-deps", "--disable-pip", "--requirement", file.name)
-        return subprocess.run([sys.executable, "-m", "pip_audit", *options], check=False).returncode
+        command = ("pip_audit", "--strict", "--no-deps", "--disable-pip", "--requirement", file.name, *options)
+        return subprocess.run([sys.executable, "-m", *command], check=False, text=True, **run)
 
 
 def main() -> int:
@@ -112,7 +117,7 @@ def main() -> int:
     FILE.write_text(json.dumps(bill(found), indent=1) + "\n", "utf-8")
     print(f"{FILE}: {len(found)} packages")
     if why := unasked():
-        print(f"not audited: the advisory service at {SERVICE} cannot be asked: {why}", file=sys.stderr)
+        print(f"not audited: the advisory service cannot be asked: {why}", file=sys.stderr)
         return 3
     return audit(found)
 
