@@ -21,9 +21,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-POOL = "CELERY_CUSTOM_WORKER_POOL"
-"""Read as Celery is imported; a worker always sets it to the same."""
-
 REQUEST_BYTES = 1 << 17
 
 UNREADY = (
@@ -99,10 +96,8 @@ class Order:
 
 def get_ready() -> None:
     """Import all that is the same for every process."""
-    os.environ[POOL] = "orchestrator_worker.process.pool:TaskPool"
     for name in (*LIBRARIES, *_product()):
         importlib.import_module(name)
-    del os.environ[POOL]
     from orchestrator_worker.settings import settings
 
     assert "orchestrator_worker.app" not in sys.modules, "it has an environment's settings"
