@@ -65,8 +65,8 @@ def test_a_terminal_shows_the_fleet_again_and_again_until_q(watched: tuple[Clien
     client, run = watched
     terminal = Terminal(client.url, tmp_path)
     try:
-        terminal.wait_for("1 running")
-        assert run.id in terminal.seen
+        terminal.wait_for(run.id)  # The lowest line: what stands above it has been read with it.
+        assert "1 running" in terminal.seen
         assert "0 workers" in terminal.seen
         assert "model.other" not in terminal.seen
         terminal.seen = ""
