@@ -3,7 +3,7 @@
 A secret is the environment variable `ORCHESTRATOR_SECRET_<NAME>`, or else the file of its name in the secrets' folder.
 Only what stands in the plan is replaced: `secret://NAME` in a model's answer, a page or an input stays text, or whoever
 writes that could have a secret sent anywhere. What is masked is the value as it stands and in the forms in which
-programs repeat it; a tool that writes it backwards is not found out.
+programs repeat it, also where lines end in the middle of it; a tool that writes it backwards is not found out.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ what was cut, from which on it is masked."""
 
 ESCAPED_TIMES = 3
 """How often a text of JSON may stand in another one."""
+
+_LINE_BREAK = re.compile(r"(?:\r|\\+r)?(?:\n|\\+n)")
+"""As it stands, or as JSON has it."""
 
 SECRET_BYTES = 64 * 1024
 """Of a file in the secrets' folder; larger ones are none."""
@@ -91,7 +94,13 @@ class Vault:
 
     def masked_text(self, text: str) -> str:
         """A text with no secret in it."""
-        return text if self._mask is None else self._mask.sub(lambda found: self._forms[found[0]], text)
+        if self._mask is None:
+            return text
+        masked = self._mask.sub(lambda found: self._forms[found[0]], text)
+        joined = _LINE_BREAK.sub("", masked)
+        if len(joined) == len(masked):
+            return masked
+        return self._masked_over_lines(masked, list(self._mask.finditer(joined)))
 
     def masked_bytes(self, data: bytes) -> bytes:
         """What may be text, with no secret in it."""
@@ -113,6 +122,20 @@ class Vault:
                 if masked.endswith(form[:length]):
                     return masked[:-length] + label
         return masked
+
+    def _masked_over_lines(self, text: str, in_joined: list[re.Match[str]]) -> str:
+        """A text without what was found in it with its lines joined: base64 is often broken after 76 letters."""
+        if not in_joined:
+            return text
+        places, line = list[int](), 0
+        for end in _LINE_BREAK.finditer(text):
+            places += range(line, end.start())
+            line = end.end()
+        places += range(line, len(text))
+        for found in reversed(in_joined):
+            first, last = places[found.start()], places[found.end() - 1]
+            text = text[:first] + self._forms[found[0]] + text[last + 1 :]
+        return text
 
     def _secret(self, name: str, uses: str) -> str:
         if name in self._grants and not fits(uses, self._grants[name]):

@@ -84,6 +84,18 @@ def test_base64_is_masked_wherever_it_stands_in_what_was_encoded(before: str, be
         )
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\\n", "\\r\\n", "\\\\n"])
+def test_base64_that_is_broken_into_lines_is_masked(vault: Vault, end: str) -> None:
+    for before in range(76):
+        lines = base64.encodebytes(b"x" * before + b"secret in a file" + b"y" * 60).decode().replace("\n", end)
+        masked = vault.masked_text(f"first{end}{lines}last")
+        assert "[secret FROM_FILE]" in masked
+        assert masked.startswith(f"first{end}")
+        assert masked.endswith(f"{end}last")
+        joined = masked.replace(end, "")
+        assert vault.masked_text(joined) == joined
+
+
 def test_a_message_that_was_cut_has_no_beginning_of_one(vault: Vault) -> None:
     error = ToolFailed(f"HTTP 400: {CANARY} and again {CANARY[:-4]}")
     vault.mask_error(error)
