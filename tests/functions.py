@@ -44,6 +44,13 @@ def ledger(folder: str, line: str) -> None:
         file.write(f"{line} {os.getpid()}\n".encode())
 
 
+def hold(folder: str, name: str, path: str) -> None:
+    """Write `name` to the ledger before and after a wait for a file."""
+    ledger(folder, f"+{name}")
+    wait_for(path)
+    ledger(folder, f"-{name}")
+
+
 def wait_for(path: str) -> str:
     """Wait until a file exists."""
     while not Path(path).exists():
@@ -95,6 +102,21 @@ def spin_for(seconds: float) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         sum(range(10_000))
+
+
+def spin_by_the_clock(url: str, seconds: float) -> None:
+    """Hold it for so much of this process's own time, by which the store's clock goes on."""
+    import redis
+
+    from orchestrator_client.contract import names
+
+    with redis.Redis.from_url(url) as store:
+        before, left = time.process_time(), seconds
+        while left > 0:
+            spin_for(0.1)
+            now = time.process_time()
+            store.incrby(names.CLOCK, round((now - before) * 1000))
+            before, left = now, left - (now - before)
 
 
 def same(value: Any) -> Any:
