@@ -129,9 +129,9 @@ def test_what_may_be_half_done_fails_unless_the_plan_says_otherwise(fleet: Fleet
     folder = str(fleet.folder)
     go = fleet.folder / "go"
     once = python_step(
-        "once", "tests.functions:hold", folder, "once", str(go), on_lost=None, on_failure=OnFailure.CONTINUE
+        "once", "tests.functions:mark_until", folder, "once", str(go), on_lost=None, on_failure=OnFailure.CONTINUE
     )
-    again = python_step("again", "tests.functions:hold", folder, "again", str(go), on_lost=OnLost.RETRY)
+    again = python_step("again", "tests.functions:mark_until", folder, "again", str(go), on_lost=OnLost.RETRY)
     run = fleet.client.submit(Plan(id="lost", steps=(once, again)))
     wait_until(started(fleet, 2), "both have started")
     for line in (fleet.folder / "ledger").read_text().splitlines():
