@@ -111,7 +111,7 @@ def spin_by_the_clock(url: str, seconds: float) -> None:
 
     from orchestrator_client.contract import names
 
-    with redis.Redis.from_url(url) as store:
+    with redis.Redis.from_url(url, socket_timeout=60) as store:
         before, left = time.process_time(), seconds
         while left > 0:
             spin_for(0.1)
