@@ -39,6 +39,14 @@ def mark(folder: str, name: str, seconds: float = 0.0) -> str:
     return name
 
 
+def mark_until(folder: str, name: str, path: str) -> str:
+    """As `mark`, with a pause that ends when a file exists: no step is over before its test has said so."""
+    ledger(folder, f"+{name}")
+    wait_for(path)
+    ledger(folder, f"-{name}")
+    return name
+
+
 def ledger(folder: str, line: str) -> None:
     with (Path(folder) / "ledger").open("ab", buffering=0) as file:
         file.write(f"{line} {os.getpid()}\n".encode())
@@ -95,6 +103,21 @@ def spin_for(seconds: float) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         sum(range(10_000))
+
+
+def spin_by_the_clock(url: str, seconds: float) -> None:
+    """Hold it for so much of this process's own time, by which the store's clock goes on."""
+    import redis
+
+    from orchestrator_client.contract import names
+
+    with redis.Redis.from_url(url, socket_timeout=60) as store:
+        before, left = time.process_time(), seconds
+        while left > 0:
+            spin_for(0.1)
+            now = time.process_time()
+            store.incrby(names.CLOCK, round((now - before) * 1000))
+            before, left = now, left - (now - before)
 
 
 def same(value: Any) -> Any:

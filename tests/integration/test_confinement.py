@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -126,15 +127,17 @@ def test_a_secret_is_in_nothing_that_anybody_keeps(fleet: Fleet, echo: str, monk
 def test_what_may_be_half_done_fails_unless_the_plan_says_otherwise(fleet: Fleet) -> None:
     fleet.start("w1", "-c", "3")
     folder = str(fleet.folder)
+    go = fleet.folder / "go"
     once = python_step(
-        "once", "tests.functions:mark", folder, "once", 20.0, on_lost=None, on_failure=OnFailure.CONTINUE
+        "once", "tests.functions:mark_until", folder, "once", str(go), on_lost=None, on_failure=OnFailure.CONTINUE
     )
-    again = python_step("again", "tests.functions:mark", folder, "again", 1.0, on_lost=OnLost.RETRY)
+    again = python_step("again", "tests.functions:mark_until", folder, "again", str(go), on_lost=OnLost.RETRY)
     run = fleet.client.submit(Plan(id="lost", steps=(once, again)))
     wait_until(started(fleet, 2), "both have started")
     for line in (fleet.folder / "ledger").read_text().splitlines():
         os.kill(int(line.split()[1]), signal.SIGKILL)
-    document = run.result(timeout=30)
+    go.touch()
+    document = run.result(timeout=60)
     assert document.steps["once"].error_type == "WorkerLost"
     assert "python.call may or may not have run" in (document.steps["once"].error or "")
     assert document.steps["again"].status == "completed"
@@ -146,19 +149,24 @@ def test_a_worker_that_stops_does_not_hand_back_what_may_be_half_done(fleet: Fle
     step = python_step("once", "tests.functions:mark", str(fleet.folder), "once", 60.0, on_lost=None)
     run = fleet.client.submit(Plan(id="stopped", steps=(step,)))
     wait_until(started(fleet, 1), "it has started")
-    worker.stop()
+    worker.stop(60)
     fleet.start("w2", "-c", "2")
-    document = run.result(timeout=30)
+    document = run.result(timeout=60)
     assert "may or may not have run" in (document.steps["once"].error or "")
     assert fleet.ledger() == {"+once": 1}
 
 
 def test_a_tool_that_holds_the_interpreter_does_not_cost_its_neighbours_their_leases(fleet: Fleet) -> None:
-    fleet.start("w1", "--pool", "threads", "-c", "4", lease_seconds=2, beat_seconds=0.3)
-    fleet.start("w2", "--pool", "threads", "-c", "4", lease_seconds=2, beat_seconds=0.3)
-    spin = [python_step(f"spin{i}", "tests.functions:spin_for", 6.0) for i in range(3)]
+    """Time goes on only as the tools' worker has it: while that stands still, its leases do not run out. The other
+    worker takes none of its steps, and would find those that are lost."""
+    fleet.start("w1", "--queues", "tool", "--pool", "threads", "-c", "4", lease_seconds=2, beat_seconds=0.3)
+    fleet.start("w2", "--queues", "control", "-c", "1", lease_seconds=2, beat_seconds=0.3)
+    with redis.Redis.from_url(fleet.server.url) as connection:
+        connection.set(names.CLOCK, int(time.time() * 1000))
+    spin = [python_step(f"spin{i}", "tests.functions:spin_for", 6.0) for i in range(2)]
+    told = python_step("told", "tests.functions:spin_by_the_clock", fleet.server.url, 6.0)
     wait = python_step("wait", "tests.functions:mark", str(fleet.folder), "wait", 6.0)
-    document = fleet.client.submit(Plan(id="busy", steps=(*spin, wait))).result(timeout=60)
+    document = fleet.client.submit(Plan(id="busy", steps=(*spin, told, wait))).result(timeout=120)
     assert document.success
     assert {name: step.retries for name, step in document.steps.items()} == dict.fromkeys(document.steps, 0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -70,8 +71,9 @@ def test_a_worker_that_is_killed_while_its_pipeline_runs_costs_nothing(fleet: Sh
         below = fleet.run("runs", "--pipeline", "inner", "-o", "json").json
         return bool(below) and "running" in fleet.run("show", below[0]["run"]).out
 
-    wait_until(held, "the child's step runs")
-    assert "waits for the pipeline that it runs" in fleet.run("why", run, "sub").out
+    wait_until(held, "the child runs")
+    # It may run before its parent has left.
+    wait_until(lambda: "waits for the pipeline that it runs" in fleet.run("why", run, "sub").out, "the parent waits")
     fleet._workers[0].kill()
     (fleet.folder / "go").touch()
     fleet.worker("w2")
@@ -90,9 +92,10 @@ def test_where_nobody_is_the_answers_come_with_the_command(shell: Shell) -> None
 
 def test_without_a_terminal_run_says_how_to_answer(fleet: Shell) -> None:
     started = fleet.start("run", EXAMPLE)
-    wait_until(lambda: "answer with: orchestrator answer" in started.err.read_text(), "it says how")
-    run = started.err.read_text().split("answer with: orchestrator answer ")[1].split()[0]
-    fleet.run("cancel", run)
+    said = wait_until(
+        lambda: re.search(r"answer with: orchestrator answer (\S+) .*\n", started.err.read_text()), "it says how"
+    )
+    fleet.run("cancel", said[1])
     assert started.end().code == 1
 
 
@@ -123,5 +126,5 @@ def test_on_a_terminal_the_person_is_asked(fleet: Shell, tmp_path: Path) -> None
     wait_until(lambda: says(b"action [approve, reject]: "), "the approval is asked")
     os.write(ours, b"reject\n\n")
     wait_until(lambda: says(b"none: it was not approved"), "the run has ended")
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     os.close(ours)

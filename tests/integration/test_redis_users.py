@@ -58,6 +58,10 @@ steps: [{id: sleep, tool: terminal, parameters: {command: "sleep 300"}}]
 """
 
 
+PATIENT = {**FAST, "lease_seconds": 30}
+"""Nothing is repaired here: neither worker is to take the other for dead when the machine is slow."""
+
+
 class SecuredFleet:
     """A secured Redis and workers on it, each with the user of its role."""
 
@@ -79,7 +83,7 @@ class SecuredFleet:
             for name, value in environment.items():
                 patch.setenv(name, value)
             url = self.server.url(f"orc-{role}")
-            self._workers.append(start_worker(url, self.folder, role, *options, events=1, **FAST))
+            self._workers.append(start_worker(url, self.folder, role, *options, events=1, **PATIENT))
 
     def client(self, role: str = "client") -> Client:
         return Client(self.server.url(f"orc-{role}"), actor="ada")

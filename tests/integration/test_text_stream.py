@@ -27,9 +27,10 @@ PLAN = """\
 def fleet(shell: Shell, server: ModelServer) -> Shell:
     """A fleet with one worker for tools and one for models."""
     shell.environment["ORCHESTRATOR_REDIS_URL"] = shell.redis()
-    shell.worker("tools", "-c", "2")
+    patient = {"lease_seconds": 30}  # neither worker is to take the other for dead
+    shell.worker("tools", "-c", "2", **patient)
     environment = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-test"}
-    shell.worker("models", "--queues", "model.openai", "-c", "4", environment=environment)
+    shell.worker("models", "--queues", "model.openai", "-c", "4", environment=environment, **patient)
     shell.write(PLAN)
     return shell
 
@@ -38,13 +39,13 @@ def test_text_is_there_while_the_model_writes(fleet: Shell, server: ModelServer)
     server.script(stream(*PIECES, pause_seconds=0.05))
     with Client(fleet.environment["ORCHESTRATOR_REDIS_URL"]) as client:
         run = client.submit(fleet.folder / "plan.yaml", stream_text=True)
-        messages = list(run.stream(timeout=30, mode="messages"))
+        messages = list(run.stream(timeout=60, mode="messages"))
         assert "".join(m.text for m in messages if isinstance(m, Delta)) == WHOLE
         assert len([m for m in messages if isinstance(m, Delta)]) > 1
         assert isinstance(messages[-1], Written)
-        assert run.result(timeout=10).outputs == {"draft": WHOLE}
+        assert run.result(timeout=60).outputs == {"draft": WHOLE}
         # Whoever comes when all is over reads the same.
-        again = list(run.stream(timeout=10, mode="messages"))
+        again = list(run.stream(timeout=60, mode="messages"))
         assert [m.model_dump(exclude={"id"}) for m in again] == [m.model_dump(exclude={"id"}) for m in messages]
 
 
@@ -52,7 +53,7 @@ def test_text_of_a_broken_connection_is_void(fleet: Shell, server: ModelServer) 
     server.script(stream("Lakes ", "lie ", fault="cut"), stream(*PIECES))
     with Client(fleet.environment["ORCHESTRATOR_REDIS_URL"]) as client:
         run = client.submit(fleet.folder / "plan.yaml", stream_text=True)
-        messages = list(run.stream(timeout=30, mode="messages"))
+        messages = list(run.stream(timeout=60, mode="messages"))
     [dropped] = [at for at, message in enumerate(messages) if isinstance(message, Dropped)]
     before, after = messages[:dropped], messages[dropped + 1 :]
     assert "".join(m.text for m in before if isinstance(m, Delta)).startswith("Lakes")
@@ -63,8 +64,8 @@ def test_who_did_not_ask_in_time_has_the_text_whole(fleet: Shell, server: ModelS
     server.script(text(WHOLE))
     with Client(fleet.environment["ORCHESTRATOR_REDIS_URL"]) as client:
         run = client.submit(fleet.folder / "plan.yaml")
-        run.wait(30)
-        [written] = run.stream(timeout=10, mode="messages")
+        run.wait(60)
+        [written] = run.stream(timeout=60, mode="messages")
         assert isinstance(written, Written)
         assert written.text == WHOLE
 
@@ -91,7 +92,7 @@ def test_asyncio_reads_it_too(fleet: Shell, server: ModelServer) -> None:
     async def read() -> str:
         async with AsyncClient(fleet.environment["ORCHESTRATOR_REDIS_URL"]) as client:
             run = await client.submit(fleet.folder / "plan.yaml", stream_text=True)
-            messages = run.stream(timeout=30, mode="messages")
+            messages = run.stream(timeout=60, mode="messages")
             found = [message async for message in messages]
             assert messages.cursor != "0/0"
             return "".join(m.text for m in found if isinstance(m, Delta))

@@ -94,9 +94,26 @@ def test_what_goes_wrong_is_one_line_and_an_exit_code(shell: Shell, arguments: l
 
 
 def test_an_interrupt_ends_the_call(shell: Shell) -> None:
-    started = shell.start("tools", "call", f"{FUNCTIONS}:wait", "-p", "folder=.")
+    """And the tool has time to clear up."""
+    shell.write(
+        """\
+        import time
+        from pathlib import Path
+        def wait():
+            try:
+                Path("started").touch()
+                time.sleep(600)
+            finally:
+                time.sleep(0.5)
+                Path("stopped").touch()
+        """,
+        "slow.py",
+    )
+    started = shell.start("tools", "call", "python:slow:wait")
     wait_until((shell.folder / "started").exists, "the tool has started")
-    for process in shell.processes():
+    below = [process for process in shell.processes() if process.pid != started.process.pid]
+    started.send(signal.SIGINT)  # as Ctrl-C does it, to all of them; the command waits for the others
+    for process in below:
         process.send_signal(signal.SIGINT)
     assert started.end().code == 130
     assert (shell.folder / "stopped").exists()

@@ -8,14 +8,15 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator_client.contract import caps
+from orchestrator_client.contract import caps, template
 from orchestrator_client.contract.errors import PlanInvalid, Problem
-from orchestrator_client.loader import load, loads
+from orchestrator_client.loader import load, loads, problems
 
 GOOD = "steps:\n- {id: a, tool: terminal, parameters: {command: date}}\n"
 TERMINAL = "tool: terminal, parameters: {command: date}"
@@ -148,6 +149,18 @@ class TestBombs:
         command = ", ".join(f'"{{{{ output_path }}}}{i}"' for i in range(20))
         found = problems_of(step(f"tool: terminal, parameters: {{command: [{command}]}}"))
         assert [problem.message for problem in found] == ["more than 10 templates"]
+
+    def test_a_machine_that_is_busy_elsewhere_hides_no_mistake(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        failure = template.constant_failure
+
+        def slow(*of: Any) -> Any:
+            time.sleep(0.5)
+            return failure(*of)
+
+        monkeypatch.setattr(template, "constant_failure", slow)
+        monkeypatch.setattr(problems, "RENDER_SECONDS", 0.5)
+        found = problems_of(step('tool: terminal, parameters: {command: ["{{ 1 / 0 }}", "{{ 2 / 0 }}"]}'))
+        assert [problem.code for problem in found] == ["template", "template"]
 
     def test_more_dependencies_than_a_plan_may_have(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(caps, "EDGES", 0)
