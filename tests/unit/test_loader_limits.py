@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from orchestrator_client.contract import caps
 from orchestrator_client.contract.errors import PlanInvalid, Problem
-from orchestrator_client.loader import load, loads
+from orchestrator_client.loader import load, loads, problems
 
 GOOD = "steps:\n- {id: a, tool: terminal, parameters: {command: date}}\n"
 TERMINAL = "tool: terminal, parameters: {command: date}"
@@ -148,6 +148,15 @@ class TestBombs:
         command = ", ".join(f'"{{{{ output_path }}}}{i}"' for i in range(20))
         found = problems_of(step(f"tool: terminal, parameters: {{command: [{command}]}}"))
         assert [problem.message for problem in found] == ["more than 10 templates"]
+
+    def test_time_that_others_had_the_processor_is_not_a_files(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(problems, "RENDER_SECONDS", 0.05)
+        of_a_file = problems.Problems("f.yaml")
+        assert of_a_file.may_render()
+        time.sleep(0.1)
+        assert of_a_file.may_render()
+        while of_a_file.may_render():
+            pass
 
     def test_more_dependencies_than_a_plan_may_have(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(caps, "EDGES", 0)
