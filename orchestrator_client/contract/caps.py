@@ -52,7 +52,7 @@ RENDERED_BYTES = 8 * 1024 * 1024
 """Size of what one template may render to."""
 
 RENDER_SECONDS = 5.0
-"""Time that one template may take."""
+"""Time of the processor that one template may take."""
 
 TIMEOUT_SECONDS = 24 * 3600
 """Longest `timeout` of a step."""

@@ -22,7 +22,7 @@ from orchestrator_client.loader.codes import Code
 SECONDS = 60.0
 """For one file. The largest plan that is allowed takes about a tenth of that on one slow core."""
 MEMORY_BYTES = 2 * 1024**3
-"""Address space of the process."""
+"""Address space of the process, beside what the one has that it is forked from."""
 
 _PIPE_BYTES = 1024 * 1024
 
@@ -60,11 +60,20 @@ def _answer(path: Path, writing: int) -> NoReturn:
     # Whatever else ends it, the parent hears that there is no answer, and says so.
     with contextlib.suppress(BaseException), os.fdopen(writing, "wb") as pipe:
         seconds = math.ceil(SECONDS) + 1
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        memory_bytes = _address_space() + MEMORY_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         pipe.write(json.dumps(_outcome(path)).encode())
     os._exit(0)
+
+
+def _address_space() -> int:
+    """Bytes of it that this process has: many, where threads have come and gone. 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def _outcome(path: Path) -> dict[str, Any]:

@@ -19,8 +19,7 @@ COMPARISONS = 200_000
 """Words that one file may be compared with in search of what a misspelt one meant; about two seconds of difflib."""
 
 RENDER_SECONDS = 1.0
-"""Of the processor, after which no more constant templates of one file are rendered to see whether they can be: what is
-found in a file does not depend on what else the machine does."""
+"""Time of the processor after which no more constant templates of one file are rendered to see whether they can be."""
 
 NEARLY = 0.8
 """Likeness (difflib's ratio) from which an unknown name is taken for a misspelt step, and so for an error."""
@@ -145,7 +144,7 @@ class _Effort:
         return self._templates
 
     def may_render(self) -> bool:
-        now = time.process_time()
+        now = time.thread_time()
         self._rendering_until = self._rendering_until or now + RENDER_SECONDS
         return now < self._rendering_until
 

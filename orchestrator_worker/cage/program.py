@@ -33,8 +33,9 @@ PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 DRAIN_SECONDS = 0.25
 """For output still in the pipe when the program has ended."""
 
-WARDEN_SECONDS = 5.0
-"""For the warden to end all when it is asked: its grace, and a little. Then it is killed, and the kernel ends all."""
+WARDEN_SECONDS = 30.0
+"""For the warden to end all when it is asked: its grace, and what a loaded machine keeps it waiting. Then it is killed;
+within namespaces the kernel ends all that it held, and without them what has left its parent goes on."""
 
 REPORT_BYTES = 4096
 ADDRESS_FACTOR = 16

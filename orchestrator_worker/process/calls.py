@@ -61,11 +61,12 @@ class Calls:
             StepTimeout, StepCancelled: the call was stopped.
         """
         call = UnderWay(threading.get_ident(), time.monotonic() + seconds if seconds else None)
-        with self._lock:
-            self._under_way[key] = call
-        self._current.call = call
         try:
             try:
+                # A stop may come as soon as the call is in the register.
+                with self._lock:
+                    self._under_way[key] = call
+                self._current.call = call
                 with _alarm(seconds):
                     yield
             finally:
@@ -167,8 +168,8 @@ def _alarm(seconds: float | None) -> Iterator[None]:
         raise Interrupted
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGALRM, STOP_SIGNAL)}
-    signal.setitimer(signal.ITIMER_REAL, seconds or 0.0)
     try:
+        signal.setitimer(signal.ITIMER_REAL, seconds or 0.0)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)

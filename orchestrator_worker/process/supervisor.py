@@ -58,6 +58,8 @@ class Supervisor:
         self._proof: Path = file_of(os.getpid())
         self._worker: subprocess.Popen[bytes] | None = None
         self._is_stopping = False
+        self._stops: list[int] = []
+        """Signals to stop that the worker has yet to be handed."""
         self._young_deaths = 0
         self._was_ready = False
         self._wakes, self._waking = os.pipe()
@@ -87,6 +89,8 @@ class Supervisor:
             self._wait(LOOK_SECONDS)
             if reason := self._complaint(time.monotonic() - born):
                 self._end(worker, reason)
+        # It may have been ready and dead between two looks.
+        self._was_ready |= age_seconds(self._proof) is not None
         end_orphans()
         self._young_deaths = self._young_deaths + 1 if time.monotonic() - born < YOUNG_SECONDS else 0
         return code
@@ -134,15 +138,17 @@ class Supervisor:
             signal.signal(number, self._stop)
 
     def _stop(self, number: int, _: FrameType | None) -> None:
+        """Only note it: it may arrive while a worker is being started, which could not be told yet."""
         self._is_stopping = True
-        if self._worker is not None and self._worker.poll() is None:
-            self._worker.send_signal(number)
+        self._stops.append(number)
 
     def _wait(self, seconds: float) -> None:
-        """Until a signal arrives, or so long."""
+        """Until a signal arrives, or so long; what asks for a stop is handed on to the worker."""
         select.select([self._wakes], [], [], seconds)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wakes, 1024)
+        while self._stops and self._worker is not None:
+            self._worker.send_signal(self._stops.pop(0))
 
 
 def told(code: int) -> str:

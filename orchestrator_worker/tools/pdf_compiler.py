@@ -33,6 +33,13 @@ def compile_pdf(context: ToolContext, parameters: PdfParameters) -> ToolResult:
         ToolFailed: fpdf2 or markdown is not installed, the text cannot be set, or the file cannot be written.
     """
     pdf = _document(parameters)
+    try:
+        return _compiled(pdf, context, parameters)
+    finally:
+        _close_fonts(pdf)
+
+
+def _compiled(pdf: FPDF, context: ToolContext, parameters: PdfParameters) -> ToolResult:
     text, warnings = parameters.markdown_content, []
     family, mono = _fonts(pdf)
     if family == "helvetica" and (other := set(text) - set(text.encode("latin-1", "ignore").decode("latin-1"))):
@@ -72,6 +79,15 @@ def _fonts(pdf: FPDF) -> tuple[str, str]:
         for style, suffix in _STYLES.items():
             pdf.add_font(family, style, folder / f"{name}{suffix}.ttf")
     return "dejavu", "dejavumono"
+
+
+def _close_fonts(pdf: FPDF) -> None:
+    """Close the files of the fonts, which fpdf2 does only when it has written the whole."""
+    from fpdf.fonts import TTFFont
+
+    for font in pdf.fonts.values():
+        if isinstance(font, TTFFont):
+            font.close()
 
 
 def _set(pdf: FPDF, html: str, family: str, mono: str) -> None:

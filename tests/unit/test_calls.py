@@ -163,7 +163,7 @@ def test_stopping_cancels_a_coroutine_that_has_only_just_begun() -> None:
     async def stopped_at_once(key: Key) -> None:
         of.stop(key, StepCancelled("at once"))
         try:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(LONG)
             ended.append("ran on")
         except asyncio.CancelledError:
             ended.append("cancelled")
@@ -196,6 +196,21 @@ def test_in_a_main_thread_a_timer_stops_a_function_even_one_that_sleeps() -> Non
         call(Calls(), lambda: time.sleep(LONG), seconds=0.05)
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_timer_that_strikes_before_the_function_begins_leaves_no_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_timer = signal.setitimer
+
+    def dawdle(which: int, seconds: float) -> None:
+        set_timer(which, seconds)
+        if seconds:
+            time.sleep(LONG)
+
+    before = signal.getsignal(signal.SIGALRM)
+    monkeypatch.setattr(signal, "setitimer", dawdle)
+    with pytest.raises(StepTimeout):
+        call(Calls(), lambda: None, seconds=0.05)
+    assert signal.getsignal(signal.SIGALRM) is before
 
 
 def test_a_function_that_ends_in_time_leaves_no_timer() -> None:
@@ -243,11 +258,12 @@ def test_stopping_runs_the_functions_own_cleaning_up() -> None:
 
     def tidy() -> None:
         try:
+            entered.set()
             spin()
         finally:
             cleaned.append(True)
 
-    join = InThread(lambda: call_when_entered(of, entered, tidy))
+    join = InThread(lambda: call(of, tidy))
     assert entered.wait(20)
     of.stop(KEY, StepCancelled("enough"))
     join()
@@ -266,14 +282,15 @@ def test_the_first_reason_counts() -> None:
 
 def test_stop_all_stops_each() -> None:
     of, keys = Calls(), [("r", str(at), 1) for at in range(3)]
-    everyone = threading.Barrier(4)
+    # An event each: a stop could meet a thread on its way out of a barrier, between two acquisitions of its lock.
+    entered = {key: threading.Event() for key in keys}
 
-    def body() -> None:
-        everyone.wait(20)
+    def body(key: Key) -> None:
+        entered[key].set()
         spin()
 
-    joins = [InThread(lambda key=key: call(of, body, key)) for key in keys]  # type: ignore[misc]
-    everyone.wait(20)
+    joins = [InThread(lambda key=key: call(of, lambda: body(key), key)) for key in keys]  # type: ignore[misc]
+    assert all(entered[key].wait(20) for key in keys)
     for key in keys:
         of.stop(key, StepCancelled("the worker stops"))
     assert {repr(join()) for join in joins} == {repr(StepCancelled("the worker stops"))}
@@ -350,6 +367,32 @@ def test_a_stop_that_meets_a_call_on_its_way_out_stays_inside() -> None:
         ends.append(join())
     assert not [end for end in ends if isinstance(end, Interrupted)]
     assert {type(end) for end in ends} <= {str, StepCancelled}
+
+
+class LockThatDawdles:
+    """Keeps the first that has let go of it from going on."""
+
+    def __init__(self) -> None:
+        self._lock, self.let_go, self.go_on = threading.Lock(), threading.Event(), threading.Event()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        if not self.let_go.is_set():
+            self.let_go.set()
+            assert self.go_on.wait(20)
+
+
+def test_a_stop_that_meets_a_call_on_its_way_in_stays_inside() -> None:
+    of, lock = Calls(), LockThatDawdles()
+    of._lock = lock  # type: ignore[assignment]
+    join = InThread(lambda: call(of))
+    assert lock.let_go.wait(20)
+    of.stop(KEY, StepCancelled("early"))
+    lock.go_on.set()
+    assert repr(join()) == repr(StepCancelled("early"))
 
 
 def test_after_a_stop_the_key_may_be_used_again() -> None:

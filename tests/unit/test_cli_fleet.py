@@ -22,7 +22,7 @@ def command(*arguments: str, script: str = ENTRY) -> subprocess.CompletedProcess
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
 

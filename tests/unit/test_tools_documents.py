@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import importlib.util
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from orchestrator_client.contract.errors import ParametersInvalid, ToolFailed
+from orchestrator_worker.tools import pdf_compiler
 from orchestrator_worker.tools.base import ToolContext, ToolResult
 from orchestrator_worker.tools.registry import invoke
 
@@ -77,6 +80,22 @@ class TestPdf:
     def test_it_stays_in_the_folder(self, context: ToolContext) -> None:
         with pytest.raises(ParametersInvalid, match="outside"):
             done("pdf-compiler.compile", context, markdown="x", output_path="../a.pdf")
+
+    def test_what_cannot_be_set_leaves_no_font_open(
+        self, context: ToolContext, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise ToolFailed("no")
+
+        monkeypatch.setattr(pdf_compiler, "html_of", fail)
+        before = len(os.listdir("/proc/self/fd"))
+        gc.disable()
+        try:
+            with pytest.raises(ToolFailed):
+                done("pdf-compiler.compile", context, markdown="x", output_path="a.pdf")
+            assert len(os.listdir("/proc/self/fd")) <= before
+        finally:
+            gc.enable()
 
     @pytest.mark.parametrize("missing", ["fpdf", "markdown"])
     def test_what_is_not_installed_is_named(

@@ -128,7 +128,7 @@ def test_a_json_answer_is_parsed(server):
     assert json.loads(output["text"]) == output["json"]
     assert output["content_type"] == output["headers"]["content-type"] == "application/json; charset=utf-8"
     assert output["url"] == f"{server}/echo?a=1&b=2&b=true"
-    assert 0 <= output["elapsed_seconds"] < 10
+    assert 0 <= output["elapsed_seconds"] < 60
 
 
 def test_text_is_decoded_by_its_charset(server):

@@ -16,8 +16,10 @@ from orchestrator_worker.tools.registry import invoke
 WRITER = """
 import sys
 from pathlib import Path
+from orchestrator_worker.tools import mcp_memory
 from orchestrator_worker.tools.base import ToolContext
 from orchestrator_worker.tools.registry import invoke
+mcp_memory.LOCK_SECONDS = 60.0
 folder, name = sys.argv[1:]
 context = ToolContext(run="r", instance=name, attempt=1, folder=Path(folder))
 for number in range(20):
@@ -142,7 +144,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path):
 def test_steps_that_write_at_the_same_time_lose_nothing(context):
     command = [sys.executable, "-c", WRITER, str(context.folder)]
     writers = [subprocess.Popen([*command, name]) for name in ("a", "b", "c")]
-    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(120) for writer in writers] == [0, 0, 0]
     assert do(context, "list")["count"] == 60
 
 

@@ -13,7 +13,7 @@ from orchestrator_worker.cage.program import ADDRESS_FACTOR
 from orchestrator_worker.tools import python_executor
 from orchestrator_worker.tools.base import ToolContext, ToolResult
 from orchestrator_worker.tools.registry import invoke
-from tests.unit.test_tools_terminal import alive
+from tests.unit.test_tools_terminal import alive, begun_and_stopped
 
 HELD = CageLimits()
 
@@ -70,11 +70,12 @@ def test_its_time_ends_it_and_its_children(context):
 import subprocess, time
 child = subprocess.Popen(["sleep", "999"])
 print("begun", flush=True)
+open("begun", "x").close()
 time.sleep(999)
 """
-    result = run(context, code, timeout=2)
+    result, seconds = begun_and_stopped(lambda seconds: run(context, code, timeout=seconds), context.folder / "begun")
     assert (result.success, result.output["return_code"], result.output["stdout"]) == (False, -1, "begun\n")
-    assert result.error == "Code timed out after 2 s"
+    assert result.error == f"Code timed out after {seconds:g} s"
     assert not alive(context.folder)
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import time
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,15 +48,28 @@ def alive(folder: Path) -> list[psutil.Process]:
 
 
 async def until_there(file: Path) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not file.exists():
             await asyncio.sleep(0.01)
+
+
+LIMITS_SECONDS = (0.5, 5.0, 50.0)
+"""Of a command that is to be stopped once it has begun; the longer ones where a slow machine let it not get so far."""
+
+
+def begun_and_stopped(run_for: Callable[[float], ToolResult], begun: Path) -> tuple[ToolResult, float]:
+    """What came of a call whose time was up after it had made this file, and how long it had."""
+    for seconds in LIMITS_SECONDS:
+        result = run_for(seconds)
+        if begun.exists():
+            return result, seconds
+    raise AssertionError(f"not begun within {seconds:g} s")
 
 
 def test_a_line_is_run_by_the_shell(context):
     result = run(context, "printf out; printf err >&2")
     assert result.success
-    assert result.output["execution_time"] < 10
+    assert result.output["execution_time"] < 60
     assert {**result.output, "execution_time": 0} == {
         "command": "printf out; printf err >&2",
         "return_code": 0,
@@ -81,7 +96,9 @@ def test_a_command_that_is_killed_says_by_what(context):
 
 
 def test_execution_time_is_measured(context):
-    assert 0.2 <= run(context, "sleep 0.2").output["execution_time"] < 5
+    before = time.monotonic()
+    measured = run(context, "sleep 0.2").output["execution_time"]
+    assert 0.2 <= measured <= time.monotonic() - before
 
 
 def test_the_worker_environment_is_not_passed_on(context, monkeypatch):
@@ -103,15 +120,19 @@ def test_the_folder_is_the_runs_and_confined(context):
 
 
 def test_a_timeout_kills_the_command_and_its_children(context):
-    result = run(context, "sleep 999 & echo begun; wait", timeout=0.5)
+    command = "sleep 999 & echo begun; touch begun; wait"
+    result, seconds = begun_and_stopped(
+        lambda seconds: run(context, command, timeout=seconds), context.folder / "begun"
+    )
     assert (result.success, result.output["return_code"]) == (False, -1)
-    assert result.error == "Command timed out after 0.5 s"
+    assert result.error == f"Command timed out after {seconds:g} s"
     assert result.output["stdout"] == "begun\n"
     assert not alive(context.folder)
 
 
 def test_a_command_that_ignores_sigterm_is_killed(context):
-    result = run(context, "trap '' TERM; while :; do sleep 0.05; done", timeout=0.5)
+    command = "trap '' TERM; touch begun; while :; do sleep 0.05; done"
+    result, _ = begun_and_stopped(lambda seconds: run(context, command, timeout=seconds), context.folder / "begun")
     assert result.output["return_code"] == -1
     assert not alive(context.folder)
 

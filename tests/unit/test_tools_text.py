@@ -93,7 +93,7 @@ def test_variables_stand_for_numbers():
     ],
 )
 def test_what_is_no_arithmetic_is_refused_at_once(expression, reason):
-    started = time.monotonic()
+    started = time.thread_time()
     with pytest.raises(ParametersInvalid, match=reason):
         calculated(expression)
-    assert time.monotonic() - started < 1
+    assert time.thread_time() - started < 1

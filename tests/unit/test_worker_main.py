@@ -73,7 +73,7 @@ def test_no_queue_at_all_is_refused() -> None:
 def test_without_its_store_a_worker_says_so_and_does_not_start(tmp_path: Path) -> None:
     environment = {**os.environ, "ORCHESTRATOR_REDIS_URL": f"unix://{tmp_path}/nobody.sock"}
     command = [sys.executable, "-m", "orchestrator_worker"]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr.startswith("cannot reach Redis: ")
     assert "Traceback" not in ended.stderr
@@ -83,7 +83,7 @@ def test_without_its_store_a_worker_says_so_and_does_not_start(tmp_path: Path) -
 def test_what_is_no_url_of_a_redis_is_refused_in_one_line(url: str) -> None:
     environment = {**os.environ, "ORCHESTRATOR_REDIS_URL": url}
     command = [sys.executable, "-m", "orchestrator_worker"]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == f"{NO_URL}\n"
 
