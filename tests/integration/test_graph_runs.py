@@ -244,7 +244,7 @@ class TestRealWorkers:
         for name, prompt in (("ask", "{{ word }}: {{ file.content }}"), ("again", "{{ state.word }} again")):
             channel = "answer" if name == "ask" else "answers"
             graph.add_node(name, model("gpt-4o-mini", prompt=prompt, writes=channel)).add_edge("read", name)
-        document = fleet.client.submit(graph.add_edge(["ask", "again"], "listen").compile(), {"word": "say"}).result(20)
+        document = fleet.client.submit(graph.add_edge(["ask", "again"], "listen").compile(), {"word": "say"}).result(60)
         assert document.error is None
         assert document.outputs["state"]["heard"] == ["from a file", "SAY: FROM A FILE", "SAY AGAIN"]
         assert document.usage.requests == 2
@@ -253,7 +253,7 @@ class TestRealWorkers:
     def test_branches_and_reducers(self, standing: tuple[StandingFleet, ModelServer], word: str) -> None:
         fleet, _ = standing
         plan = branching(nodes.by_word, ["x", "y", "z"], "x", "y", "z")
-        document = fleet.client.submit(plan, {"word": word}).result(20)
+        document = fleet.client.submit(plan, {"word": word}).result(60)
         writers = {"x": "a", "y": "bb", "z": "ccc"}
         taken = [name for branch, name in writers.items() if branch in word.split(",")]
         assert document.outputs["state"]["added"] == [name for name in taken for _ in range(2)]
@@ -264,7 +264,7 @@ class TestRealWorkers:
     def test_a_state_that_cannot_be_folded_ends_the_run(self, standing: tuple[StandingFleet, ModelServer]) -> None:
         fleet, _ = standing
         graph = StateGraph(nodes.Notes, id="unfoldable").add_node("only", nodes.no_mapping).add_edge(START, "only")
-        message, _ = failure_of(fleet.client.submit(graph.compile()).result(20))
+        message, _ = failure_of(fleet.client.submit(graph.compile()).result(60))
         assert "node 'only' returned int" in message
 
 
