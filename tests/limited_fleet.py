@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ class Sample:
     in_flight: int
     """Calls at the server: the larger of what it said before and after the store was asked."""
     held: int
-    """Calls that the gate believes to be under way."""
+    """Calls that the gate believes to be under way, at the moment of `running`."""
     requests_per_minute: float | None
     """What the gate believes to be allowed."""
 
@@ -133,18 +134,11 @@ class LimitedFleet:
 
     def states(self, runs: Sequence[Run]) -> dict[str, int]:
         """Open instances of these runs by their state."""
-        with self.redis.pipeline(transaction=False) as pipe:
-            for run in runs:
-                pipe.hvals(names.RunKeys(run.id).instances)
-            counts: dict[str, int] = {}
-            for value in (value for values in pipe.execute() for value in values):
-                state = value.partition(b"|")[0].decode()
-                counts[state] = counts.get(state, 0) + 1
-        return counts
+        return self._states_and_gate(runs)[0]
 
     def sample(self, runs: Sequence[Run]) -> Sample:
-        before, states, now = self.server.in_flight(), self.states(runs), time.time()
-        held = int((self.gate().get("held") or {}).get("calls", 0))
+        before, (states, gate), now = self.server.in_flight(), self._states_and_gate(runs), time.time()
+        held = int((gate.get("held") or {}).get("calls", 0))
         in_flight = max(before, self.server.in_flight())
         running, waiting = states.get("running", 0), states.get("waiting", 0)
         return Sample(now, running, waiting, in_flight, held, self.believed_limit())
@@ -166,6 +160,16 @@ class LimitedFleet:
         finally:
             stopped.set()
             sampler.join()
+
+    def _states_and_gate(self, runs: Sequence[Run]) -> tuple[dict[str, int], dict[str, Any]]:
+        """Both at one moment."""
+        with self.redis.pipeline(transaction=True) as pipe:
+            pipe.hget(names.gate(SCOPE), "state")
+            for run in runs:
+                pipe.hvals(names.RunKeys(run.id).instances)
+            gate, *instances = pipe.execute()
+        counts = Counter(value.partition(b"|")[0].decode() for values in instances for value in values)
+        return dict(counts), json.loads(gate or b"{}")
 
     def _logged(self) -> str:
         """What the workers' logs say of errors, the last of it."""

@@ -19,9 +19,9 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from math import ceil
 from pathlib import Path
@@ -109,7 +109,8 @@ class Account:
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self.refusals: deque[float] = deque()
-        """Seconds to tell those who come next to wait, whatever the limits say."""
+        """Seconds to tell those who come next to wait, whatever the limits say; 0 lets one through."""
+        self.connections: set[_Connection] = set()
         self.forget()
 
     def forget(self) -> None:
@@ -185,17 +186,19 @@ class _Connection(asyncio.Protocol):
         self._account = account
         self._received = bytearray()
         self._under_way: Entry | None = None
-        self._next: asyncio.TimerHandle | None = None
+        self._next: tuple[asyncio.TimerHandle, Callable[[], None]] | None = None
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._port = transport.get_extra_info("peername")[1]
+        self._account.connections.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._account.connections.discard(self)
         if self._next:
-            self._next.cancel()
+            self._next[0].cancel()
         if self._under_way:
             self._account.end(self._under_way, delivered=False)
 
@@ -221,7 +224,11 @@ class _Connection(asyncio.Protocol):
         account = self._account
         match verb:
             case "refuse":
-                account.refusals.extend([options["seconds"]] * options.get("times", 1))
+                account.refusals.extend([0.0] * options["after"] + [options["seconds"]] * options["times"])
+            case "release":
+                account.terms = replace(account.terms, latency_seconds=0.0)
+                for connection in account.connections:
+                    connection.hurry()
             case "forget":
                 account.forget()
             case "terms":
@@ -253,10 +260,17 @@ class _Connection(asyncio.Protocol):
             answer = openai_wire.text("".join(words), **usage)
             self._after(terms.latency_seconds, lambda: self._deliver(answer))
 
-    def _after(self, seconds: float, step: Any) -> None:
+    def _after(self, seconds: float, step: Callable[[], None]) -> None:
         if seconds:
-            self._next = self._loop.call_later(seconds, step)
+            self._next = self._loop.call_later(seconds, step), step
         else:
+            step()
+
+    def hurry(self) -> None:
+        """Do now what would be done later of an answer that is under way."""
+        if self._under_way and self._next:
+            timer, step = self._next
+            timer.cancel()
             step()
 
     def _deliver(self, answer: Answer) -> None:
@@ -331,9 +345,14 @@ class LimitedServer:
         """What OPENAI_BASE_URL takes."""
         return f"{self.root}/v1"
 
-    def refuse_next(self, seconds: float, times: int = 1) -> None:
-        """Answer the next `times` requests with 429 and this `retry-after`, whatever the limits say."""
-        self._control("refuse", seconds=seconds, times=times)
+    def refuse_next(self, seconds: float, times: int = 1, after: int = 0) -> None:
+        """Answer the next `times` requests with 429 and this `retry-after`, whatever the limits say; those behind the
+        next `after`, which are let through."""
+        self._control("refuse", seconds=seconds, times=times, after=after)
+
+    def release(self) -> None:
+        """Answer all that is under way, and from now on without latency."""
+        self._control("release")
 
     def forget(self) -> None:
         """Begin with an empty journal and full meters; nothing may be under way."""
@@ -365,7 +384,7 @@ class LimitedServer:
 
 @contextmanager
 def _connection(root: str) -> Iterator[http.client.HTTPConnection]:
-    connection = http.client.HTTPConnection(urlsplit(root).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(root).netloc, timeout=60)
     try:
         yield connection
     finally:

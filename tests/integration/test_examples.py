@@ -28,7 +28,7 @@ def test_translate_each(shell: Shell) -> None:
     with Models(judged) as models:
         shell.environment |= {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": models.url}
         validated = shell.run("validate", "plan.yaml", "--json")
-        ended = shell.run("run", "plan.yaml", "-o", "result.json")
+        ended = shell.run("run", "plan.yaml", "-o", "result.json", seconds=240)
         retried = models.prompts("not good enough yet")
         drafts = models.calls("Translate into")
     assert validated.code == 0, validated.said
@@ -49,7 +49,7 @@ def test_translate_each(shell: Shell) -> None:
 def test_held_report(shell: Shell) -> None:
     shutil.copyfile(ROOT / "examples" / "held_report.yaml", shell.folder / "plan.yaml")
     url = shell.redis()
-    shell.worker("w1", "-c", "2")
+    shell.worker("w1", "-c", "2", lease_seconds=30)  # or a slow worker would be thought dead
     assert shell.run("run", "plan.yaml", "--redis", url).code == 0
     failed = shell.run("run", "plan.yaml", "-i", "title=", "-o", "result.json", "--redis", url)
     assert failed.code == 1
@@ -66,7 +66,7 @@ def test_the_briefing(tmp_path: Path) -> None:
         shutil.copyfile(ROOT / "examples" / name, tmp_path / name)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "ORCHESTRATOR_WORKDIR": str(tmp_path)}
     command = [sys.executable, "briefing_graph.py"]
-    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90)
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert ended.returncode == 0, ended.stderr
     assert "question_answered approve" in ended.stdout
     assert "step_succeeded research[2].research#0.note" in ended.stdout

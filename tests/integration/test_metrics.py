@@ -18,12 +18,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
 from orchestrator_client import metrics as fleet_metrics
-from orchestrator_client.cli.fleet import flower_arguments
 from orchestrator_client.contract.plan import OnFailure, Plan
 from orchestrator_client.store import Stores
 from tests.conftest import wait_until
 from tests.fleet import python_step
-from tests.flower_server import free_port
+from tests.flower_server import FlowerServer
 from tests.integration.loops import each, text
 from tests.standing_fleet import StandingFleet
 
@@ -57,7 +56,7 @@ def full(family: Metric) -> str:
 
 
 def scraped(port: int) -> dict[str, Metric]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as response:
         found = text_string_to_metric_families(response.read().decode())
         return {full(family): family for family in found if family.name.startswith("orchestrator_")}
 
@@ -112,12 +111,21 @@ def test_the_fleets_figures(fleet_families: dict[str, Metric]) -> None:
 
 def test_a_worker_of_processes_answers_for_all_of_them(fleet: StandingFleet) -> None:
     (worker,) = Stores(fleet.url, "test").fleet.workers()
-    families = scraped(worker.metrics_port)
+    attempts = "orchestrator_attempts_total"
+
+    def told() -> dict[str, Metric] | None:
+        """Once every process has counted its attempts: it does so a moment after each has ended."""
+        found = scraped(worker.metrics_port)
+        if attempts not in found:
+            return None
+        ended = value(found, attempts, queue="tool") + value(found, attempts, queue="control", outcome="succeeded")
+        return found if ended >= 6 and value(found, attempts, queue="control", outcome="left") else None
+
+    families = wait_until(told, "all attempts are counted")
     assert families.keys() <= WORKER.keys()
     for name, family in families.items():
         kind, labels = WORKER[name]
         assert (family.type, labels_of(family)) == (kind, labels), name
-    attempts = "orchestrator_attempts_total"
     assert value(families, attempts, queue="tool") == 5
     assert value(families, attempts, queue="control", outcome="left") >= 1
     assert value(families, "orchestrator_stage_seconds", "_count", stage="work", queue="tool") == 5
@@ -129,15 +137,14 @@ def test_a_worker_of_processes_answers_for_all_of_them(fleet: StandingFleet) -> 
 
 
 def test_flower_tells_of_the_fleet_beside_its_own(fleet: StandingFleet) -> None:
-    port = free_port()
-    fleet.start_program("flower", *flower_arguments(port), ORCHESTRATOR_METRICS_PORT="0")
+    flower = FlowerServer(fleet, {"ORCHESTRATOR_METRICS_PORT": "0"})
 
     def told() -> dict[str, Metric] | None:
         with suppress(OSError):
-            return scraped(port)
+            return scraped(flower.port)
         return None
 
-    families = wait_until(told, "Flower answers", 40)
+    families = wait_until(told, "Flower answers", 60)
     assert families.keys() == FLEET.keys()
     assert value(families, "orchestrator_runs_reached_total", state="failed") == 1
 

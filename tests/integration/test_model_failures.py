@@ -57,7 +57,7 @@ def test_the_last_models_failure_is_the_steps(fleet: ModelFleet, server: ModelSe
 
 
 def test_a_rate_limit_costs_no_attempt(fleet: ModelFleet, server: ModelServer) -> None:
-    limited = error(429, "slow down", code="rate_limit_exceeded", headers={"retry-after": "2"})
+    limited = error(429, "slow down", code="rate_limit_exceeded", headers={"retry-after": "60"})
     server.script(limited, limited, limited, text("At last."))
     run = fleet.submit(model_plan(retry=Retry(attempts=1)))
     for refusals in (1, 2, 3):

@@ -136,7 +136,7 @@ def test_the_command_line_and_the_workers_are_in_one_trace(traced: Traced) -> No
     environment = {**os.environ, **traced.environment, "ORCHESTRATOR_REDIS_URL": traced.fleet.url}
     submit = [COMMAND, "submit", "traced.yaml"]
     run = subprocess.check_output(submit, text=True, cwd=traced.fleet.folder, env=environment).strip()
-    traced.fleet.client.run(run).result(timeout=30)
+    traced.fleet.client.run(run).result(timeout=60)
     whole = traced.whole(run)
     (submitted,) = wait_until(lambda: traced.receiver.named("submit traced"), "the client's span has come")
     assert (submitted.service, submitted.kind) == ("orchestrator", 4)
