@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
 import pytest
@@ -14,6 +15,34 @@ from tests.conformance.model_server import ModelServer
 
 KEY = "sk-test-4f1d0b8e2c"
 """That the shared suite's workers have in their environment."""
+
+T = TypeVar("T")
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """A loop whose clock a test may put forward: then a call's time is up when the test says so, and not before."""
+
+    ahead_seconds = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead_seconds
+
+    def put_forward(self, seconds: float) -> None:
+        """Let so much time have passed; for this loop's own thread."""
+        self.ahead_seconds += seconds
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a loop of its own, which is a `Loop`."""
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(main)
+
+
+def put_forward(seconds: float) -> None:
+    """Put the running loop's clock forward."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, Loop)
+    loop.put_forward(seconds)
 
 
 class HasRoot(Protocol):
@@ -55,7 +84,7 @@ class Caller(Generic[Server]):
             finally:
                 await provider.close()
 
-        return asyncio.run(calls())
+        return run(calls())
 
     def streamed(self, prompt: str = "hi", seconds: float = 30.0, **fields: Any) -> tuple[ModelReply, list[str]]:
         """The reply, and the pieces of text as they came."""
@@ -75,11 +104,17 @@ class Caller(Generic[Server]):
         except ModelFailed as error:
             return error
 
-    def broke_off(self, seconds: float = 30.0, **fields: Any) -> tuple[ModelFailed, list[str]]:
-        """How a stream failed, and the pieces of text that had come."""
+    def broke_off(self, seconds: float = 30.0, late_after: str = "", **fields: Any) -> tuple[ModelFailed, list[str]]:
+        """How a stream failed, and the pieces of text that had come. Behind the text `late_after`, its time is up."""
         pieces: list[str] = []
+
+        def told(piece: str) -> None:
+            pieces.append(piece)
+            if "".join(pieces) == late_after:
+                put_forward(seconds)
+
         with pytest.raises(ModelFailed) as caught:
-            self.many([self.request("hi", seconds, **fields)], on_text=pieces.append)
+            self.many([self.request("hi", seconds, **fields)], on_text=told)
         return caught.value, pieces
 
 

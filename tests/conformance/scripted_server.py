@@ -88,7 +88,7 @@ class ScriptedServer:
             self._otherwise = otherwise or self._otherwise
         return self
 
-    def wait_until(self, holds: Callable[[ScriptedServer], bool], description: str, seconds: float = 10.0) -> None:
+    def wait_until(self, holds: Callable[[ScriptedServer], bool], description: str, seconds: float = 60.0) -> None:
         """Wait for something to be true of this server, woken by every request and hang-up."""
         with self._changed:
             assert self._changed.wait_for(lambda: holds(self), seconds), f"never came about: {description}"

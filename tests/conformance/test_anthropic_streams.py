@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator_client.contract.errors import FailureKind
 from orchestrator_client.contract.usage import Usage
+from orchestrator_worker.providers import http
 from tests.conformance.anthropic_adapter import AnthropicAdapter
 from tests.conformance.anthropic_wire import (
     SIGNATURE,
@@ -164,10 +165,11 @@ def test_an_error_that_came_whole(call: Caller) -> None:
 def test_what_comes_after_the_end_of_the_message_costs_nothing(call: Caller, end: str) -> None:
     events = [opening(), *text_events("a"), *ending("end_turn", usage())]
     call.server.script(event_stream(*events, fault=end))
-    assert call.streamed(seconds=20.0)[0].text == "a"
+    assert call.streamed()[0].text == "a"
 
 
-def test_a_connection_is_used_again(call: Caller) -> None:
+def test_a_connection_is_used_again(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "DRAIN_SECONDS", 30.0)  # a busy machine's server may be slow to end its answer
     call.many([call.request("hello")], rounds=3, on_text=lambda text: None)
     assert len({received.port for received in call.server.requests}) == 1
 

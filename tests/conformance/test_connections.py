@@ -20,7 +20,7 @@ from tests.conformance.model_server import HELD_SECONDS, Answer
 
 def failed_in_time(call: Caller) -> tuple[ModelFailed, float]:
     """How a call that had reached the server failed, and after how many seconds: a busy machine is slow to send."""
-    for seconds in (0.5, 2.0, 8.0):
+    for seconds in (0.5, 2.0, 8.0, 32.0):
         error = call.failed(seconds=seconds)
         if call.server.requests:
             return error, seconds
@@ -29,17 +29,17 @@ def failed_in_time(call: Caller) -> tuple[ModelFailed, float]:
 
 class TestUnreachable:
     def test_no_answer_in_time(self, call: Caller) -> None:
-        call.server.script(call.adapter.text("late", delay_seconds=HELD_SECONDS))
+        call.server.script(otherwise=lambda _: call.adapter.text("late", delay_seconds=HELD_SECONDS))
         error, seconds = failed_in_time(call)
         assert f"{seconds:g} s" in str(error)
         assert (error.kind, error.retryable) == (FailureKind.TIMEOUT, True)
-        call.server.wait_until(lambda server: server.hangups == 1, "the late exchange is closed")
+        call.server.wait_until(lambda server: server.hangups >= len(server.requests), "the late exchange is closed")
 
     def test_an_answer_that_drips(self, call: Caller) -> None:
-        call.server.script(call.adapter.text("late", drip_seconds=0.1))
+        call.server.script(otherwise=lambda _: call.adapter.text("late", drip_seconds=0.1))
         error, seconds = failed_in_time(call)
         assert f"{seconds:g} s" in str(error)
-        call.server.wait_until(lambda server: server.hangups == 1, "the dripping exchange is closed")
+        call.server.wait_until(lambda server: server.hangups >= len(server.requests), "the dripping exchange is closed")
 
     def test_a_host_that_takes_no_connection(self, call: Caller) -> None:
         with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as waiting:
@@ -85,7 +85,7 @@ class TestCancellation:
 
 class TestPool:
     def test_many_calls_at_once_share_connections(self, call: Caller) -> None:
-        together = threading.Barrier(16, timeout=20)
+        together = threading.Barrier(16, timeout=60)
 
         def all_here(received: object) -> Answer:
             together.wait()

@@ -15,6 +15,7 @@ from orchestrator_client.contract.usage import Usage
 from orchestrator_worker.providers.base import Message, ModelReply, ModelRequest
 from orchestrator_worker.providers.http import BODY_CAP_BYTES, ERROR_CAP_BYTES
 from tests.conformance.caller import Caller as AnyCaller
+from tests.conformance.caller import put_forward, run
 from tests.conformance.google_adapter import GoogleAdapter
 from tests.conformance.google_wire import calls, candidate, chunk, error, response, stream, text
 from tests.conformance.model_server import Answer, ModelServer, event_stream, html
@@ -45,7 +46,7 @@ class Streamed:
             finally:
                 await provider.close()
 
-        return asyncio.run(made())
+        return run(made())
 
     def whole(self, answer: Answer) -> ModelReply:
         """The reply to a call that is not streamed."""
@@ -147,8 +148,12 @@ class TestFailure:
         ],
     )
     def test_is_told_apart(self, streamed: Streamed, fault: str, kind: FailureKind) -> None:
-        seconds = 1.0 if kind is FailureKind.TIMEOUT else 30.0
-        failure = streamed.failed(stream("half", " a", fault=fault), timeout_seconds=seconds)
+        def told(piece: str) -> None:
+            streamed.pieces.append(piece)
+            if kind is FailureKind.TIMEOUT and streamed.pieces == ["half", " a"]:
+                put_forward(30.0)
+
+        failure = streamed.failed(stream("half", " a", fault=fault), on_text=told, timeout_seconds=30.0)
         assert (failure.kind, failure.retryable) == (kind, True)
         assert streamed.pieces == ["half", " a"]
 

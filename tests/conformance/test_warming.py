@@ -15,11 +15,14 @@ from orchestrator_worker.providers.registry import Providers
 from orchestrator_worker.providers.vendor import Vendor
 from tests.conformance.adapter import Adapter
 from tests.conformance.adapters import ADAPTERS
-from tests.conformance.caller import KEY
+from tests.conformance.caller import KEY, Loop
 from tests.conformance.caller import SuiteCaller as Caller
 
 SDKS = {"openai": "openai", "anthropic": "anthropic", "google": "google.genai", "gateway": "openai"}
 """Provider of the suite -> the package that it calls its vendor with."""
+
+SECONDS = 30.0
+"""Of a call. An import takes longer here."""
 
 FIRST_CALL = """
 import asyncio, os, sys
@@ -84,25 +87,30 @@ class TestFreshProcess:
 
 def test_a_slow_import_costs_neither_the_deadline_nor_the_loop(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     call()  # the machine's first connection has its own price
-    provider, seconds, goes_on = call.adapter.provider(call.server.root), 1.0, threading.Event()
+    provider, loop, goes_on = call.adapter.provider(call.server.root), Loop(), threading.Event()
     imports: list[str] = []
+
+    def let_time_pass() -> None:
+        loop.put_forward(2 * SECONDS)
+        goes_on.set()
 
     def slow_import() -> None:
         imports.append(provider.name)
         # Only the loop lets it go on: were it to run there, it would wait for itself.
-        assert goes_on.wait(timeout=20), "the loop stands still during an import"
+        loop.call_soon_threadsafe(let_time_pass)
+        assert goes_on.wait(timeout=60), "the loop stands still during an import"
 
     monkeypatch.setattr(type(provider), "_import_sdk", staticmethod(slow_import))
 
     async def first_calls() -> list[str]:
-        asyncio.get_running_loop().call_later(2 * seconds, goes_on.set)
         try:
-            replies = await asyncio.gather(*(provider.complete(call.request("hello", seconds)) for _ in range(4)))
+            replies = await asyncio.gather(*(provider.complete(call.request("hello", SECONDS)) for _ in range(4)))
             return [reply.text for reply in replies]
         finally:
             await provider.close()
 
-    assert asyncio.run(first_calls()) == ["hello"] * 4
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        assert runner.run(first_calls()) == ["hello"] * 4
     assert imports == [provider.name], "calls that come during an import wait for that one"
 
 

@@ -78,12 +78,12 @@ def test_a_step_waits_for_its_own_predecessors_and_for_nothing_else(fleet: InPro
     flag = str(tmp_path / "flag")
     steps = (
         python_step("a"),
-        python_step("b", "tests.functions:wait_for", flag, timeout_seconds=15.0),
+        python_step("b", "tests.functions:wait_for", flag, timeout_seconds=60.0),
         python_step("c", "tests.functions:record", flag, after=("a",)),
         python_step("d", after=("a", "b")),
     )
     with worker_on(fleet, tmp_path, "-c", "2"):
-        document = fleet.client.submit(Plan(id="N", steps=steps)).result(timeout=20)
+        document = fleet.client.submit(Plan(id="N", steps=steps)).result(timeout=60)
     assert document.success
 
 

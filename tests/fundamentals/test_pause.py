@@ -184,6 +184,7 @@ def test_a_worker_that_dies_in_a_paused_run_costs_an_attempt_and_starts_nothing(
 
 def test_the_deadline_of_a_question_stands_still(fleet: InProcessFleet) -> None:
     run = fleet.submit(plan(ask(timeout=60)))
+    fleet.set_clock(run, 0)
     fleet.drain()
     fleet.set_clock(run, 30_000)
     run.pause()

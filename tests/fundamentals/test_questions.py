@@ -264,5 +264,5 @@ def test_a_question_outlives_its_worker_and_a_restart_of_redis(durable: RedisSer
         durable.start()
         run.answer("ask", 11)
         worker = start_worker(durable.url, tmp_path, "w2", "-c", "2")
-        assert run.result(timeout=30).outputs == {"told": "22"}
+        assert run.result(timeout=60).outputs == {"told": "22"}
         worker.kill()

@@ -113,6 +113,7 @@ def test_outputs_are_told_when_they_are_asked_for(fleet: InProcessFleet, receive
 def test_what_is_not_taken_is_told_again_later(fleet: InProcessFleet, receiver: Receiver, status: int) -> None:
     receiver.answers = [status, status, 200]
     run = ended(fleet, receiver)
+    later(fleet, run, 60)
     courier_of(fleet).deliver()
     assert run.document().delivery == f"waiting after 1 attempts: it answered with {status}"
     assert courier_of(fleet).deliver() == 0, "it waits"
@@ -149,7 +150,7 @@ def test_a_worker_that_dies_between_the_request_and_its_record_has_it_told_again
         with pytest.raises(SystemExit):
             courier_of(fleet).deliver()
     assert courier_of(fleet).deliver() == 0, "another worker may still be at it"
-    later(fleet, run, LEASE_SECONDS + 10)
+    later(fleet, run, LEASE_SECONDS + 60)
     assert courier_of(fleet).deliver() == 1
     assert (len(receiver.told), run.status().delivery) == (2, "delivered")
 
@@ -157,7 +158,7 @@ def test_a_worker_that_dies_between_the_request_and_its_record_has_it_told_again
 def test_a_record_that_comes_too_late_changes_nothing(fleet: InProcessFleet, receiver: Receiver) -> None:
     run = ended(fleet, receiver)
     [first] = fleet.engine.store.due_deliveries(LEASE_SECONDS, 8)
-    later(fleet, run, LEASE_SECONDS + 10)
+    later(fleet, run, LEASE_SECONDS + 60)
     courier_of(fleet).deliver()
     assert fleet.engine.store.record_delivery(first, "it was slow", 5.0) == "refused"
     assert run.status().delivery == "delivered"

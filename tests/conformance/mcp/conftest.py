@@ -27,9 +27,14 @@ ROOT = Path(__file__).parents[3]
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port at which nobody listens, and which the kernel gives to nobody else: it stays bound for as long as this
+    process lives. Who connects is refused; a server that reuses addresses, as they all do, may listen."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", 0))
+    port = int(bound.getsockname()[1])
+    bound.detach()
+    return port
 
 
 def listens(port: int) -> bool:
@@ -145,6 +150,13 @@ def served(vault: Vault) -> Iterator[Callable[[McpSection], None]]:
     yield serve
     calls().run(made[-1].close())
     servers.use(None)
+
+
+async def there(path: Path) -> None:
+    """Wait until a file is there."""
+    async with asyncio.timeout(60):
+        while not path.exists():
+            await asyncio.sleep(0.01)
 
 
 def run(main: Awaitable[Any]) -> Any:
