@@ -34,7 +34,7 @@ def doubled(scene: Scene) -> str:
     scene.redis.rpush(names.TOOL_QUEUE, *raw)
     scene.wait_for_ends()
     scene.redis.rpush(names.TOOL_QUEUE, *raw)
-    wait_until(lambda: scene.redis.llen(names.TOOL_QUEUE) == 0, "the late copies are taken", 60)
+    wait_until(lambda: scene.redis.llen(names.TOOL_QUEUE) == 0, "the late copies are taken")
     time.sleep(0.5)
     # Not any line that is new: an attempt that was believed lost may still be at it when its run has ended.
     begun = Counter((line.key, line.attempt) for line in scene.effects() if line.begins)

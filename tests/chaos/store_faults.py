@@ -202,16 +202,14 @@ def corrupt_records(scene: Scene) -> str:
     scene.wait_for_random_point()
     broken = scene.client.submit(chain(2, 30.0))
     keys = names.RunKeys(broken.id)
-    wait_until(lambda: broken.status().started_ms, "the run to be broken has started", 60)
+    wait_until(lambda: broken.status().started_ms, "the run to be broken has started")
     scene.redis.hset(keys.instances, "c1", "not an instance at all")
     scene.redis.zadd(names.TIMETABLE, {f"{broken.id}|c1": 1})
     scene.redis.delete(keys.receipts)
     scene.redis.set(keys.receipts, "of the wrong type", ex=600)
     # What only a sweep repairs, for as long as the garbage is due.
     dropped = scene.submit(chain(3))
-    wait_until(
-        lambda: _drop(scene, names.CONTROL_QUEUE) or dropped.status().started_ms, "its start message is lost", 60
-    )
+    wait_until(lambda: _drop(scene, names.CONTROL_QUEUE) or dropped.status().started_ms, "its start message is lost")
     scene.wait_for_ends()
     broken.cancel()
     return "an instance and the receipts of one run were garbage"
@@ -261,7 +259,7 @@ def _config(scene: Scene, name: str, value: str) -> Iterator[None]:
 def _kept(scene: Scene) -> None:
     """Let what is recorded by now get into the append-only file: at the level `everysec` the last second is not
     promised, since Redis keeps back what it has acknowledged while the disk is slow."""
-    wait_until(lambda: not scene.redis.info("persistence")["aof_buffer_length"], "all is written", 60)
+    wait_until(lambda: not scene.redis.info("persistence")["aof_buffer_length"], "all is written")
 
 
 def _append_only_file(scene: Scene) -> Path:
