@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from typing import Any, TypeVar
 import certifi
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 from orchestrator_client.local import find_redis_server
 from tests.upgrade import previous
@@ -147,3 +150,12 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+"""Examples are the same every time, and none fails for having been slow. `make fuzz` looks for others."""
+
+if not os.environ.get("FUZZ_EXAMPLES"):
+    # hypothesis also draws what stands in the modules that happen to be imported, which depends on the tests before.
+    providers._get_local_constants = lambda: providers._local_constants

@@ -65,9 +65,9 @@ def die(context: ToolContext) -> None:
 
 
 def effects(folder: Path) -> list[Effect]:
-    """All that was written, in order."""
+    """All that was written, in order; without a line of which only a part is there yet."""
     path = folder / LEDGER
-    return list(_read(path.read_text())) if path.exists() else []
+    return list(_read(path.read_text().rpartition("\n")[0])) if path.exists() else []
 
 
 def _read(text: str) -> Iterator[Effect]:

@@ -42,7 +42,7 @@ def judge(scene: Scene) -> str:
 def judge_processes(scene: Scene) -> None:
     """Once its workers are asked to stop, no process of a scene is left: I12."""
     scene.stop_workers()
-    wait_until(lambda: not scene.processes(), "no process of a worker is left", 15)
+    wait_until(lambda: not scene.processes(), "no process of a worker is left")
 
 
 def _of_run(scene: Scene, history: History) -> Iterator[str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import psutil
 import redis
@@ -40,6 +40,8 @@ DISK = "disk"
 """Folder of the scene's folder where Redis keeps its files if it has a disk of its own."""
 
 NOTHING: tuple[str, ...] = ()
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -216,14 +218,18 @@ class Scene:
         return count
 
     def wait_for_running(self) -> Effect:
-        """An effect that is under way now, of any worker; if all runs have ended, their last plan runs once more."""
+        """An effect that is under way now, of any worker."""
+        return self.wait_in_the_middle(self._under_way, "a step is under way")
 
-        def under_way() -> Effect | None:
+    def wait_in_the_middle(self, condition: Callable[[], T | None], description: str) -> T:
+        """Wait for what is true only while a run goes on; if all have ended, their last plan runs once more."""
+
+        def holds() -> T | None:
             if all(run.status().state.ended for run in self.runs):
                 self.submit(self.runs[-1].plan())
-            return self._under_way()
+            return condition()
 
-        return wait_until(under_way, "a step is under way", 90)
+        return wait_until(holds, description, 90)
 
     def _under_way(self) -> Effect | None:
         begun: dict[tuple[str, str, int], Effect] = {}

@@ -26,6 +26,7 @@ def restart(scene: Scene) -> str:
     scene.server.kill()
     scene.wait_until_told(scene.runs[0], "Redis")
     time.sleep(3.0)
+    scene.set_back_at = time.monotonic()
     scene.server.start()
     scene.healed()
     return "kill -9 of Redis, back 3 s later"
@@ -74,7 +75,7 @@ def loading(scene: Scene) -> str:
     _kept(scene)
     scene.server.kill()
     scene.server.options = ("--key-load-delay", "8000")
-    began = time.monotonic()
+    began = scene.set_back_at = time.monotonic()
     scene.server.start()
     scene.healed()
     took = time.monotonic() - began
@@ -192,7 +193,7 @@ def slow_network(scene: Scene) -> str:
 def queues_deleted(scene: Scene) -> str:
     """F37, the queues' part: all messages are gone."""
     scene.wait_for_random_point()
-    lost = wait_until(lambda: _drop(scene), "messages wait in the queues")
+    lost = scene.wait_in_the_middle(lambda: _drop(scene), "messages wait in the queues")
     return f"{lost} messages were deleted with their queue"
 
 
@@ -256,9 +257,9 @@ def _config(scene: Scene, name: str, value: str) -> Iterator[None]:
 
 
 def _kept(scene: Scene) -> None:
-    """Let the append-only file reach the disk: at the level `everysec` the last second is not promised."""
-    scene.redis.execute_command("WAIT", 0, 0)
-    time.sleep(1.1)
+    """Let what is recorded by now get into the append-only file: at the level `everysec` the last second is not
+    promised, since Redis keeps back what it has acknowledged while the disk is slow."""
+    wait_until(lambda: not scene.redis.info("persistence")["aof_buffer_length"], "all is written")
 
 
 def _append_only_file(scene: Scene) -> Path:

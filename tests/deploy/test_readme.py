@@ -56,7 +56,7 @@ def test_its_lines_make_a_fleet(tmp_path: Path) -> None:
                 wait_until(lambda: done("orchestrator runs").returncode == 0, "redis answers")
         [submitted] = ran
         assert submitted.returncode == 0, submitted.stderr
-        result = done(f"orchestrator result {submitted.stdout.strip()} --timeout 60")
+        result = done(f"orchestrator result {submitted.stdout.strip()} --timeout 120")
         assert result.returncode == 0, result.stdout + result.stderr
         assert "items: 16" in result.stdout
         page = "from urllib.request import urlopen; print(urlopen('http://127.0.0.1:5555/healthcheck').read().decode())"

@@ -21,12 +21,14 @@ LEDGER = '''
 import os, time
 
 def work(ledger, step, seconds):
-    """Leave a line before and after: what is done twice shows."""
+    """Leave a line before and after: what is done twice shows. The last one ends when the cable was pulled."""
     for moment in ("begin", "end"):
         with open(ledger, "ab", buffering=0) as file:
             file.write(f"{moment} {step}\\n".encode())
         if moment == "begin":
             time.sleep(seconds)
+        while str(step) == "11" and not os.path.exists(f"{ledger}.cut"):
+            time.sleep(0.1)
     return step
 '''
 
@@ -83,6 +85,7 @@ def test_a_run_goes_on_when_the_cable_is_put_in_again(services: Services, tmp_pa
     wait_until(lambda: ledger.exists() and "end" in ledger.read_text(), "a step has ended", seconds=60)
 
     data.connect(False)
+    Path(f"{ledger}.cut").touch()
     time.sleep(CUT_SECONDS)  # the fault itself
     during = json.loads(services.client(data, "show", run, "-o", "json"))
     data.connect(True)
@@ -93,5 +96,5 @@ def test_a_run_goes_on_when_the_cable_is_put_in_again(services: Services, tmp_pa
     lines = Counter(ledger.read_text().split("\n"))
     assert {line: count for line, count in lines.items() if line and count != 1} == {}
     assert len(lines) == 1 + 2 * 12
-    assert services.status(data, "http://127.0.0.1:5555/runs") == 401
+    wait_until(lambda: services.status(data, "http://127.0.0.1:5555/runs") == 401, "Flower asks who it is")
     assert services.status(data, "http://127.0.0.1:5555/runs", "admin:for-a-test") == 200

@@ -63,9 +63,8 @@ def release(run: Run, instance: str) -> None:
     run.approve(instance, by="ada", comment="fine")
 
 
-def finish(run: Run, folder: Path) -> None:
-    """Give an open run all that it waits for; it needs a worker."""
-    (folder / LATE).write_text("it came\n")
+def finish(run: Run) -> None:
+    """Answer all that an open run asks; it needs a worker, and its file."""
     while not run.status().state.ended:
         asked = wait_until(lambda: run.questions() or run.status().state.ended, f"{run.id} asks or ends", SECONDS)
         if asked is not True:

@@ -114,9 +114,10 @@ def test_open_runs_end_and_all_histories_are_sound(
     runs = [client.run(run) for run in release.seen()]
     assert [run.status().state.ended for run in runs] == [True, False, False]
     done = [seen(client, run)["events"] for run in runs]
+    (tmp_path / scene.LATE).write_text("it came\n")  # once, and before anybody reads it
     with scene.worker(redis_server.url, tmp_path):
         for run in runs:
-            scene.finish(run, tmp_path)
+            scene.finish(run)
     half_way, new = (run.document() for run in runs[1:])
     assert (half_way.status, half_way.outputs) == (
         "completed",
