@@ -22,7 +22,7 @@ from tests.upgrade import previous
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], description: str, seconds: float = 20.0) -> T:
+def wait_until(condition: Callable[[], T], description: str, seconds: float = 60.0) -> T:
     """Wait for a condition, and return what it returned; a failure says what did not come true."""
     deadline = time.monotonic() + seconds
     while True:
@@ -73,6 +73,11 @@ class RedisServer:
                 return bool(client.ping())
         except redis.RedisError:
             return False
+
+    def wait_until_written(self) -> None:
+        """Wait until its append-only file has all that it has answered; with a slow disk that takes two seconds."""
+        with redis.Redis.from_url(self.url) as client:
+            wait_until(lambda: client.info("persistence")["aof_buffer_length"] == 0, "the append-only file is written")
 
     def kill(self) -> None:
         assert self.process is not None

@@ -39,6 +39,14 @@ def mark(folder: str, name: str, seconds: float = 0.0) -> str:
     return name
 
 
+def mark_until(folder: str, name: str, path: str) -> str:
+    """As `mark`, with a pause that ends when a file exists: no step is over before its test has said so."""
+    ledger(folder, f"+{name}")
+    wait_for(path)
+    ledger(folder, f"-{name}")
+    return name
+
+
 def ledger(folder: str, line: str) -> None:
     with (Path(folder) / "ledger").open("ab", buffering=0) as file:
         file.write(f"{line} {os.getpid()}\n".encode())
