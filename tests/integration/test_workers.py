@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -258,6 +259,22 @@ def test_a_worker_that_stops_hands_long_steps_back(fleet: Fleet, pool: str) -> N
     fleet.start("w2")
     assert run.result(timeout=60).success, "the lease of ten minutes was waited for"
     assert_each_step_ended_once(run, plan)
+
+
+def test_a_worker_that_was_frozen_as_it_stopped_hands_back_all_the_same(fleet: Fleet) -> None:
+    worker = fleet.start("w1", "--pool", "threads", "-c", "1", shutdown_seconds=1, lease_seconds=600)
+    flag = fleet.folder / "go"
+    run = fleet.client.submit(Plan(id="frozen", steps=(python_step("long", "tests.functions:wait_for", str(flag)),)))
+    wait_until(lambda: run.document().steps["long"].status == "running", "the step is running")
+    worker.process.terminate()
+    wait_until(lambda: "shutdown" in worker.log.read_text(), "it has heard that it is to stop")
+    worker.process.send_signal(signal.SIGSTOP)
+    time.sleep(7)  # all of its time to stop, and all of its time to hand back
+    worker.process.send_signal(signal.SIGCONT)
+    worker.process.wait(60)
+    flag.touch()
+    fleet.start("w2")
+    assert run.result(timeout=60).success, "the lease of ten minutes was waited for"
 
 
 def test_redis_restarts_in_the_middle_of_a_run(fleet: Fleet) -> None:
