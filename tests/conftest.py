@@ -77,6 +77,11 @@ class RedisServer:
         except redis.RedisError:
             return False
 
+    def wait_until_written(self) -> None:
+        """Wait until its append-only file has all that it has answered; with a slow disk that takes two seconds."""
+        with redis.Redis.from_url(self.url) as client:
+            wait_until(lambda: client.info("persistence")["aof_buffer_length"] == 0, "the append-only file is written")
+
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()

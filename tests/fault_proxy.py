@@ -33,6 +33,9 @@ CHUNK_BYTES = 64 * 1024
 HELD_CHUNKS = 16
 """Chunks of one direction that may be under way; then its sender is read no more, as with a full pipe."""
 
+ANSWER_SECONDS = 60.0
+"""For the proxy's own thread."""
+
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER that makes `close` send RST."""
 
@@ -120,6 +123,10 @@ async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _listener(port: int = 0) -> socket.socket:
+    return socket.create_server(("127.0.0.1", port), backlog=1024, reuse_port=True)
+
+
 class FaultProxy:
     """Listens on loopback and carries each connection to `upstream`: a unix socket, or a host and a port."""
 
@@ -138,9 +145,13 @@ class FaultProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy", daemon=True)
         self._open = asyncio.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._listener = _listener()
         self._accepting: asyncio.Task[None] | None = None
         self.port: int = self._listener.getsockname()[1]
+        self._kept = socket.socket()
+        """Bound and never listening: while nobody listens, no other process is given the port."""
+        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._kept.bind(("127.0.0.1", self.port))
 
     @property
     def redis_url(self) -> str:
@@ -158,10 +169,11 @@ class FaultProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(ANSWER_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(ANSWER_SECONDS)
         self._loop.close()
+        self._kept.close()
 
     # --- faults --------------------------------------------------------------------------------------------------
 
@@ -179,11 +191,11 @@ class FaultProxy:
 
     def reset(self) -> None:
         """Break all connections with RST; new ones are made as before."""
-        asyncio.run_coroutine_threadsafe(self._reset(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._reset(), self._loop).result(ANSWER_SECONDS)
 
     def refuse(self) -> None:
         """Break all connections, and refuse new ones until `heal`, as where no server listens."""
-        asyncio.run_coroutine_threadsafe(self._refuse(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._refuse(), self._loop).result(ANSWER_SECONDS)
 
     def half_close(self, way: Way) -> None:
         """On all present connections, close this direction and leave the other open."""
@@ -201,7 +213,7 @@ class FaultProxy:
         async def done() -> T:
             return action()
 
-        return asyncio.run_coroutine_threadsafe(done(), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(done(), self._loop).result(ANSWER_SECONDS)
 
     def _start(self) -> None:
         self._open.set()
@@ -253,7 +265,7 @@ class FaultProxy:
         self._to_spoil = dict.fromkeys(Way, 0)
         self._open.set()
         if self._accepting is None:
-            self._accept_on(socket.create_server(("127.0.0.1", self.port), backlog=1024))
+            self._accept_on(_listener(self.port))
 
     async def _reset(self) -> None:
         for link in self._links:

@@ -232,10 +232,7 @@ def _tether(**_: Any) -> None:
 @signals.worker_shutting_down.connect
 def _limit_shutdown(**_: Any) -> None:
     """Celery waits for running steps without end; we wait `shutdown_seconds`."""
-    shutdown_seconds = engine().config.shutdown_seconds
-    _later(shutdown_seconds, _hand_back)
-    # A store that is away would have it wait for ever.
-    _later(shutdown_seconds + HAND_BACK_SECONDS, lambda: os._exit(0))
+    _later(engine().config.shutdown_seconds, _hand_back)
 
 
 def _later(seconds: float, call: Callable[[], object]) -> None:
@@ -246,6 +243,8 @@ def _later(seconds: float, call: Callable[[], object]) -> None:
 
 def _hand_back() -> None:
     """What still runs has had its time: another worker takes it at once, and this process ends."""
+    # A store that is away would have it wait for ever. From now on, for a worker may have been frozen until now.
+    _later(HAND_BACK_SECONDS, lambda: os._exit(0))
     for request in _held():
         try:
             engine().scheduler.hand_back(*request.args)

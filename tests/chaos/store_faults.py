@@ -22,7 +22,7 @@ from tests.conftest import wait_until
 def restart(scene: Scene) -> str:
     """F24."""
     scene.wait_for_random_point()
-    _kept(scene)
+    scene.server.wait_until_written()
     scene.server.kill()
     scene.wait_until_told(scene.runs[0], "Redis")
     time.sleep(3.0)
@@ -60,7 +60,7 @@ def power_loss(scene: Scene) -> str:
 def truncated_file(scene: Scene) -> str:
     """F41: the tail of the append-only file is cut in the middle of a command."""
     scene.wait_for_random_point()
-    _kept(scene)
+    scene.server.wait_until_written()
     scene.server.kill()
     file = _append_only_file(scene)
     os.truncate(file, file.stat().st_size - 17)
@@ -72,7 +72,7 @@ def truncated_file(scene: Scene) -> str:
 def loading(scene: Scene) -> str:
     """F31: a restart whose file takes seconds to be read."""
     scene.wait_for_random_point()
-    _kept(scene)
+    scene.server.wait_until_written()
     scene.server.kill()
     scene.server.options = ("--key-load-delay", "8000")
     began = scene.set_back_at = time.monotonic()
@@ -254,12 +254,6 @@ def _config(scene: Scene, name: str, value: str) -> Iterator[None]:
         yield
     finally:
         scene.redis.config_set(name, before)
-
-
-def _kept(scene: Scene) -> None:
-    """Let what is recorded by now get into the append-only file: at the level `everysec` the last second is not
-    promised, since Redis keeps back what it has acknowledged while the disk is slow."""
-    wait_until(lambda: not scene.redis.info("persistence")["aof_buffer_length"], "all is written")
 
 
 def _append_only_file(scene: Scene) -> Path:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.command_line import ROOT, Shell
 from tests.conftest import wait_until
@@ -52,7 +53,7 @@ HELD = """\
     steps:
       - id: gate
         tool: terminal
-        parameters: {command: "touch waiting; until [ -e go ]; do sleep 0.05; done", timeout: 60}
+        parameters: {command: "touch waiting; until [ -e go ]; do sleep 0.05; done", timeout: 300}
       - {id: after, tool: terminal, parameters: {command: "echo through"}, dependencies: [gate]}
     outputs: {said: "{{ after.stdout }}"}
 """
@@ -80,6 +81,15 @@ def asleep(shell: Shell) -> bool:
 
 def wait_until_asleep(shell: Shell) -> None:
     wait_until(lambda: asleep(shell), "the long step runs", 60)
+
+
+def wait_until_all_is_shown(url: str) -> None:
+    """Wait until whoever follows a run has noted all that it has shown: it waits for the next event then."""
+    with redis.Redis.from_url(url) as client:
+        wait_until(
+            lambda: any(one["cmd"] == "xread" and "b" in one["flags"] for one in client.client_list()),
+            "the next event is waited for",
+        )
 
 
 @contextmanager
@@ -140,6 +150,7 @@ class TestEmbedded:
     def test_an_interrupt_cancels_the_run(self, shell: Shell, number: signal.Signals) -> None:
         started = shell.start("run", shell.write(SLOW), "-o", "result.json")
         wait_until_asleep(shell)
+        started.wait_for("step_started long")  # Only then is it certain to hear of an interrupt as one of the run.
         started.send(number)
         ended = started.end()
         assert ended.code == 130
@@ -158,7 +169,7 @@ class TestEmbedded:
         assert "redis-server" in shell.names()
         started.send(signal.SIGKILL)
         started.end()
-        wait_until(lambda: not shell.processes(), "Redis, the workers and the running command are gone", seconds=6)
+        wait_until(lambda: not shell.processes(), "Redis, the workers and the running command are gone")
 
 
 class TestOnAFleet:
@@ -205,6 +216,7 @@ class TestOnAFleet:
         started = shell.start("run", shell.write(HELD), "--redis", url)
         wait_until((shell.folder / "waiting").exists, "the first step runs")
         started.wait_for("step_started gate")
+        wait_until_all_is_shown(url)
         started.send(signal.SIGINT)
         ended = started.end()
         assert ended.code == 130
@@ -248,7 +260,7 @@ class TestRedisThatIsNotThere:
         assert said.count("\n") == 1
         assert "redis://:***@127.0.0.1" in said
         assert "hunter2" not in said
-        assert seconds < 20, "it does not hang"
+        assert seconds < 60, "it does not hang"
 
 
 class TestExample:

@@ -49,13 +49,13 @@ def fall_silent(proxy: FaultProxy, *pools: Any) -> int:
 
 def test_no_silent_connection_of_a_pool_is_spoken_on(proxy: FaultProxy) -> None:
     pool = Connections.from_url(
-        proxy.redis_url, health_check_interval=0.2, socket_timeout=0.5, retry=Retry(NoBackoff(), 0)
+        proxy.redis_url, health_check_interval=0.2, socket_timeout=30, retry=Retry(NoBackoff(), 0)
     )
     client, together = redis.Redis.from_pool(pool), threading.Barrier(6)
 
     def hold() -> None:
         connection = pool.get_connection()
-        together.wait(10)
+        together.wait(60)
         pool.release(connection)
 
     threads = [threading.Thread(target=hold) for _ in range(6)]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -33,8 +34,10 @@ def worker_of(supervisor: WorkerProcess) -> psutil.Process:
     return wait_until(lambda: psutil.Process(supervisor.process.pid).children(), "a worker", seconds=60)[0]
 
 
-def marking(fleet: StandingFleet, name: str, seconds: float) -> Plan:
-    return Plan(id="marks", steps=(python_step(name, "tests.functions:mark", str(fleet.folder), name, seconds),))
+def marking(fleet: StandingFleet, name: str, function: str, *arguments: Any) -> Plan:
+    return Plan(
+        id="marks", steps=(python_step(name, f"tests.functions:{function}", str(fleet.folder), name, *arguments),)
+    )
 
 
 def test_a_killed_worker_is_replaced_and_its_step_ends(fleet: StandingFleet, tmp_path: Path) -> None:
@@ -42,16 +45,18 @@ def test_a_killed_worker_is_replaced_and_its_step_ends(fleet: StandingFleet, tmp
     supervisor = fleet.start_program(
         "supervised", "-m", "orchestrator_worker.process.supervisor", "-c", "1", "--name", "w", **SETTINGS, **proof
     )
-    run = fleet.client.submit(marking(fleet, "long", 1.0))
+    go = tmp_path / "go"
+    run = fleet.client.submit(marking(fleet, "long", "mark_until", str(go)))
     wait_until(lambda: "+long" in fleet.ledger(), "the step runs", seconds=60)
     first = worker_of(supervisor)
     below = first.children(recursive=True)
     first.kill()
+    wait_until(lambda: not any(process.is_running() for process in (first, *below)), "nothing of it is left")
+    go.touch()
     document = run.result(timeout=90)
     assert document.success
     assert document.steps["long"].retries == 1
     assert worker_of(supervisor).pid != first.pid
-    assert [process for process in below if process.is_running()] == []
     check = [sys.executable, "-m", "orchestrator_worker.process.proof"]
     assert subprocess.run(check, env={**os.environ, **proof}, capture_output=True, check=False).returncode == 0
     assert supervisor.stop(60) == 0
@@ -60,10 +65,11 @@ def test_a_killed_worker_is_replaced_and_its_step_ends(fleet: StandingFleet, tmp
 
 
 def test_a_running_step_ends_in_order_when_the_supervisor_is_stopped(fleet: StandingFleet) -> None:
+    patient = {"ORCHESTRATOR_SHUTDOWN_SECONDS": "60"}
     supervisor = fleet.start_program(
-        "supervised", "-m", "orchestrator_worker.process.supervisor", "-c", "1", **SETTINGS
+        "supervised", "-m", "orchestrator_worker.process.supervisor", "-c", "1", **SETTINGS, **patient
     )
-    run = fleet.client.submit(marking(fleet, "short", 1.0))
+    run = fleet.client.submit(marking(fleet, "short", "mark", 1.0))
     wait_until(lambda: "+short" in fleet.ledger(), "the step runs", seconds=60)
     supervisor.process.send_signal(signal.SIGINT)
     assert supervisor.process.wait(60) == 0

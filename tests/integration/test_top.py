@@ -11,6 +11,7 @@ import struct
 import subprocess
 import termios
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,18 @@ class Terminal:
         )
         self._theirs, self.seen = theirs, ""
 
-    def wait_for(self, words: str, seconds: float = 40.0) -> None:
+    def wait_for(self, words: str) -> None:
+        self._read_until(lambda: words in self.seen, f"{words!r}")
+
+    def end(self) -> int | None:
+        """Wait for its end, and read on meanwhile: who writes to a terminal that nobody reads is held up."""
+        self._read_until(lambda: self.process.poll() is not None, "its end")
+        return self.process.returncode
+
+    def _read_until(self, condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
-        while words not in self.seen:
-            assert time.monotonic() < deadline, f"{words!r} is not in {self.seen!r}"
+        while not condition():
+            assert time.monotonic() < deadline, f"{what} does not come after {self.seen!r}"
             if select.select([self._mine], [], [], 0.2)[0]:
                 self.seen += os.read(self._mine, 65536).decode(errors="replace")
 
@@ -74,7 +83,7 @@ def test_a_terminal_shows_the_fleet_again_and_again_until_q(watched: tuple[Clien
         terminal.wait_for("1 submitted")
         terminal.press(b"x")
         terminal.press(b"q")
-        assert terminal.process.wait(20) == 0
+        assert terminal.end() == 0
         assert terminal.modes() == terminal.before
     finally:
         terminal.close()

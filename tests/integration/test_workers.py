@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,37 +91,49 @@ def started(fleet: Fleet, count: int) -> Callable[[], bool]:
     return lambda: sum(n for line, n in fleet.ledger().items() if line.startswith("+")) >= count
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Also where it ends between two looks."""
+    try:
+        return not process.is_running() or bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_a_worker_killed_in_the_middle_of_a_run(fleet: Fleet) -> None:
     plan = fleet.marks(24, 0.15)
     first, _ = fleet.start("w1"), fleet.start("w2")
     run = fleet.client.submit(plan)
     wait_until(started(fleet, 6), "six steps have started")
     first.kill()
-    killed = time.monotonic()
-    assert run.result(timeout=30).success
-    assert time.monotonic() - killed < 20
+    assert run.result(timeout=60).success
     assert_each_step_ended_once(run, plan)
 
 
 def test_a_process_that_is_stopped_for_good_loses_its_step(fleet: Fleet) -> None:
-    plan = fleet.marks(1, 1.0)
+    go = fleet.folder / "go"
+    plan = Plan(
+        id="stopped", steps=(python_step("m0", "tests.functions:mark_until", str(fleet.folder), "m0", str(go)),)
+    )
     worker = fleet.start("w1", "-c", "1")
     run = fleet.client.submit(plan)
     wait_until(started(fleet, 1), "the step has started")
     [child] = psutil.Process(worker.process.pid).children()
     child.suspend()
-    assert run.result(timeout=30).success
+    wait_until(lambda: child.status() == psutil.STATUS_STOPPED, "it is stopped")
+    go.touch()
+    assert run.result(timeout=60).success
     assert fleet.ledger()["+m0"] == 2
     assert_each_step_ended_once(run, plan)
 
 
 def test_a_worker_killed_between_settle_and_publish(fleet: Fleet) -> None:
     plan = fleet.marks(6, 0.0)
-    fleet.start("w1", "--pool", "threads", "-c", "2", module=("tests.crashing_worker", "2", str(fleet.folder / "died")))
+    module = ("tests.crashing_worker", "2", str(fleet.folder / "died"))
+    first = fleet.start("w1", "--pool", "threads", "-c", "2", module=module)
     run = fleet.client.submit(plan)
-    wait_until((fleet.folder / "died").exists, "the first worker has died")
+    wait_until(lambda: first.process.poll() is not None, "the first worker has died")
     fleet.start("w2")
-    assert run.result(timeout=30).success
+    assert run.result(timeout=60).success
     assert_each_step_ended_once(run, plan)
     assert fleet.ledger() == Counter(f"{sign}m{i}" for i in range(6) for sign in "+-")
 
@@ -131,7 +144,7 @@ def test_a_killed_child_costs_its_step_one_attempt_and_no_wait(fleet: Fleet) -> 
     plan = Plan(
         id="child",
         steps=(
-            python_step("a", "tests.functions:mark", folder, "a", 1.0),
+            python_step("a", "tests.functions:mark_until", folder, "a", str(flag)),
             python_step("b", "tests.functions:wait_for", str(flag)),
         ),
     )
@@ -139,9 +152,9 @@ def test_a_killed_child_costs_its_step_one_attempt_and_no_wait(fleet: Fleet) -> 
     wait_until(started(fleet, 1), "the step has started")
     pid = int((fleet.folder / "ledger").read_text().split()[1])
     os.kill(pid, signal.SIGKILL)
-    wait_until(started(fleet, 2), "the step has started again", seconds=5)
+    wait_until(started(fleet, 2), "the step has started again, long before its lease ends", seconds=30)
     flag.touch()
-    document = run.result(timeout=20)
+    document = run.result(timeout=60)
     assert document.success
     assert document.steps["a"].retries == 1
     assert_each_step_ended_once(run, plan)
@@ -149,7 +162,8 @@ def test_a_killed_child_costs_its_step_one_attempt_and_no_wait(fleet: Fleet) -> 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_no_step_waits_in_a_busy_worker_while_another_is_idle(fleet: Fleet, pool: str) -> None:
-    patient = {"hint_seconds": 600}  # else sweep sends again what a busy worker holds
+    # Else sweep sends again what a busy worker holds, and the idle one takes over from one that the machine holds up.
+    patient = {"hint_seconds": 600, "lease_seconds": 60}
     fleet.start("busy", "-c", "1", "--pool", pool, **patient)
     gate = fleet.folder / "gate"
     steps = (python_step("waits", "tests.functions:wait_for", str(gate)), python_step("short"))
@@ -173,7 +187,7 @@ def test_a_poisonous_step_ends_and_others_go_on(fleet: Fleet) -> None:
         python_step("b", after=("poison",)),
     )
     run = fleet.client.submit(Plan(id="poison", steps=steps))
-    document = run.result(timeout=40)
+    document = run.result(timeout=60)
     assert document.steps["poison"].error_type == "WorkerLost"
     assert document.steps["poison"].retries == 2
     assert document.steps["b"].status == "completed"
@@ -184,20 +198,18 @@ def test_a_poisonous_step_ends_and_others_go_on(fleet: Fleet) -> None:
 def test_a_step_that_never_ends_is_stopped_by_its_timeout(fleet: Fleet, pool: str) -> None:
     fleet.start("w1", "--pool", pool, "-c", "2")
     spin = python_step("spin", "tests.functions:spin", timeout_seconds=1.0)
-    document = fleet.client.submit(Plan(id="spin", steps=(spin,))).result(timeout=30)
+    document = fleet.client.submit(Plan(id="spin", steps=(spin,))).result(timeout=60)
     assert document.steps["spin"].timed_out
     assert "timeout" in (document.steps["spin"].error or "")
 
 
 def test_cancel_stops_ten_running_steps(fleet: Fleet) -> None:
     fleet.start("w1", "-c", "10")
-    run = fleet.client.submit(fleet.marks(12, 60.0))
+    run = fleet.client.submit(fleet.marks(12, 600.0))
     wait_until(started(fleet, 10), "ten steps are running")
     run.cancel()
-    asked = time.monotonic()
-    document = run.result(timeout=20)
+    document = run.result(timeout=60)
     assert document.status == "cancelled"
-    assert time.monotonic() - asked < 10
     assert not [line for line in fleet.ledger() if line.startswith("-")], "a cancelled step went on to its end"
     assert {document.steps[f"m{i}"].status for i in range(12)} == {"cancelled"}
 
@@ -210,14 +222,16 @@ def test_cancel_ends_a_command_and_what_it_started(fleet: Fleet, pool: str) -> N
     )
 
     def sleeping() -> list[psutil.Process]:
-        family = psutil.Process(worker.process.pid).children(recursive=True)
-        return [process for process in family if process.name() == "sleep"]
+        with suppress(psutil.NoSuchProcess):  # one of them has just ended
+            family = psutil.Process(worker.process.pid).children(recursive=True)
+            return [process for process in family if process.name() == "sleep"]
+        return []
 
     run = fleet.client.submit(Plan(id="command", steps=(command,)))
     (sleep,) = wait_until(sleeping, "the command sleeps")
     run.cancel()
-    assert run.result(timeout=20).status == "cancelled"
-    wait_until(lambda: not sleep.is_running() or sleep.status() == "zombie", "the command has ended")
+    assert run.result(timeout=60).status == "cancelled"
+    wait_until(lambda: has_ended(sleep), "the command has ended")
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
@@ -226,10 +240,10 @@ def test_a_worker_that_stops_lets_short_steps_finish(fleet: Fleet, pool: str) ->
     plan = fleet.marks(4, 1.0)
     run = fleet.client.submit(plan)
     wait_until(started(fleet, 4), "four steps are running")
-    worker.stop()
+    worker.stop(60)
     assert fleet.ledger() == Counter(f"{sign}m{i}" for i in range(4) for sign in "+-")
     fleet.start("w2")
-    assert run.result(timeout=30).success
+    assert run.result(timeout=60).success
     assert_each_step_ended_once(run, plan)
 
 
@@ -240,11 +254,27 @@ def test_a_worker_that_stops_hands_long_steps_back(fleet: Fleet, pool: str) -> N
     plan = Plan(id="back", steps=(python_step("long", "tests.functions:wait_for", str(flag)),))
     run = fleet.client.submit(plan)
     wait_until(lambda: run.document().steps["long"].status == "running", "the step is running")
-    worker.stop(seconds=20)
+    worker.stop(seconds=60)
     flag.touch()
     fleet.start("w2")
-    assert run.result(timeout=20).success, "the lease of ten minutes was waited for"
+    assert run.result(timeout=60).success, "the lease of ten minutes was waited for"
     assert_each_step_ended_once(run, plan)
+
+
+def test_a_worker_that_was_frozen_as_it_stopped_hands_back_all_the_same(fleet: Fleet) -> None:
+    worker = fleet.start("w1", "--pool", "threads", "-c", "1", shutdown_seconds=1, lease_seconds=600)
+    flag = fleet.folder / "go"
+    run = fleet.client.submit(Plan(id="frozen", steps=(python_step("long", "tests.functions:wait_for", str(flag)),)))
+    wait_until(lambda: run.document().steps["long"].status == "running", "the step is running")
+    worker.process.terminate()
+    wait_until(lambda: "shutdown" in worker.log.read_text(), "it has heard that it is to stop")
+    worker.process.send_signal(signal.SIGSTOP)
+    time.sleep(7)  # all of its time to stop, and all of its time to hand back
+    worker.process.send_signal(signal.SIGCONT)
+    worker.process.wait(60)
+    flag.touch()
+    fleet.start("w2")
+    assert run.result(timeout=60).success, "the lease of ten minutes was waited for"
 
 
 def test_redis_restarts_in_the_middle_of_a_run(fleet: Fleet) -> None:
@@ -252,7 +282,7 @@ def test_redis_restarts_in_the_middle_of_a_run(fleet: Fleet) -> None:
     fleet.start("w1")
     run = fleet.client.submit(plan)
     wait_until(started(fleet, 3), "three steps have started")
-    time.sleep(1.2)  # what the append-only file has by then it keeps: it is flushed every second
+    fleet.server.wait_until_written()
     fleet.server.kill()
     fleet.server.start()
     document = run.result(timeout=60)
@@ -265,7 +295,7 @@ def test_retries_come_back_through_the_parked_set(fleet: Fleet) -> None:
     retry = Retry(attempts=3, initial_seconds=0.2)
     step = python_step("a", "tests.functions:fail_until", str(fleet.folder / "count"), 2, retry=retry)
     run = fleet.client.submit(Plan(id="retry", steps=(step,)))
-    document = run.result(timeout=20)
+    document = run.result(timeout=60)
     assert document.success
     assert document.steps["a"].retries == 2
     assert [event.data["reason"] for event in run.stream() if event.kind is EventKind.STEP_PARKED] == [
@@ -282,8 +312,5 @@ def test_children_die_with_their_worker(fleet: Fleet) -> None:
     assert len(children) >= 2
     worker.process.kill()  # the parent only: its children must notice
     worker.process.wait()
-    wait_until(
-        lambda: not [child for child in children if child.is_running() and child.status() != "zombie"],
-        "no child is left",
-    )
+    wait_until(lambda: all(map(has_ended, children)), "no child is left")
     run.cancel()
