@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import signal
 import sys
 import threading
@@ -43,7 +44,12 @@ class InThread:
 
     def waits_for_a_future(self) -> bool:
         """Whether it stands in `Future.result`, all that comes before done."""
-        frame = sys._current_frames().get(self.thread.ident or 0)
+        # A collection in the middle of asking waits for a lock that it holds itself, for ever, in some releases of 3.11.
+        gc.disable()
+        try:
+            frame = sys._current_frames().get(self.thread.ident or 0)
+        finally:
+            gc.enable()
         while frame is not None and frame.f_code is not concurrent.futures.Future.result.__code__:
             frame = frame.f_back
         return frame is not None
