@@ -44,7 +44,7 @@ class InThread:
 
     def waits_for_a_future(self) -> bool:
         """Whether it stands in `Future.result`, all that comes before done."""
-        # A collection in the middle of asking waits for a lock that it holds itself, for ever, in some releases of 3.11.
+        # A collection while it asks would wait for a lock that the asking holds, for ever, in some releases of 3.11.
         gc.disable()
         try:
             frame = sys._current_frames().get(self.thread.ident or 0)
