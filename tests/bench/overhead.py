@@ -52,13 +52,15 @@ def _http_calls(url: str, folder: Path, rounds: int) -> Iterator[tuple[str, floa
     client = Client(url)
     try:
         for lanes in (1, 4, CALLS):
-            worker = start_worker(url, folder, f"http{lanes}", "--pool", "threads", "-c", "32")
+            worker = start_worker(url, folder, f"http{lanes}", "--pool", "threads", "-c", "32", allow_hosts="127.0.0.1")
             plan = _lanes_plan(target, lanes)
-            pairs = [(run_seconds(client, plan), _plain(target, lanes)) for _ in range(rounds + 1)][1:]
+            try:
+                pairs = [(run_seconds(client, plan), _plain(target, lanes)) for _ in range(rounds + 1)][1:]
+            finally:
+                worker.kill()
             mine, plain = median(m for m, _ in pairs), median(p for _, p in pairs)
             detail = f"{mine * 1000:.0f} ms, plain threads {plain * 1000:.0f} ms"
             yield f"20 HTTP calls, {lanes} at a time / plain threads", mine / plain, 1.10, "x", detail
-            worker.kill()
     finally:
         client.close()
         server.shutdown()
