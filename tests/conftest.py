@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import re
@@ -34,6 +35,13 @@ def wait_until(condition: Callable[[], T], description: str, seconds: float = 60
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {description}")
         time.sleep(0.02)
+
+
+async def until_there(file: Path) -> None:
+    """Wait until a file is there, from within a coroutine."""
+    async with asyncio.timeout(60):
+        while not file.exists():
+            await asyncio.sleep(0.01)
 
 
 @dataclass

@@ -22,12 +22,6 @@ WAIT_SECONDS = 60
 """Longest that a reply, or a stream's next line, may take on a machine that is busy."""
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An answer, read to its end."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import redis
 
 from orchestrator_client.redis_users import acl_file, redis_users
 from tests.conftest import wait_until
+from tests.processes import hold_port
 
 ADMIN = "test-admin"
 
@@ -34,12 +34,7 @@ class SecuredRedis:
 
     def __init__(self, server: str, folder: Path, *namespaces: str) -> None:
         self._server, self._folder = server, folder
-        # Bound until the end, so that nobody else is given the port. Redis may bind it too: neither forbids that, and
-        # this one does not listen.
-        self._held = socket.socket()
-        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._held.bind(("127.0.0.1", 0))
-        self.port = self._held.getsockname()[1]
+        self.port = hold_port()
         self._make_certificates()
         users = [user for name in namespaces or ("",) for user in redis_users(name, ["openai"])]
         self._passwords = {user.name: f"{user.name}-p@ss/w:rd" for user in users}
@@ -80,7 +75,6 @@ class SecuredRedis:
         self.admin.close()
         self.process.kill()
         self.process.wait()
-        self._held.close()
 
     def _answers(self) -> bool:
         try:

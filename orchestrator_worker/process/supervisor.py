@@ -89,8 +89,7 @@ class Supervisor:
             self._wait(LOOK_SECONDS)
             if reason := self._complaint(time.monotonic() - born):
                 self._end(worker, reason)
-        # It may have been ready and dead between two looks.
-        self._was_ready |= age_seconds(self._proof) is not None
+        self._was_ready |= age_seconds(self._proof) is not None  # the proof outlives its worker
         end_orphans()
         self._young_deaths = self._young_deaths + 1 if time.monotonic() - born < YOUNG_SECONDS else 0
         return code
@@ -98,7 +97,6 @@ class Supervisor:
     def _complaint(self, lived_seconds: float) -> str:
         """Why this worker must go; nothing if it need not."""
         age = age_seconds(self._proof)
-        self._was_ready |= age is not None
         if self._is_stopping:
             return ""
         if age is None:

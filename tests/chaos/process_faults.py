@@ -17,6 +17,7 @@ from orchestrator_client.contract.run import Outcome
 from tests.chaos.scene import CRASHED, SETTINGS, Scene, small_disk
 from tests.chaos.workloads import DIE, chain, effect, fan
 from tests.conftest import wait_until
+from tests.processes import has_ended
 
 LEASE = float(SETTINGS["lease_seconds"])
 HERD, HERD_SECONDS = 1000, 300.0
@@ -30,7 +31,7 @@ def kill_child(scene: Scene) -> str:
     scene.wait_for_random_point()
     running = scene.wait_for_running()
     os.kill(running.pid, signal.SIGKILL)
-    wait_until(lambda: not psutil.pid_exists(running.pid) or _is_dead(running.pid), "the child is dead")
+    wait_until(lambda: has_ended(running.pid), "the child is dead")
     return f"child {running.pid} died in attempt {running.attempt} of {running.instance}"
 
 
@@ -238,13 +239,6 @@ def _crashed(scene: Scene, point: str) -> str:
         while not (flag.exists() or run.status().state.ended):
             time.sleep(0.05)
     return f"a process died at {point}"
-
-
-def _is_dead(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _alive(pid: int) -> bool:

@@ -116,7 +116,7 @@ def test_a_call_that_was_let_through_and_not_sent_leaves_its_place_to_the_next(g
     assert [one.instance for one in gates.promote()] == ["c000"]
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 @given(sizes=st.lists(st.integers(1, 12), min_size=2, max_size=5))
 def test_nobody_is_passed_over_and_nobody_goes_twice(server: RedisServer, sizes: list[int]) -> None:
     with gates_on(server) as gates:

@@ -48,7 +48,7 @@ def simulate(gates: Gates, provider: Provider, calls: int, call: str, jitter: fl
 # --- a limit that is known -------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15)
 @given(
     limit=st.integers(3, 900),
     bursts=st.lists(st.tuples(st.floats(0, 200), st.integers(1, 40)), min_size=1, max_size=4),

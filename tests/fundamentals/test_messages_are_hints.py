@@ -96,7 +96,7 @@ def weather_through(fleet: InProcessFleet, run: Run, weather: Weather) -> None:
     raise AssertionError(f"the run has not ended: {run.document()}")
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(needs=dags(), seed=st.integers(0, 2**32))
 def test_whatever_happens_to_messages_a_run_ends_as_it_should(hostile: InProcessFleet, needs: Needs, seed: int) -> None:
     begin_anew(hostile)
@@ -119,7 +119,7 @@ def test_whatever_happens_to_messages_a_run_ends_as_it_should(hostile: InProcess
     assert_keys_have_ttl(hostile.redis)
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10)
 @given(needs=dags())
 def test_with_every_first_message_lost_sweep_alone_brings_the_run_home(hostile: InProcessFleet, needs: Needs) -> None:
     begin_anew(hostile)

@@ -18,6 +18,7 @@ from orchestrator_client.contract.plan import Plan
 from orchestrator_client.contract.run import RunState
 from tests.conftest import wait_until
 from tests.fleet import python_step
+from tests.processes import has_ended
 from tests.standing_fleet import StandingFleet
 
 pytestmark = pytest.mark.xdist_group("client")
@@ -183,7 +184,7 @@ class TestLocal:
             home = Path(client.url.removeprefix("unix://").partition("?")[0]).parent
             children = started_since(before)
             assert len(children) >= 3, "Redis, a worker and a child of its pool"
-        wait_until(lambda: not any(map(is_alive, children)), "every process of the fleet has ended")
+        wait_until(lambda: all(map(has_ended, children)), "every process of the fleet has ended")
         assert not home.exists()
 
     def test_a_local_client_ends_its_fleet_when_a_step_is_running(self, tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ class TestLocal:
             children = started_since(before)
         finally:
             client.close()
-        wait_until(lambda: not any(map(is_alive, children)), "every process of the fleet has ended")
+        wait_until(lambda: all(map(has_ended, children)), "every process of the fleet has ended")
 
     def test_an_awaited_local_client(self, tmp_path: Path) -> None:
         before = own_children()
@@ -208,7 +209,7 @@ class TestLocal:
                 return started_since(before)
 
         children = asyncio.run(scenario())
-        wait_until(lambda: not any(map(is_alive, children)), "every process of the fleet has ended")
+        wait_until(lambda: all(map(has_ended, children)), "every process of the fleet has ended")
 
 
 def own_children() -> set[psutil.Process]:
@@ -219,10 +220,3 @@ def own_children() -> set[psutil.Process]:
 def started_since(before: set[psutil.Process]) -> list[psutil.Process]:
     """Processes that this one has started since, with their children."""
     return [member for child in own_children() - before for member in (child, *child.children(recursive=True))]
-
-
-def is_alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:  # reaped between the two
-        return False

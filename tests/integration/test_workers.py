@@ -20,6 +20,7 @@ from orchestrator_client.contract.event import EventKind
 from orchestrator_client.contract.plan import OnFailure, Plan, Retry, Step, StepKind
 from tests.conftest import RedisServer, assert_keys_have_ttl, wait_until
 from tests.fleet import WorkerProcess, python_step, start_worker
+from tests.processes import has_ended
 
 FAST = {"lease_seconds": 3, "beat_seconds": 0.3, "hint_seconds": 1}
 
@@ -89,14 +90,6 @@ def assert_each_step_ended_once(run: Run, plan: Plan) -> None:
 
 def started(fleet: Fleet, count: int) -> Callable[[], bool]:
     return lambda: sum(n for line, n in fleet.ledger().items() if line.startswith("+")) >= count
-
-
-def has_ended(process: psutil.Process) -> bool:
-    """Also where it ends between two looks."""
-    try:
-        return not process.is_running() or bool(process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
 
 
 def test_a_worker_killed_in_the_middle_of_a_run(fleet: Fleet) -> None:

@@ -48,7 +48,7 @@ def test_steps_are_found_by_their_ids() -> None:
     assert {name: found.id for name, found in made.steps.items()} == {"a": "a", "b": "b"}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.sets(st.integers(0, 9)), max_size=10))
 def test_as_many_edges_lead_to_a_step_as_it_needs_arrivals(needs: list[set[int]]) -> None:
     made = graph(*(step(f"s{at}", *(f"s{n}" for n in sorted(before) if n < at)) for at, before in enumerate(needs)))

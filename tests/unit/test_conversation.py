@@ -57,7 +57,7 @@ MEMOS = st.builds(
 ASKED = AskedCall("c1", "add", {"a": 1}, instance="ask#1.1")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(MEMOS)
 def test_a_memo_comes_back_from_the_store_as_it_was(memo: Memo) -> None:
     assert Memo.of(json.loads(json.dumps(memo.to_json()))) == memo

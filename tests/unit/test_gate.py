@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_client.contract import names
@@ -166,14 +166,12 @@ def test_without_a_key_a_steps_message_must_still_fit_itself(field: str) -> None
         opened("tool", raw(payload), Keyring())
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists).map(raw))
 def test_no_bytes_do_more_than_be_refused(garbage: bytes) -> None:
     with pytest.raises(Refused):
         opened("tool", garbage, Keyring())
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["headers", "properties", ""]),
     st.sampled_from([*step()["headers"], *step()["properties"], *step(), "eta", "expires", "stamps"]),

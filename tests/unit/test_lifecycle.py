@@ -346,7 +346,7 @@ RETRIES = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(RETRIES, st.integers(1, 100), st.floats(0, 1, exclude_max=True))
 def test_a_wait_is_between_half_and_all_of_its_exponential(retry: Retry, attempt: int, random: float) -> None:
     full = min(retry.max_seconds, retry.initial_seconds * retry.factor ** (attempt - 1))
@@ -354,7 +354,7 @@ def test_a_wait_is_between_half_and_all_of_its_exponential(retry: Retry, attempt
     assert full / 2 <= wait <= full <= retry.max_seconds
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(RETRIES, st.integers(1, 100), st.floats(0, 1e6))
 def test_the_other_side_is_not_asked_before_the_time_it_named(retry: Retry, attempt: int, asked: float) -> None:
     error = ModelFailed("429", retry_after_seconds=asked)

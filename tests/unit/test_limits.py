@@ -137,7 +137,7 @@ class TestBudgets:
         assert period(section, datetime(2026, 3, 1, tzinfo=UTC)) == named
         assert (period(section, last_second_before) == named) is (per == "ever")
 
-    @settings(deadline=None, max_examples=100)
+    @settings(max_examples=100)
     @given(st.decimals(0, 10**6, places=15))
     def test_billionths_are_rounded_against_the_caller(self, usd: Decimal) -> None:
         assert 0 <= nano(usd) - usd * 1_000_000_000 < 1
@@ -148,7 +148,7 @@ class TestEstimates:
         request = replace(REQUEST, messages=(Message.of("user", "word " * 1000),))
         assert 1000 <= input_tokens(request) <= 5000 <= most_input_tokens(request)
 
-    @settings(deadline=None, max_examples=100)
+    @settings(max_examples=100)
     @given(st.lists(st.text(max_size=200), min_size=1, max_size=5))
     def test_an_estimate_is_never_above_the_most(self, texts: list[str]) -> None:
         request = replace(REQUEST, messages=tuple(Message.of("user", text) for text in texts))
@@ -235,12 +235,12 @@ class TestDigest:
     def test_is_the_same_whatever_becomes_of_the_answer(self) -> None:
         assert digest_of(replace(PREPARED, selection="the cheapest", cache_seconds=60)) == digest_of(PREPARED)
 
-    @settings(deadline=None, max_examples=150)
+    @settings(max_examples=150)
     @given(st.dictionaries(st.text(max_size=5), OPTIONS, max_size=4))
     def test_is_the_same_in_whatever_order_keys_were_written(self, options: dict[str, Any]) -> None:
         assert digest(options=options) == digest(options=reordered(options))
 
-    @settings(deadline=None, max_examples=100)
+    @settings(max_examples=100)
     @given(OPTIONS, OPTIONS)
     def test_is_the_same_only_for_what_is_the_same(self, one: Any, other: Any) -> None:
         alike = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator_client.contract import caps
@@ -178,7 +178,7 @@ FRAGMENTS = st.sampled_from([*YAML, *DIALECT, *TEMPLATES, *CONTROL, *ERRORS])
 
 
 class TestAnything:
-    @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=400)
     @given(st.one_of(st.lists(FRAGMENTS, max_size=25).map("".join), st.text(max_size=60), st.binary(max_size=60)))
     def test_whatever_the_text_it_loads_or_is_refused(self, text: str | bytes) -> None:
         with suppress(PlanInvalid):

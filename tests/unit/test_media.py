@@ -114,7 +114,7 @@ def test_what_no_provider_takes_is_too_large(folder: Path, monkeypatch: pytest.M
             media(too_large, folder / "inside")
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.binary(max_size=50))
 def test_bytes_arrive_as_they_were(data: bytes) -> None:
     assert media({"data": base64.b64encode(data).decode()}).data == data

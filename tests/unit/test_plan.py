@@ -97,7 +97,7 @@ def test_steps_of_a_cycle_and_those_behind_it_are_left_out(steps: tuple[Step, ..
     assert [name for level in cyclic.levels for name in level] == list(order)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(plans())
 def test_every_step_stands_behind_its_predecessors(made: Plan) -> None:
     place = {name: at for at, name in enumerate(made.order)}
@@ -111,7 +111,7 @@ def test_every_step_stands_behind_its_predecessors(made: Plan) -> None:
 # --- hash and stored form --------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(plans())
 def test_a_plan_comes_back_from_json_as_it_was(made: Plan) -> None:
     again = Plan.from_json(made.to_json())

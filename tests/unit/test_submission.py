@@ -30,7 +30,7 @@ def submission(**fields: Any) -> Submission:
 # --- ids -------------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(max_size=80))
 def test_an_id_is_short_and_safe_whatever_the_pipeline_is_called(pipeline: str) -> None:
     run = names.new_run_id(pipeline)
@@ -158,7 +158,7 @@ def test_the_replies_of_the_script() -> None:
     assert (caught.value.key, caught.value.run) == ("k", "r_1")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(st.characters(codec="utf-8")))
 def test_packed_text_comes_back(text: str) -> None:
     assert unpack(pack(text)) == text

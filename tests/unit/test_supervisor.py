@@ -19,6 +19,7 @@ import pytest
 from orchestrator_worker.process import proof, supervisor
 from orchestrator_worker.process.supervisor import told
 from tests.conftest import wait_until
+from tests.processes import has_ended
 
 START = """
 import os, signal, sys, time
@@ -234,7 +235,7 @@ def test_what_a_dead_worker_leaves_running_is_ended(supervised: Any) -> None:
     tool = wait_until(tools, "its tool", seconds=60)[0]
     os.kill(first, signal.SIGKILL)
     over.born(2)
-    assert not psutil.pid_exists(tool) or psutil.Process(tool).status() == psutil.STATUS_ZOMBIE
+    assert has_ended(tool)
 
 
 def test_it_is_light(supervised: Any) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator_worker.process.tether import has_exited
 from tests.conftest import wait_until
+from tests.processes import has_ended
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="tethers are made of Linux's prctl")
 
@@ -71,14 +72,6 @@ def tell(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
-def gone(pid: int) -> bool:
-    """Whether a process is no more, or only its exit status is."""
-    try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
-
-
 FORKS = """
     parent = os.getpid()
     child = os.fork()
@@ -95,7 +88,7 @@ def test_a_tethered_child_dies_when_its_parent_is_killed(python: Started) -> Non
     child = int(said(parent))
     parent.kill()
     parent.wait()
-    wait_until(lambda: gone(child), "the child is gone")
+    wait_until(lambda: has_ended(child), "the child is gone")
 
 
 def test_a_child_without_a_tether_does_not(python: Started) -> None:
@@ -103,7 +96,7 @@ def test_a_child_without_a_tether_does_not(python: Started) -> None:
     child = int(said(parent))
     parent.kill()
     parent.wait()
-    assert not gone(child)
+    assert not has_ended(child)
     os.kill(child, signal.SIGKILL)
 
 
@@ -146,9 +139,9 @@ def test_adopted_orphans_in_sessions_of_their_own_are_killed(
     tell(parent)
     assert said(parent) == "done"
     if killed:
-        wait_until(lambda: gone(orphan), "the orphan is gone")
+        wait_until(lambda: has_ended(orphan), "the orphan is gone")
     else:
-        assert not gone(orphan)
+        assert not has_ended(orphan)
         os.kill(orphan, signal.SIGKILL)
 
 

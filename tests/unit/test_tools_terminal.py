@@ -17,7 +17,7 @@ from orchestrator_worker.cage.limits import Cage
 from orchestrator_worker.cage.program import PASSED_ON
 from orchestrator_worker.tools.base import ToolContext, ToolResult
 from orchestrator_worker.tools.registry import invoke
-from tests.conftest import wait_until
+from tests.conftest import until_there, wait_until
 
 
 @pytest.fixture
@@ -45,12 +45,6 @@ def alive(folder: Path) -> list[psutil.Process]:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
-
-
-async def until_there(file: Path) -> None:
-    async with asyncio.timeout(60):
-        while not file.exists():
-            await asyncio.sleep(0.01)
 
 
 LIMITS_SECONDS = (0.5, 5.0, 50.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_client.contract.errors import CredentialMissing, ParametersInvalid, ToolFailed
@@ -74,7 +74,6 @@ def test_every_form_of_it_is_masked(vault: Vault, form: str) -> None:
     assert vault.masked({"a": [f"<{form}>"], form: 1}) == {"a": ["<[secret TOKEN]>"], "[secret TOKEN]": 1}
 
 
-@settings(deadline=None)
 @given(before=st.text(max_size=7), behind=st.text(max_size=7))
 def test_base64_is_masked_wherever_it_stands_in_what_was_encoded(before: str, behind: str) -> None:
     vault = Vault(Path("/nonexistent"), {})

@@ -22,19 +22,9 @@ from orchestrator_worker.tools.mcp.link import Reply
 from orchestrator_worker.tools.mcp.pool import Servers
 from orchestrator_worker.vault import Vault
 from tests.conftest import wait_until
+from tests.processes import hold_port
 
 ROOT = Path(__file__).parents[3]
-
-
-def free_port() -> int:
-    """A port at which nobody listens, and which the kernel gives to nobody else: it stays bound for as long as this
-    process lives. Who connects is refused; a server that reuses addresses, as they all do, may listen."""
-    bound = socket.socket()
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind(("127.0.0.1", 0))
-    port = int(bound.getsockname()[1])
-    bound.detach()
-    return port
 
 
 def listens(port: int) -> bool:
@@ -47,7 +37,7 @@ class Remote:
     """A server that runs by itself, at a port."""
 
     how: str
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=hold_port)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -150,13 +140,6 @@ def served(vault: Vault) -> Iterator[Callable[[McpSection], None]]:
     yield serve
     calls().run(made[-1].close())
     servers.use(None)
-
-
-async def there(path: Path) -> None:
-    """Wait until a file is there."""
-    async with asyncio.timeout(60):
-        while not path.exists():
-            await asyncio.sleep(0.01)
 
 
 def run(main: Awaitable[Any]) -> Any:

@@ -21,7 +21,8 @@ from orchestrator_worker.tools.base import Completion, Declined
 from orchestrator_worker.tools.mcp.answer import result_of
 from orchestrator_worker.tools.mcp.asking import Unanswered
 from orchestrator_worker.tools.mcp.child import children
-from tests.conformance.mcp.conftest import Pool, Remote, run, stdio, there
+from tests.conformance.mcp.conftest import Pool, Remote, run, stdio
+from tests.conftest import until_there
 
 TRANSPORTS = ("stdio", "http", "sse")
 
@@ -95,11 +96,11 @@ def test_a_cancelled_call_stops_at_the_server(remote: Remote, pooled: Pool, tmp_
     async def main() -> None:
         async with pooled(remote.section()) as server:
             call = asyncio.create_task(server.call("slow", seconds=600, mark=str(mark)))
-            await there(tmp_path / "mark.started")
+            await until_there(tmp_path / "mark.started")
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
-            await there(mark)
+            await until_there(mark)
             assert (await server.call("echo", text="still here")).text == "still here"
 
     run(main())

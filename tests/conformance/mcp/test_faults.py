@@ -17,9 +17,10 @@ from orchestrator_client.contract.errors import CredentialMissing, StepError, To
 from orchestrator_client.contract.project import McpSection
 from orchestrator_worker.tools.mcp import pool, servers, session, watch
 from orchestrator_worker.tools.mcp.child import children
-from tests.conformance.mcp.conftest import Pool, Remote, free_port, rude, run, stdio, there
+from tests.conformance.mcp.conftest import Pool, Remote, rude, run, stdio
 from tests.conformance.tools.caller import ToolCaller
-from tests.conftest import wait_until
+from tests.conftest import until_there, wait_until
+from tests.processes import hold_port
 
 
 def failure(pooled: Pool, section: McpSection, tool: str = "work", **arguments: Any) -> str:
@@ -129,7 +130,7 @@ def test_one_that_is_not_installed_is_not_tried_again(pooled: Pool) -> None:
 
 
 def test_nobody_at_the_url(pooled: Pool) -> None:
-    section = McpSection(url=f"http://127.0.0.1:{free_port()}/mcp")
+    section = McpSection(url=f"http://127.0.0.1:{hold_port()}/mcp")
     assert "mcp server 'it': it did not start: nobody answers at its URL" in failure(pooled, section)
 
 
@@ -158,7 +159,7 @@ def test_a_remote_one_that_dies_in_the_middle_of_a_call(pooled: Pool, tmp_path: 
         async with pooled(remote.section()) as server:
             await server.call("echo", text="warm")
             call = asyncio.create_task(server.call("slow", seconds=600, mark=str(tmp_path / "mark")))
-            await there(started)
+            await until_there(started)
             await asyncio.to_thread(remote.kill)
             with pytest.raises(ToolFailed, match="may or may not have been done"):
                 await call

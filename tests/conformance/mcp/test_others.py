@@ -22,8 +22,9 @@ from orchestrator_worker.tools.mcp import servers
 from orchestrator_worker.tools.mcp.answer import result_of
 from orchestrator_worker.tools.mcp.pool import Servers
 from orchestrator_worker.vault import Vault
-from tests.conformance.mcp.conftest import Pool, free_port, listens, run
+from tests.conformance.mcp.conftest import Pool, listens, run
 from tests.conftest import wait_until
+from tests.processes import hold_port
 
 EVERYTHING = shutil.which("mcp-server-everything")
 needs_node = pytest.mark.skipif(
@@ -52,7 +53,7 @@ class Everything:
     """server-everything over one transport."""
 
     def __init__(self, how: str) -> None:
-        self.how, self.port, self._process = how, free_port(), None
+        self.how, self.port, self._process = how, hold_port(), None
 
     def start(self) -> None:
         if self.how != "stdio":
